@@ -1,0 +1,349 @@
+"""What every kernel asks of its arguments, checked before anything is computed or written.
+
+`checked` puts the check of the same name in front of a kernel. Both backends are wrapped by it, so that they
+refuse the same arguments with the same words, and neither the reference nor the jitted code checks anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.packing import Packed
+
+ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(kernel: Callable[P, R]) -> Callable[P, R]:
+    """Return the kernel with the check of its name before it."""
+    check = _CHECKS[kernel.__name__]
+
+    @functools.wraps(kernel)
+    def checked_kernel(*args: P.args, **kwargs: P.kwargs) -> R:
+        check(*args, **kwargs)
+        return kernel(*args, **kwargs)
+
+    return checked_kernel
+
+
+def dense_forward(
+    x: NDArray[Any],
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `dense_forward`."""
+    _floats("x", x, 2)
+    _like("weights", weights, x.dtype, (x.shape[1], None))
+    _forward_rest(x.shape[0], weights, bias, activation, out, x=x)
+
+
+def sparse_forward(
+    rows: Packed,
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `sparse_forward`."""
+    _packed("rows", rows)
+    _like("weights", weights, rows.values.dtype, (rows.shape[1], None))
+    _forward_rest(rows.shape[0], weights, bias, activation, out)
+
+
+def dense_weight_gradient(
+    x: NDArray[Any],
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> None:
+    """Check the arguments of `dense_weight_gradient`."""
+    _floats("x", x, 2)
+    _like("grad", grad, x.dtype, (x.shape[0], None))
+    _gradient_rest(x.shape[1], grad, out, out_bias, x=x)
+
+
+def sparse_weight_gradient(
+    columns: Packed,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> None:
+    """Check the arguments of `sparse_weight_gradient`."""
+    _packed("columns", columns)
+    _like("grad", grad, columns.values.dtype, (columns.shape[1], None))
+    _gradient_rest(columns.shape[0], grad, out, out_bias)
+
+
+def dense_input_gradient(
+    grad: NDArray[Any],
+    weights: NDArray[Any],
+    x: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `dense_input_gradient`."""
+    _floats("grad", grad, 2)
+    _like("weights", weights, grad.dtype, (None, grad.shape[1]))
+    _activation(activation)
+    inputs = {"grad": grad, "weights": weights}
+    shape = (grad.shape[0], weights.shape[0])
+    if x is not None:
+        _like("x", x, grad.dtype, shape)
+        inputs["x"] = x
+    elif activation != "identity":
+        raise ValueError(f"x is needed for the derivative of {activation}: pass the layer's inputs, of shape {shape}")
+    if out is not None:
+        _output("out", out, grad.dtype, shape, inputs)
+
+
+def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `activation_forward`."""
+    _floats("z", z, 2)
+    _activation(activation)
+    if out is not None:
+        _output("out", out, z.dtype, z.shape, {"z": z})
+
+
+def activation_gradient(
+    y: NDArray[Any], grad: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+) -> None:
+    """Check the arguments of `activation_gradient`."""
+    _floats("y", y, 2)
+    _like("grad", grad, y.dtype, y.shape)
+    _activation(activation)
+    if out is not None:
+        _output("out", out, y.dtype, y.shape, {"y": y, "grad": grad})
+
+
+def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `softmax`."""
+    _logits(logits)
+    if out is not None:
+        _output("out", out, logits.dtype, logits.shape, {"logits": logits})
+
+
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `softmax_cross_entropy`."""
+    _logits(logits)
+    _labels(labels, *logits.shape)
+    if out is not None:
+        _output("out", out, logits.dtype, logits.shape, {"logits": logits})
+
+
+def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    """Check the arguments of `count_correct`."""
+    _logits(logits)
+    _labels(labels, *logits.shape)
+
+
+def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
+    """Check the arguments of `sgd`."""
+    _update(parameter, gradient, {})
+
+
+def momentum(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    velocity: NDArray[Any],
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool = False,
+) -> None:
+    """Check the arguments of `momentum`."""
+    _update(parameter, gradient, {"velocity": velocity})
+
+
+def rmsprop(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: NDArray[Any],
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """Check the arguments of `rmsprop`."""
+    _update(parameter, gradient, {"mean_square": mean_square})
+
+
+def rmsprop_tensor(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: float,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """Check the arguments of `rmsprop_tensor`."""
+    _update(parameter, gradient, {})
+
+
+def adamw(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first_moment: NDArray[Any],
+    second_moment: NDArray[Any],
+    step: int,
+    *scalars: float,
+) -> None:
+    """Check the arguments of `adamw` and `adam`."""
+    _update(parameter, gradient, {"first_moment": first_moment, "second_moment": second_moment})
+    if step < 1:
+        raise ValueError(f"step must be 1 for the first step and grow from there; got {step}")
+
+
+def squared_norm(values: NDArray[Any]) -> None:
+    """Check the arguments of `squared_norm`."""
+    _floats("values", values, None)
+
+
+def _forward_rest(
+    n_rows: int,
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None,
+    activation: str,
+    out: NDArray[Any] | None,
+    **inputs: NDArray[Any],
+) -> None:
+    n_outputs = weights.shape[1]
+    _activation(activation)
+    inputs["weights"] = weights
+    if bias is not None:
+        _like("bias", bias, weights.dtype, (n_outputs,))
+        inputs["bias"] = bias
+    if out is not None:
+        _output("out", out, weights.dtype, (n_rows, n_outputs), inputs)
+
+
+def _gradient_rest(
+    n_inputs: int,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None,
+    out_bias: NDArray[Any] | None,
+    **inputs: NDArray[Any],
+) -> None:
+    inputs["grad"] = grad
+    if out is not None:
+        _output("out", out, grad.dtype, (n_inputs, grad.shape[1]), inputs)
+        inputs["out"] = out
+    if out_bias is not None:
+        _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), inputs)
+
+
+def _update(parameter: NDArray[Any], gradient: NDArray[Any], state: dict[str, NDArray[Any]]) -> None:
+    _floats("parameter", parameter, None)
+    _like("gradient", gradient, parameter.dtype, parameter.shape)
+    others = {"gradient": gradient}
+    for name, array in {"parameter": parameter, **state}.items():
+        _output(name, array, parameter.dtype, parameter.shape, others)
+        others[name] = array
+
+
+def _array(name: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}: convert it with numpy.asarray")
+
+
+def _floats(name: str, array: Any, ndim: int | None) -> None:
+    """Refuse what is not a C-contiguous float array of `ndim` dimensions (any, when None)."""
+    _array(name, array)
+    if array.dtype not in DTYPES:
+        raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
+
+
+def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
+    """Refuse an array of another dtype or shape; None in `shape` fits any length."""
+    _floats(name, array, len(shape))
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype} as the first argument is; got {array.dtype}: use one dtype")
+    if any(wanted not in (None, length) for wanted, length in zip(shape, array.shape, strict=True)):
+        expected = tuple("any" if length is None else length for length in shape)
+        raise ValueError(f"{name} must have shape ({', '.join(map(str, expected))}); got {array.shape}")
+
+
+def _output(
+    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], others: dict[str, NDArray[Any]]
+) -> None:
+    """Refuse an output that cannot be written, or that shares memory with another argument."""
+    _like(name, array, dtype, shape)
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is written to, but is read-only: pass a copy")
+    for other_name, other in others.items():
+        if np.may_share_memory(array, other) and np.shares_memory(array, other):
+            raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
+
+
+def _activation(activation: Any) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+
+
+def _packed(name: str, packed: Any) -> None:
+    if not isinstance(packed, Packed):
+        raise TypeError(
+            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with fastfnn_kernels.packing"
+        )
+    _floats(f"{name}.values", packed.values, 2)
+
+
+def _logits(logits: Any) -> None:
+    _floats("logits", logits, 2)
+    if logits.shape[1] == 0:
+        raise ValueError(f"logits must have at least one class; got shape {logits.shape}")
+
+
+def _labels(labels: Any, n_rows: int, n_classes: int) -> None:
+    _array("labels", labels)
+    if labels.dtype != np.int64:
+        raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
+    if labels.shape != (n_rows,):
+        raise ValueError(f"labels must have shape ({n_rows},), one a row of logits; got {labels.shape}")
+    if not labels.flags.c_contiguous:
+        raise ValueError(f"labels must be C-contiguous; got strides {labels.strides}: use numpy.ascontiguousarray")
+    if n_rows and not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
+
+
+_CHECKS: dict[str, Callable[..., None]] = {
+    check.__name__: check
+    for check in (
+        dense_forward,
+        dense_weight_gradient,
+        dense_input_gradient,
+        sparse_forward,
+        sparse_weight_gradient,
+        activation_forward,
+        activation_gradient,
+        softmax,
+        softmax_cross_entropy,
+        count_correct,
+        sgd,
+        momentum,
+        rmsprop,
+        rmsprop_tensor,
+        adamw,
+        squared_norm,
+    )
+} | {"adam": adamw}

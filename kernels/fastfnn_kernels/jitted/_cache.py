@@ -1,0 +1,87 @@
+"""Where compiled kernels are kept between processes, and when a kept one is still the right one."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.core import caching, config
+from numba.misc.appdirs import AppDirs
+
+from fastfnn_kernels.jitted._cpu import UNIT
+
+log = logging.getLogger(__name__)
+
+
+@functools.cache
+def sources_hash() -> str:
+    """Hash every source file of the kernels.
+
+    Numba looks at a function's own file alone; a kernel is made of intrinsics from other files too.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Name the folder of the compiled kernels; `NUMBA_CACHE_DIR` moves it."""
+    root = config.CACHE_DIR or AppDirs(appname="fastfnn", appauthor=False).user_cache_dir
+    return Path(root) / f"fastfnn-{sources_hash()}-{UNIT.name}"
+
+
+class _Locator(caching._CacheLocator):  # type: ignore[misc]
+    """Tell Numba's cache about `cache_folder` and `sources_hash`."""
+
+    def get_cache_path(self) -> str:
+        return os.fspath(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return sources_hash()
+
+    def get_disambiguator(self) -> str:
+        return "kernel"
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator:
+        return cls()
+
+
+class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = [_Locator]  # noqa: RUF012 - the name and the kind are Numba's
+
+
+class KernelCache(caching.FunctionCache):  # type: ignore[misc]
+    """Numba's on-disk cache, for which an unusable folder or file means compiling in memory."""
+
+    _impl_class = _CacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load a compiled kernel, or return None when there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except (
+            OSError,
+            EOFError,
+            pickle.UnpicklingError,
+            ValueError,
+            TypeError,
+            KeyError,
+            RuntimeError,
+        ) as error:
+            log.warning("compiling anew: the compiled kernel in %s cannot be read (%s)", self.cache_path, error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled kernel where the folder allows it."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            log.warning("the compiled kernel is not kept: %s", error)

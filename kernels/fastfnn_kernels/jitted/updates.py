@@ -1,0 +1,157 @@
+"""Optimizer updates: a parameter and its state, changed in place in one pass over memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, kernel
+
+# Elements a thread takes at a time, and a sum of squares adds up on its own.
+BLOCK = 4096
+
+
+def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
+    """Take a step of gradient descent; see `fastfnn_kernels.reference.sgd`."""
+    _sgd(2 * parameter.size, parameter.dtype, parameter.reshape(-1), gradient.reshape(-1), learning_rate)
+
+
+def momentum(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    velocity: NDArray[Any],
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool = False,
+) -> None:
+    """Take a step with momentum; see `fastfnn_kernels.reference.momentum`."""
+    flat = (parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1))
+    _momentum(6 * parameter.size, parameter.dtype, *flat, learning_rate, momentum, nesterov)
+
+
+def rmsprop(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: NDArray[Any],
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """Take a step of RMSprop; see `fastfnn_kernels.reference.rmsprop`."""
+    flat = (parameter.reshape(-1), gradient.reshape(-1), mean_square.reshape(-1))
+    _rmsprop(16 * parameter.size, parameter.dtype, *flat, learning_rate, rho, 1 - rho, epsilon)
+
+
+def rmsprop_tensor(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: float,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> float:
+    """Take a step of RMSprop for a whole tensor; see `fastfnn_kernels.reference.rmsprop_tensor`."""
+    mean_square = rho * mean_square + (1 - rho) * squared_norm(gradient)
+    sgd(parameter, gradient, learning_rate / math.sqrt(mean_square + epsilon))
+    return mean_square
+
+
+def adam(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first_moment: NDArray[Any],
+    second_moment: NDArray[Any],
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Take a step of Adam; see `fastfnn_kernels.reference.adam`."""
+    adamw(parameter, gradient, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, 0.0)
+
+
+def adamw(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first_moment: NDArray[Any],
+    second_moment: NDArray[Any],
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Take a step of Adam with decoupled weight decay; see `fastfnn_kernels.reference.adamw`."""
+    flat = [array.reshape(-1) for array in (parameter, gradient, first_moment, second_moment)]
+    kept = 1 - learning_rate * weight_decay
+    rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
+    scalars = (beta1, 1 - beta1, beta2, 1 - beta2, kept, rate, correction, epsilon)
+    _adamw(24 * parameter.size, parameter.dtype, *flat, *scalars)
+
+
+def squared_norm(values: NDArray[Any]) -> float:
+    """Sum the squares of all elements in float64; see `fastfnn_kernels.reference.squared_norm`."""
+    block_sums = np.zeros(-(-values.size // BLOCK))
+    _squared_norms(4 * values.size, values.dtype, values.reshape(-1), block_sums)
+    return float(block_sums.sum())
+
+
+@kernel
+def _sgd(w: Out1, g: In1, learning_rate: Real) -> None:
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
+            w[i] -= learning_rate * g[i]
+
+
+@kernel
+def _momentum(w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nesterov: Flag) -> None:
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
+            v[i] = momentum * v[i] + g[i]
+            w[i] -= learning_rate * (g[i] + momentum * v[i] if nesterov else v[i])
+
+
+@kernel
+def _rmsprop(w: Out1, g: In1, s: Out1, learning_rate: Real, rho: Real, one_minus_rho: Real, epsilon: Real) -> None:
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
+            s[i] = rho * s[i] + one_minus_rho * g[i] * g[i]
+            w[i] -= learning_rate * g[i] / math.sqrt(s[i] + epsilon)
+
+
+@kernel
+def _adamw(
+    w: Out1,
+    g: In1,
+    m: Out1,
+    v: Out1,
+    beta1: Real,
+    one_minus_beta1: Real,
+    beta2: Real,
+    one_minus_beta2: Real,
+    kept: Real,
+    rate: Real,
+    correction: Real,
+    epsilon: Real,
+) -> None:
+    for block in prange((w.size + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
+            m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
+            v[i] = beta2 * v[i] + one_minus_beta2 * g[i] * g[i]
+            w[i] = kept * w[i] - rate * m[i] / (math.sqrt(v[i] / correction) + epsilon)
+
+
+@kernel
+def _squared_norms(values: In1, block_sums: OutDoubles1) -> None:
+    for block in prange(block_sums.size):
+        total = 0.0
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, values.size)):
+            value = np.float64(values[i])
+            total += value * value
+        block_sums[block] = total

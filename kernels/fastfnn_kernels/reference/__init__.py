@@ -1,0 +1,24 @@
+"""The specification: every kernel in plain NumPy, with its arguments checked."""
+
+from fastfnn_kernels.checks import checked
+from fastfnn_kernels.reference import activations, cross_entropy, dense, sparse, updates
+
+NAME = "numpy"
+
+dense_forward = checked(dense.dense_forward)
+dense_weight_gradient = checked(dense.dense_weight_gradient)
+dense_input_gradient = checked(dense.dense_input_gradient)
+sparse_forward = checked(sparse.sparse_forward)
+sparse_weight_gradient = checked(sparse.sparse_weight_gradient)
+activation_forward = checked(activations.activation_forward)
+activation_gradient = checked(activations.activation_gradient)
+softmax = checked(cross_entropy.softmax)
+softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
+count_correct = checked(cross_entropy.count_correct)
+sgd = checked(updates.sgd)
+momentum = checked(updates.momentum)
+rmsprop = checked(updates.rmsprop)
+rmsprop_tensor = checked(updates.rmsprop_tensor)
+adam = checked(updates.adam)
+adamw = checked(updates.adamw)
+squared_norm = checked(updates.squared_norm)

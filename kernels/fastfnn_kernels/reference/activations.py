@@ -1,0 +1,71 @@
+"""Activations and their derivatives, element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Compute y = f(z).
+
+    Parameters
+    ----------
+    z : ndarray, shape (n_rows, n_columns)
+        Pre-activations.
+    activation : {"identity", "relu", "sigmoid", "tanh"}
+        relu(z) = max(z, 0); sigmoid(z) = 1 / (1 + exp(-z)).
+    out : ndarray like `z`, optional
+        OUT: where y is written; allocated when None.
+
+    Returns
+    -------
+    ndarray
+        y, which is `out` where it was given.
+    """
+    out = np.empty_like(z) if out is None else out
+    if activation == "identity":
+        np.copyto(out, z)
+    elif activation == "relu":
+        np.maximum(z, 0, out=out)
+    elif activation == "sigmoid":
+        decay = np.exp(-np.abs(z))  # exp of a negative number cannot overflow
+        np.divide(np.where(z < 0, decay, np.ones_like(z)), 1 + decay, out=out)
+    elif activation == "tanh":
+        np.tanh(z, out=out)
+    return out
+
+
+def activation_gradient(
+    y: NDArray[Any], grad: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Compute grad * f'(z) from the activation's output y = f(z) alone.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows, n_columns)
+        The activation's output.
+    grad : ndarray like `y`
+        Gradient of the loss with respect to `y`.
+    activation : {"identity", "relu", "sigmoid", "tanh"}
+        f' is 1 for identity; 1 where y > 0, else 0, for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh.
+    out : ndarray like `y`, optional
+        OUT: where the result is written; allocated when None.
+
+    Returns
+    -------
+    ndarray
+        The gradient with respect to z, which is `out` where it was given.
+    """
+    out = np.empty_like(grad) if out is None else out
+    if activation == "identity":
+        np.copyto(out, grad)
+    elif activation == "relu":
+        np.copyto(out, np.where(y > 0, grad, np.zeros_like(grad)))
+    elif activation == "sigmoid":
+        np.multiply(grad, y * (1 - y), out=out)
+    elif activation == "tanh":
+        np.multiply(grad, 1 - y * y, out=out)
+    return out

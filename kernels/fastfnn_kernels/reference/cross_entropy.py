@@ -1,0 +1,96 @@
+"""Softmax and the cross-entropy of class labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Compute p_ij = exp(z_ij) / sum_k exp(z_ik).
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_rows, n_classes)
+        z.
+    out : ndarray like `logits`, optional
+        OUT: where p is written; allocated when None.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_classes)
+        p, which is `out` where it was given.
+    """
+    out = np.empty_like(logits) if out is None else out
+    exponentials = np.exp(_shifted(logits))
+    np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), out=out)
+    return out
+
+
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    out: NDArray[Any] | None = None,
+) -> tuple[float, NDArray[Any]]:
+    """Compute the cross-entropy of softmax(z) against class labels, and its gradient.
+
+    With m_i = max_k z_ik, which keeps every exponential finite,
+
+        loss = scale * sum_i (log sum_k exp(z_ik - m_i) - (z_i,label_i - m_i))
+        grad = scale * (softmax(z) - onehot(labels))
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_rows, n_classes)
+        z.
+    labels : ndarray of int64, shape (n_rows,)
+        Classes, from 0 to n_classes - 1.
+    scale : float, optional
+        1 / n_rows when None, which gives the mean.
+    out : ndarray like `logits`, optional
+        OUT: where the gradient is written; allocated when None.
+
+    Returns
+    -------
+    loss : float
+        The scaled loss, summed in float64.
+    grad : ndarray, shape (n_rows, n_classes)
+        Gradient of `loss` with respect to `logits`, which is `out` where it was given.
+    """
+    out = np.empty_like(logits) if out is None else out
+    rows = np.arange(len(logits))
+    scale = 1 / max(len(logits), 1) if scale is None else scale
+    shifted = _shifted(logits)
+    grad = np.exp(shifted)
+    sums = grad.sum(axis=1, keepdims=True)
+    losses = np.log(sums[:, 0]) - shifted[rows, labels]
+    grad /= sums
+    grad[rows, labels] -= 1
+    np.multiply(grad, scale, out=out)
+    return scale * float(losses.sum(dtype=np.float64)), out
+
+
+def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
+    """Count the rows whose largest logit, the first of equals, stands at the label; NaN counts as largest.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_rows, n_classes)
+        Scores; probabilities or any other increasing function of them count the same.
+    labels : ndarray of int64, shape (n_rows,)
+        Classes, from 0 to n_classes - 1.
+
+    Returns
+    -------
+    int
+    """
+    return int(np.count_nonzero(logits.argmax(axis=1) == labels))
+
+
+def _shifted(logits: NDArray[Any]) -> NDArray[Any]:
+    """Subtract each row's maximum; a row that holds inf becomes NaN, as infinity minus infinity is."""
+    with np.errstate(invalid="ignore"):
+        return np.subtract(logits, logits.max(axis=1, keepdims=True))

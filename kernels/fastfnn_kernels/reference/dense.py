@@ -1,0 +1,122 @@
+"""Products of a dense layer, fused with what comes before and after them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.reference.activations import activation_forward, activation_gradient
+
+
+def dense_forward(
+    x: NDArray[Any],
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute y = f(x w + b).
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_rows, n_inputs)
+        Inputs, one sample a row.
+    weights : ndarray, shape (n_inputs, n_outputs)
+        w.
+    bias : ndarray, shape (n_outputs,), optional
+        b; zero when None.
+    activation : {"identity", "relu", "sigmoid", "tanh"}
+        f.
+    out : ndarray, shape (n_rows, n_outputs), optional
+        OUT: where y is written; allocated when None.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_outputs)
+        y, which is `out` where it was given.
+    """
+    z = x @ weights
+    if bias is not None:
+        z += bias
+    return activation_forward(z, activation, out)
+
+
+def dense_weight_gradient(
+    x: NDArray[Any],
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Compute x^T g and the column sums of g, the gradients of z = x w + b.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_rows, n_inputs)
+        The layer's inputs.
+    grad : ndarray, shape (n_rows, n_outputs)
+        g, the gradient of the loss with respect to z.
+    out : ndarray, shape (n_inputs, n_outputs), optional
+        OUT, or IN-OUT with `accumulate`: the gradient of w; allocated when None.
+    out_bias : ndarray, shape (n_outputs,), optional
+        OUT, or IN-OUT with `accumulate`: the gradient of b; allocated when None and `use_bias`.
+    use_bias : bool
+        Whether the gradient of b is wanted.
+    accumulate : bool
+        Add to what `out` and `out_bias` hold; arrays allocated here start at zero.
+
+    Returns
+    -------
+    weights, bias : ndarray, ndarray or None
+        Both gradients; None in place of the second without `use_bias`.
+    """
+    weight_gradient = x.T @ grad
+    bias_gradient = grad.sum(axis=0) if use_bias else None
+    return _deliver(weight_gradient, out, accumulate), (
+        None if bias_gradient is None else _deliver(bias_gradient, out_bias, accumulate)
+    )
+
+
+def dense_input_gradient(
+    grad: NDArray[Any],
+    weights: NDArray[Any],
+    x: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute (g w^T) * f'(x): the gradient handed back through a dense layer and the activation before it.
+
+    Parameters
+    ----------
+    grad : ndarray, shape (n_rows, n_outputs)
+        g, the gradient of the loss with respect to z = x w + b.
+    weights : ndarray, shape (n_inputs, n_outputs)
+        w.
+    x : ndarray, shape (n_rows, n_inputs), optional
+        The layer's inputs, which are the outputs of `activation`; not needed for "identity".
+    activation : {"identity", "relu", "sigmoid", "tanh"}
+        f, whose derivative is known from its output (see `activation_gradient`).
+    out : ndarray, shape (n_rows, n_inputs), optional
+        OUT: where the result is written; allocated when None.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_inputs)
+        The gradient with respect to the pre-activation of x, which is `out` where it was given.
+    """
+    grad_x = grad @ weights.T
+    return activation_gradient(grad_x if x is None else x, grad_x, activation, out)
+
+
+def _deliver(value: NDArray[Any], out: NDArray[Any] | None, accumulate: bool) -> NDArray[Any]:
+    """Write or add `value` into `out`, or return it where there is none."""
+    if out is None:
+        return value
+    if accumulate:
+        out += value
+    else:
+        np.copyto(out, value)
+    return out

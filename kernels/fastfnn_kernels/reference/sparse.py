@@ -1,0 +1,61 @@
+"""Products with a mostly-zero input, packed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.packing import Packed, unpack
+from fastfnn_kernels.reference.dense import dense_forward, dense_weight_gradient
+
+
+def sparse_forward(
+    rows: Packed,
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute y = f(x w + b) for packed rows; the rest is as in `dense_forward`.
+
+    Parameters
+    ----------
+    rows : Packed
+        x, from `pack_rows`.
+    weights, bias, activation, out
+        As in `dense_forward`. What the zeros of x would multiply is not looked at: NaN or inf there stays.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_outputs)
+        y, which is `out` where it was given.
+    """
+    return dense_forward(unpack(rows), weights, bias, activation, out)
+
+
+def sparse_weight_gradient(
+    columns: Packed,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Compute x^T g and the column sums of g for packed columns; the rest is as in `dense_weight_gradient`.
+
+    Parameters
+    ----------
+    columns : Packed
+        x, from `pack_columns`.
+    grad, out, out_bias, use_bias, accumulate
+        As in `dense_weight_gradient`.
+
+    Returns
+    -------
+    weights, bias : ndarray, ndarray or None
+        Both gradients; None in place of the second without `use_bias`.
+    """
+    x = np.ascontiguousarray(unpack(columns).T)
+    return dense_weight_gradient(x, grad, out, out_bias, use_bias, accumulate)

@@ -1,0 +1,197 @@
+"""Optimizer updates: a parameter and its state, changed in place.
+
+All arrays of one call have one shape and dtype; the scalars are Python floats. `parameter` is IN-OUT and
+`gradient` is read only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
+    """Take a step of gradient descent: w <- w - lr g.
+
+    Parameters
+    ----------
+    parameter : ndarray
+        IN-OUT: w.
+    gradient : ndarray
+        g.
+    learning_rate : float
+        lr.
+    """
+    parameter -= learning_rate * gradient
+
+
+def momentum(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    velocity: NDArray[Any],
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool = False,
+) -> None:
+    """Take a step with momentum: v <- mu v + g, w <- w - lr v; with Nesterov w <- w - lr (g + mu v).
+
+    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in the form
+    that keeps the learning rate out of the velocity.
+
+    Parameters
+    ----------
+    parameter, velocity : ndarray
+        IN-OUT: w and v.
+    gradient : ndarray
+        g.
+    learning_rate, momentum : float
+        lr and mu.
+    nesterov : bool
+        Whether to look ahead.
+    """
+    velocity *= momentum
+    velocity += gradient
+    parameter -= learning_rate * (gradient + momentum * velocity if nesterov else velocity)
+
+
+def rmsprop(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: NDArray[Any],
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """Take a step of RMSprop: s <- rho s + (1 - rho) g**2, w <- w - lr g / sqrt(s + eps).
+
+    Tieleman & Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning (2012), with epsilon
+    under the root.
+
+    Parameters
+    ----------
+    parameter, mean_square : ndarray
+        IN-OUT: w and s.
+    gradient : ndarray
+        g.
+    learning_rate, rho, epsilon : float
+        lr, rho and eps.
+    """
+    mean_square *= rho
+    mean_square += (1 - rho) * gradient**2
+    parameter -= learning_rate * gradient / np.sqrt(mean_square + epsilon)
+
+
+def rmsprop_tensor(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    mean_square: float,
+    learning_rate: float,
+    rho: float,
+    epsilon: float,
+) -> float:
+    """Take a step of RMSprop with one running mean for a whole tensor.
+
+    s <- rho s + (1 - rho) |g|**2, w <- w - (lr / sqrt(s + eps)) g, with |g| the Euclidean norm of all of g.
+
+    Parameters
+    ----------
+    parameter : ndarray
+        IN-OUT: w.
+    gradient : ndarray
+        g.
+    mean_square : float
+        s before the step.
+    learning_rate, rho, epsilon : float
+        lr, rho and eps.
+
+    Returns
+    -------
+    float
+        s after the step.
+    """
+    mean_square = rho * mean_square + (1 - rho) * squared_norm(gradient)
+    sgd(parameter, gradient, learning_rate / float(np.sqrt(mean_square + epsilon)))
+    return mean_square
+
+
+def adam(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first_moment: NDArray[Any],
+    second_moment: NDArray[Any],
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Take a step of Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1).
+
+    m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g**2,
+    w <- w - lr (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + eps)
+
+    Parameters
+    ----------
+    parameter, first_moment, second_moment : ndarray
+        IN-OUT: w, m and v.
+    gradient : ndarray
+        g.
+    step : int
+        t, 1 for the first step.
+    learning_rate, beta1, beta2, epsilon : float
+        lr, b1, b2 and eps.
+    """
+    adamw(parameter, gradient, first_moment, second_moment, step, learning_rate, beta1, beta2, epsilon, 0.0)
+
+
+def adamw(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first_moment: NDArray[Any],
+    second_moment: NDArray[Any],
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None:
+    """Take a step of Adam with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2).
+
+    w <- w - lr weight_decay w, then `adam`.
+
+    Parameters
+    ----------
+    parameter, first_moment, second_moment : ndarray
+        IN-OUT: w, m and v.
+    gradient : ndarray
+        g.
+    step : int
+        t, 1 for the first step.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        lr, b1, b2, eps and the decay.
+    """
+    first_moment *= beta1
+    first_moment += (1 - beta1) * gradient
+    second_moment *= beta2
+    second_moment += (1 - beta2) * gradient**2
+    parameter *= 1 - learning_rate * weight_decay
+    root = np.sqrt(second_moment / (1 - beta2**step)) + epsilon
+    parameter -= learning_rate / (1 - beta1**step) * first_moment / root
+
+
+def squared_norm(values: NDArray[Any]) -> float:
+    """Sum the squares of all elements in float64.
+
+    Parameters
+    ----------
+    values : ndarray
+        Any shape.
+
+    Returns
+    -------
+    float
+    """
+    return float(np.square(values, dtype=np.float64).sum())

@@ -1,0 +1,147 @@
+import dataclasses
+import gzip
+
+import numpy as np
+import pytest
+
+from fastfnn.datasets import Dataset, read_dataset
+
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+LABELS = np.array([7, 2], np.uint8)
+
+
+def write_idx(path, array, code=0x08):
+    content = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def message_of(path):
+    with pytest.raises(ValueError, match="expected") as caught:
+        read_dataset(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}")
+    assert "\n" not in message
+    return message
+
+
+def assert_is_the_pair(samples):
+    np.testing.assert_array_equal(samples.X, IMAGES.reshape(2, 12), strict=True)
+    np.testing.assert_array_equal(samples.y, LABELS.astype(np.int64), strict=True)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "TRAIN.CSV", "train.csv.gz"])
+def test_csv(tmp_path, name):
+    content = b"label,a,b\n3,10,20\n"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    samples = read_dataset(tmp_path / name)
+    assert samples.X.tolist() == [[10, 20]]
+    assert samples.y.tolist() == [3]
+
+
+def test_npz(tmp_path):
+    np.savez(tmp_path / "some.npz", X=IMAGES, y=LABELS)
+    assert_is_the_pair(read_dataset(tmp_path / "some.npz"))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_folder_with_one_pair(tmp_path, suffix):
+    write_idx(tmp_path / f"t10k-images-idx3-ubyte{suffix}", IMAGES)
+    write_idx(tmp_path / f"t10k-labels-idx1-ubyte{suffix}", LABELS)
+    (tmp_path / "README").write_text("other files do not matter")
+    (tmp_path / "more-images").mkdir()
+    assert_is_the_pair(read_dataset(tmp_path))
+
+
+def test_folder_with_two_pairs_gives_the_training_pair(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", IMAGES)
+    write_idx(tmp_path / "train-labels-idx1-ubyte.gz", LABELS)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", IMAGES + 1)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte.gz", LABELS + 1)
+    assert_is_the_pair(read_dataset(str(tmp_path)))
+
+
+def test_folder_never_pairs_training_images_with_test_labels(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte", IMAGES)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte", IMAGES)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", LABELS)
+    assert read_dataset(tmp_path).y is None
+
+
+def test_folder_without_labels(tmp_path):
+    write_idx(tmp_path / "images", IMAGES)
+    assert read_dataset(tmp_path).y is None
+
+
+def test_folder_without_images(tmp_path):
+    write_idx(tmp_path / "train-labels-idx1-ubyte", LABELS)
+    assert "expected one IDX file whose name contains 'images'" in message_of(tmp_path)
+
+
+def test_folder_with_two_training_images_files(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte", IMAGES)
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", IMAGES)
+    message = message_of(tmp_path)
+    assert "contains 'images', found 2: train-images-idx3-ubyte, train-images-idx3-ubyte.gz" in message
+
+
+def test_folder_with_two_labels_files(tmp_path):
+    write_idx(tmp_path / "images", IMAGES)
+    write_idx(tmp_path / "labels-a", LABELS)
+    write_idx(tmp_path / "labels-b", LABELS)
+    assert "contains 'labels', found 2: labels-a, labels-b" in message_of(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_images_file_with_its_labels_beside_it(tmp_path, suffix):
+    images = tmp_path / f"train-images-idx3-ubyte{suffix}"
+    write_idx(images, IMAGES)
+    write_idx(tmp_path / f"train-labels-idx1-ubyte{suffix}", LABELS)
+    assert_is_the_pair(read_dataset(images))
+
+
+def test_images_file_alone(tmp_path):
+    for name in ("train-images-idx3-ubyte", "numbers"):
+        write_idx(tmp_path / name, IMAGES)
+        assert read_dataset(tmp_path / name).y is None
+
+
+def test_images_of_floats(tmp_path):
+    write_idx(tmp_path / "images", IMAGES.astype(">f4"), code=0x0D)
+    np.testing.assert_array_equal(
+        read_dataset(tmp_path / "images").X, IMAGES.reshape(2, 12).astype(np.float32), strict=True
+    )
+
+
+def test_labels_of_another_set(tmp_path):
+    write_idx(tmp_path / "images", IMAGES)
+    write_idx(tmp_path / "labels", LABELS[:1])
+    message = message_of(tmp_path / "images")
+    assert "images with labels: expected one label a sample, got 1 labels for 2 samples" in message
+
+
+def test_labels_given_as_images(tmp_path):
+    write_idx(tmp_path / "labels", LABELS)
+    assert "expected samples of shape (n_samples, n_features, ...), got shape (2,)" in message_of(
+        tmp_path / "labels"
+    )
+
+
+def test_unknown_kind(tmp_path):
+    (tmp_path / "data.txt").write_text("1 2 3\n")
+    assert "expected .csv, .csv.gz, .npz, an IDX file of images, or a folder" in message_of(
+        tmp_path / "data.txt"
+    )
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.npz", "absent", "absent-images-idx3-ubyte.gz"])
+def test_missing_file(tmp_path, name):
+    with pytest.raises(FileNotFoundError) as caught:
+        read_dataset(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}: there is no such file; check the path"
+
+
+def test_a_dataset_is_frozen_and_may_lack_labels():
+    samples = Dataset(np.zeros((1, 2)))
+    assert samples.y is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        samples.X = np.ones((1, 2))

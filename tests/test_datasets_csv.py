@@ -1,0 +1,277 @@
+import csv
+import gzip
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastfnn.datasets import kaggle_csv, read_csv
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("csv") / "train.csv"
+
+
+def read_text(file, text, **options):
+    file.write_bytes(text.encode("utf-8"))
+    return read_csv(file, **options)
+
+
+def message_of(file, text, **options):
+    """Return what the error says after the name of the file."""
+    with pytest.raises(ValueError, match="csv: ") as caught:
+        read_text(file, text, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{file}: ")
+
+
+def assert_samples(samples, X, y, dtype=np.uint8):
+    np.testing.assert_array_equal(samples.X, np.array(X, dtype), strict=True)
+    assert samples.X.flags.c_contiguous
+    if y is None:
+        assert samples.y is None
+    else:
+        np.testing.assert_array_equal(samples.y, np.array(y, np.int64), strict=True)
+
+
+def test_label_first_as_in_kaggles_training_file(file):
+    samples = read_text(file, "label,pixel0,pixel1\n5,0,255\n0,7,8\n")
+    assert_samples(samples, [[0, 255], [7, 8]], [5, 0])
+
+
+def test_no_label_as_in_kaggles_test_file(file):
+    assert_samples(read_text(file, "pixel0,pixel1\n0,255\n7,8\n"), [[0, 255], [7, 8]], None)
+
+
+@pytest.mark.parametrize("header", ["a,label,b", "a,b,label", '"a","label","b"', " a , label , b "])
+def test_label_anywhere(file, header):
+    row = "1,2,9" if header.endswith("label") else "1,9,2"
+    assert_samples(read_text(file, f"{header}\n{row}\n"), [[1, 2]], [9])
+
+
+def test_label_of_another_name(file):
+    samples = read_text(file, "label,class\n1,2\n", label="class", require_label=True)
+    assert_samples(samples, [[1]], [2])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("256", 256), ("-1", -1), ("0.5", 0.5), ("1.0", 1), ("1e2", 100), (".5", 0.5), ("3.", 3), ("1e-50", 0)],
+)
+def test_anything_but_bytes_makes_float32(file, field, value):
+    samples = read_text(file, f"label,a,b\n1,2,3\n4,5,{field}\n")
+    assert_samples(samples, [[2, 3], [5, value]], [1, 4], np.float32)
+
+
+def test_a_fraction_is_never_cut_off(file):
+    # NumPy 2.0 reads 0.5 as the integer 0, with no more than a warning, which users do not see.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_samples(read_text(file, "a\n0.5\n"), [[0.5]], None, np.float32)
+
+
+@pytest.mark.parametrize(("field", "label"), [("300", 300), ("2.0", 2), ("1e1", 10), (str(2**53), 2**53)])
+def test_labels_do_not_decide_about_the_features(file, field, label):
+    assert_samples(read_text(file, f"label,a\n{field},5\n"), [[5]], [label])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label,a\n1,2\n3,4",
+        "label,a\r\n1,2\r\n3,4\r\n",
+        "\ufefflabel,a\n1,2\n3,4\n",
+        "\n\nlabel,a\n\n1,2\n   \n3,4\n\n",
+        'label,a\n"1","2"\n"3","4"\n',
+        "label,a\n 1 , 2\n+3,\t4\n",
+    ],
+    ids=["no last newline", "CRLF", "BOM", "blank lines", "quotes", "spaces"],
+)
+def test_ways_to_write_the_same(file, text):
+    assert_samples(read_text(file, text), [[2], [4]], [1, 3])
+
+
+def test_gzip_whatever_the_name(tmp_path):
+    for name in ("train.csv.gz", "train.csv"):
+        (tmp_path / name).write_bytes(gzip.compress(b"label,a\n1,2\n"))
+        assert_samples(read_csv(tmp_path / name), [[2]], [1])
+
+
+def test_damaged_gzip(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"label,a\n1,2\n")[:-3])
+    with pytest.raises(ValueError, match=r"a\.csv\.gz: the gzip data are damaged"):
+        read_csv(tmp_path / "a.csv.gz")
+
+
+NO_LABEL = "is not an integer up to 2**53; number the classes 0, 1, ..."
+
+LINE_ERRORS = [
+    ("label,a,b\n1,2,3\n1,2\n", "line 3: found 2 fields, the header has 3"),
+    ("label,a,b\n1,2,3,4\n1,2,3\n", "line 2: found 4 fields, the header has 3"),
+    ("label,a,b\n1,2,3,\n", "line 2: found 4 fields, the header has 3"),
+    ("label,a,b\n1,2,x\n", "line 2: column 'b': expected a number, got 'x'"),
+    ("label,a,b\nx,2,3\n", "line 2: column 'label': expected a number, got 'x'"),
+    ("a,b\n1,2\n1_0,2\n", "line 3: column 'a': expected a number, got '1_0'"),
+    ("a,b\n1,\u0663\n", "line 2: column 'b': expected a number, got '\u0663'"),
+    ("a,b\n1,0x10\n", "line 2: column 'b': expected a number, got '0x10'"),
+    ('a,b\n1,"2,5"\n', "line 2: column 'b': expected a number, got '2,5'"),
+    ("a,b\n1,#2\n", "line 2: column 'b': expected a number, got '#2'"),
+    ("a,b\n# no,comment\n", "line 2: column 'a': expected a number, got '# no'"),
+    ("a,b\n1,\n", "line 2: column 'b': the field is empty; expected a number"),
+    ("a,b\n ,1\n", "line 2: column 'a': the field is empty; expected a number"),
+    ("label,a\n,1\n", "line 2: column 'label': the field is empty; expected a number"),
+    ("a,b\n1,nan\n", "line 2: column 'b': expected a finite number, got 'nan'"),
+    ("a,b\n-Inf,1\n", "line 2: column 'a': expected a finite number, got '-Inf'"),
+    ("label,b\nNaN,1\n", "line 2: column 'label': expected a finite number, got 'NaN'"),
+    ("a,b\n1,1e39\n", "line 2: column 'b': '1e39' is beyond the range of float32; scale the column"),
+    ("label,a\n-1,2\n", "line 2: column 'label': the label '-1' is negative; number the classes 0, 1, ..."),
+    ("label,a\n1.5,2\n", f"line 2: column 'label': the label '1.5' {NO_LABEL}"),
+    ("label,a\n1e300,2\n", f"line 2: column 'label': the label '1e300' {NO_LABEL}"),
+    ("label,a\n\n1,2\n\n\n3,x\n", "line 6: column 'a': expected a number, got 'x'"),
+    ("\n\r\nlabel,a\r\n1,2\r\n\r\n3\r\n", "line 6: found 1 fields, the header has 2"),
+    ("a,b\n#1\n\n2,x\n", "line 2: found 1 fields, the header has 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), LINE_ERRORS)
+def test_errors_name_the_line_and_the_column(file, text, message):
+    assert message_of(file, text) == message
+
+
+@pytest.mark.parametrize(("text", "message"), LINE_ERRORS)
+def test_errors_in_later_blocks(file, monkeypatch, text, message):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", 1)
+    assert message_of(file, text) == message
+
+
+def test_an_open_quote_does_not_swallow_the_lines_below(file):
+    assert message_of(file, 'a,b\n1,2\n"1,2\n3,4\n').startswith("line 3: cannot be split into fields: ")
+
+
+def test_bytes_that_are_not_utf8(file):
+    file.write_bytes(b"a,b\n1,2\n1,\xff\n")
+    with pytest.raises(ValueError, match="line 3: column 'b': expected a number, got '\ufffd'"):
+        read_csv(file)
+
+
+def test_long_fields_and_names_are_shortened(file):
+    message = message_of(file, f"{'n' * 500}\n{'x' * 500}\n")
+    assert message.startswith("line 2: column 'nnn")
+    assert len(message) < 120
+
+
+def test_a_refusal_by_numpy_that_the_second_look_cannot_explain(file, monkeypatch):
+    monkeypatch.setattr(kaggle_csv, "first_fault", lambda block, header: None)
+    assert message_of(file, "a\n1\n\n2\nx\n").startswith("lines 2 to 5: ")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\ufeff", "\n \r\n"])
+def test_an_empty_file(file, text):
+    assert message_of(file, text) == "the file is empty; expected a header line and numbers below it"
+
+
+@pytest.mark.parametrize("text", ["label,a", "label,a\n", "label,a\n\n  \n"])
+def test_a_header_without_rows(file, text):
+    assert message_of(file, text) == "there is a header but no line of numbers below it"
+
+
+@pytest.mark.parametrize("header", ["5,0,0.5", "1", "-1,1e3"])
+def test_no_header(file, header):
+    assert message_of(file, f"{header}\n{header}\n").startswith(
+        "line 1: there is no header: expected the names"
+    )
+
+
+def test_numbers_as_names_beside_others_are_a_header(file):
+    assert_samples(read_text(file, "label,0,1\n1,2,3\n"), [[2, 3]], [1])
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (",label,a", "line 1: column 1 has no name; name it or remove the column"),
+        ("label,a,", "line 1: column 3 has no name; name it or remove the column"),
+        ("label,a,label", "line 1: expected one column 'label', found 2; keep one of them"),
+        ("label", "line 1: expected columns of features beside 'label', found none"),
+    ],
+)
+def test_headers_that_are_refused(file, header, message):
+    assert message_of(file, f"{header}\n1,2,3\n") == message
+
+
+def test_a_missing_label_that_is_required(file):
+    message = message_of(file, "\nLabel,a\n1,2\n", require_label=True)
+    assert message == "line 2: expected a column 'label' with the labels, found 2 columns: Label, a"
+
+
+def test_the_list_of_columns_is_shortened(file):
+    names = ",".join(f"pixel{i}" for i in range(784))
+    message = message_of(file, f"{names}\n", require_label=True)
+    assert "found 784 columns: pixel0, pixel1, " in message
+    assert message.endswith(" ...")
+    assert len(message) < 150
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read_csv(tmp_path / "absent.csv")
+    with pytest.raises(IsADirectoryError, match="this is a folder"):
+        read_csv(tmp_path)
+
+
+def test_a_file_of_several_blocks(file, monkeypatch):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", 1000)
+    X = np.random.default_rng(3).integers(0, 256, (500, 20), np.uint8)
+    y = np.arange(500)
+    rows = [",".join(map(str, [label, *row])) for label, row in zip(y, X, strict=True)]
+    names = ",".join(f"pixel{i}" for i in range(20))
+    assert_samples(read_text(file, "\n".join([f"label,{names}", *rows])), X, y)
+
+
+def test_a_late_float_makes_all_blocks_float32(file, monkeypatch):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", 1)
+    samples = read_text(file, "label,a\n1,2\n3,255\n5,0.25\n7,8\n")
+    assert_samples(samples, [[2], [255], [0.25], [8]], [1, 3, 5, 7], np.float32)
+
+
+BYTES = st.integers(0, 255)
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False)
+
+
+@st.composite
+def tables(draw, numbers):
+    n_features = draw(st.integers(1, 6))
+    row = st.lists(numbers, min_size=n_features, max_size=n_features)
+    X = draw(st.lists(row, min_size=1, max_size=8))
+    y = draw(st.none() | st.lists(st.integers(0, 2**53), min_size=len(X), max_size=len(X)))
+    return X, y, draw(st.integers(0, n_features))
+
+
+def write_table(file, X, y, label_column):
+    rows = [[f"pixel{i}" for i in range(len(X[0]))], *map(list, X)]
+    if y is not None:
+        for row, label in zip(rows, ["label", *y], strict=True):
+            row.insert(label_column, label)
+    with open(file, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(rows)
+
+
+@given(tables(BYTES))
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_round_trip_of_bytes(file, table):
+    X, y, _ = table
+    write_table(file, *table)
+    assert_samples(read_csv(file), X, y)
+
+
+@given(tables(FLOATS))
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_round_trip_of_floats(file, table):
+    X, y, _ = table
+    write_table(file, *table)
+    assert_samples(read_csv(file), X, y, np.float32)

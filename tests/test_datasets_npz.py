@@ -1,0 +1,159 @@
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastfnn.datasets import read_npz
+
+X = np.arange(12).reshape(4, 3)
+Y = np.array([3, 0, 2, 1])
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "data.npz"
+
+
+def message_of(file):
+    with pytest.raises(ValueError, match=r"npz|expected") as caught:
+        read_npz(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("names", [("X", "y"), ("x_train", "y_train")])
+def test_samples_with_labels(file, save, names):
+    save(file, **{names[0]: X.astype(np.uint8), names[1]: Y}, x_test=X, other=Y)
+    samples = read_npz(file)
+    np.testing.assert_array_equal(samples.X, X.astype(np.uint8), strict=True)
+    np.testing.assert_array_equal(samples.y, Y.astype(np.int64), strict=True)
+
+
+@pytest.mark.parametrize("name", ["X", "x_train"])
+def test_samples_without_labels(file, name):
+    np.savez(file, **{name: X.astype(np.uint8)})
+    assert read_npz(file).y is None
+
+
+def test_x_goes_before_x_train(file):
+    np.savez(file, x_train=X + 100, y_train=Y, X=X)
+    samples = read_npz(file)
+    assert samples.X[0].tolist() == [0, 1, 2]
+    assert samples.y is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_dtypes_that_are_kept(file, dtype, order):
+    np.savez(file, X=X.astype(order + dtype))
+    np.testing.assert_array_equal(read_npz(file).X, X.astype(dtype), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u2", "u4", "u8"])
+def test_integers_within_a_byte_become_uint8(file, dtype):
+    np.savez(file, X=X.astype(dtype))
+    np.testing.assert_array_equal(read_npz(file).X, X.astype(np.uint8), strict=True)
+
+
+@pytest.mark.parametrize("shift", [-1, 245])
+def test_integers_beyond_a_byte_are_refused(file, shift):
+    np.savez(file, X=X + shift)
+    assert f"got int64 from {shift} to {shift + 11}; convert them to float32" in message_of(file)
+
+
+def test_255_is_still_a_byte(file):
+    np.savez(file, X=X + 244)
+    assert read_npz(file).X.max() == 255
+
+
+@pytest.mark.parametrize("dtype", ["f2", "c8", "?", "U3"])
+def test_other_dtypes_are_refused(file, dtype):
+    np.savez(file, X=X.astype(dtype))
+    assert f"got {np.dtype(dtype)}; convert them to float32" in message_of(file)
+
+
+def test_images_are_flattened_row_by_row(file):
+    images = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    np.savez(file, X=images)
+    np.testing.assert_array_equal(read_npz(file).X, images.reshape(2, 12), strict=True)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (0, 3), (3, 0)])
+def test_shapes_that_hold_no_samples(file, shape):
+    np.savez(file, X=np.zeros(shape))
+    assert f"expected samples of shape (n_samples, n_features, ...), got shape {shape}" in message_of(file)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite(file, bad):
+    numbers = X.astype(np.float64)
+    numbers[2, 1] = bad
+    np.savez(file, X=numbers)
+    assert "got NaN or infinity in sample 2" in message_of(file)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "u8", ">i2", "f4", "f8"])
+def test_labels_become_int64(file, dtype):
+    np.savez(file, X=X, y=Y.astype(dtype))
+    np.testing.assert_array_equal(read_npz(file).y, Y.astype(np.int64), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 1, 2]), "expected one label a sample, got 3 labels for 4 samples"),
+        (np.zeros((4, 10)), "expected labels of shape (n_samples,), got shape (4, 10)"),
+        (np.array(["a", "b", "c", "d"]), "expected integer labels, got dtype <U1"),
+        (np.array([True, False, True, True]), "expected integer labels, got dtype bool"),
+        (np.array([0, -1, 2, 3]), "expected labels that are integers, 0 or greater"),
+        (np.array([0, 0.5, 2, 3]), "expected labels that are integers, 0 or greater"),
+        (np.array([0, np.nan, 2, 3]), "expected labels that are integers, 0 or greater"),
+        (np.array([0, np.inf, 2, 3]), "expected labels that are integers, 0 or greater"),
+        (np.array([0, 2**64 - 1, 2, 3], np.uint64), "expected labels that are integers, 0 or greater"),
+    ],
+)
+def test_labels_that_are_refused(file, labels, message):
+    np.savez(file, X=X, y=labels)
+    assert message in message_of(file)
+
+
+def test_no_known_array(file):
+    np.savez(file, images=X, labels=Y)
+    assert "called X (with y) or x_train (with y_train), found images, labels" in message_of(file)
+
+
+def test_python_objects_are_not_unpickled(file):
+    np.savez(file, X=np.array([[object()]]), allow_pickle=True)
+    assert "cannot read the .npz archive: Object arrays cannot be loaded" in message_of(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"label,pixel0\n1,2\n", b"\x93NUMPY\x01\x00"])
+def test_not_an_archive(file, content):
+    file.write_bytes(content)
+    assert "not an .npz archive" in message_of(file)
+
+
+def test_an_archive_with_something_else_in_it(file):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("X", "no array")
+    assert "expected samples of shape" in message_of(file)
+
+
+def test_a_damaged_archive(file):
+    np.savez(file, X=np.zeros((100, 100)))
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 0xFF
+    file.write_bytes(content)
+    assert "cannot read the .npz archive: Bad CRC-32" in message_of(file)
+    file.write_bytes(content[:-1000])
+    assert "one cut short" in message_of(file)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read_npz(tmp_path / "absent.npz")
+    with pytest.raises(IsADirectoryError, match="this is a folder"):
+        read_npz(tmp_path)
