@@ -1,0 +1,45 @@
+"""Opening data files, compressed or not, with messages that name the file."""
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+ByteStream = io.BufferedReader | gzip.GzipFile
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def require_file(path: PathLike) -> None:
+    """Raise an OSError that reads as one sentence unless `path` is there and is not a folder."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path}: there is no such file; check the path")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path}: expected a file, but this is a folder; give a file inside it")
+
+
+@contextmanager
+def open_plain_or_gzip(path: PathLike) -> Iterator[ByteStream]:
+    """Open a file for reading bytes, decompressing it when it starts like a gzip file, whatever its name.
+
+    Raises
+    ------
+    ValueError
+        When the gzip data turn out to be damaged or cut short, at whatever moment they are read.
+    OSError
+        When the file is missing, is a folder, or cannot be opened.
+    """
+    require_file(path)
+    with open(path, "rb") as file:
+        if not file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
+            yield file
+            return
+        try:
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield stream
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path}: the gzip data are damaged ({error}); fetch the file again") from error

@@ -1,0 +1,49 @@
+"""MNIST as it is published: one IDX file of images, and beside it one of labels."""
+
+from pathlib import Path
+
+from fastfnn.datasets.conversion import as_dataset
+from fastfnn.datasets.dataset import Dataset
+from fastfnn.datasets.idx import read_idx
+
+
+def read_idx_folder(folder: Path) -> Dataset:
+    """Read the images file of a folder with its labels file, the pair called `train` when there are two."""
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    if sum("images" in name for name in names) > 1:
+        names = [name for name in names if name.startswith("train")]
+    images = _only(names, "images", folder)
+    if images is None:
+        raise ValueError(
+            f"{folder}: expected one IDX file whose name contains 'images', such as "
+            f"train-images-idx3-ubyte.gz, found none; give the path of the data file itself"
+        )
+    labels = _only(names, "labels", folder)
+    return _read_pair(folder / images, None if labels is None else folder / labels)
+
+
+def read_idx_images(images: Path) -> Dataset:
+    """Read a file of images, with its labels file when that lies beside it under the matching name."""
+    labels = images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1"))
+    is_there = "images" in images.name and labels.is_file()
+    return _read_pair(images, labels if is_there else None)
+
+
+def _only(names: list[str], word: str, folder: Path) -> str | None:
+    found = sorted(name for name in names if word in name)
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: expected one file whose name contains {word!r}, found {len(found)}: "
+            f"{', '.join(found)}; give the path of one images file"
+        )
+    return found[0] if found else None
+
+
+def _read_pair(images: Path, labels: Path | None) -> Dataset:
+    X = read_idx(images)
+    y = None if labels is None else read_idx(labels)
+    try:
+        return as_dataset(X, y)
+    except ValueError as error:
+        source = images if labels is None else f"{images} with {labels.name}"
+        raise ValueError(f"{source}: {error}") from error
