@@ -1,0 +1,1 @@
+"""The published trainings, one file each."""

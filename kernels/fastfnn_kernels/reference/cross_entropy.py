@@ -93,4 +93,5 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
 def _shifted(logits: NDArray[Any]) -> NDArray[Any]:
     """Subtract each row's maximum; a row that holds inf becomes NaN, as infinity minus infinity is."""
     with np.errstate(invalid="ignore"):
-        return np.subtract(logits, logits.max(axis=1, keepdims=True))
+        shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
+    return shifted

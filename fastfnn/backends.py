@@ -1,0 +1,39 @@
+"""The seam: which module of kernels a network runs on."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+MODULES = {"numba": "fastfnn_kernels.jitted", "numpy": "fastfnn_kernels.reference"}
+
+
+def get_backend(name: str) -> ModuleType:
+    """Return the module of kernels called `name`.
+
+    Parameters
+    ----------
+    name : {"numba", "numpy"}
+        The multithreaded kernels, or the plain NumPy they are checked against.
+
+    Returns
+    -------
+    module
+        `fastfnn_kernels.jitted` or `fastfnn_kernels.reference`.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    ImportError
+        If Numba is not installed and `name` is "numba".
+    """
+    if name not in MODULES:
+        raise ValueError(f"backend must be one of {', '.join(MODULES)}; got {name!r}")
+    try:
+        return importlib.import_module(MODULES[name])
+    except ModuleNotFoundError as error:
+        if error.name not in ("numba", "llvmlite"):
+            raise
+        message = 'backend "numba" needs Numba: pip install numba, or choose backend="numpy"'
+        raise ImportError(message) from error

@@ -1,0 +1,55 @@
+"""First values of a layer's weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Initializer = Callable[[np.random.Generator, int, int], NDArray[Any]]
+
+
+def normal(standard_deviation: float) -> Initializer:
+    """Draw from N(0, standard_deviation**2).
+
+    Parameters
+    ----------
+    standard_deviation : float
+        Of every weight, whatever the layer's size.
+
+    Returns
+    -------
+    callable
+        (rng, n_inputs, n_outputs) -> ndarray of float64, shape (n_inputs, n_outputs).
+
+    Raises
+    ------
+    ValueError
+        If `standard_deviation` is negative or not finite.
+    """
+    if not 0 <= standard_deviation < math.inf:
+        raise ValueError(f"standard_deviation must be a finite number from 0 up; got {standard_deviation}")
+
+    def draw(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
+        return standard_deviation * rng.standard_normal((n_inputs, n_outputs))
+
+    return draw
+
+
+def he(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
+    """Draw from N(0, 2 / n_inputs), which keeps the variance through relu layers (He et al., arXiv 1502.01852)."""
+    return math.sqrt(2 / n_inputs) * rng.standard_normal((n_inputs, n_outputs))
+
+
+def glorot(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
+    """Draw uniformly from +-sqrt(6 / (n_inputs + n_outputs)) (Glorot & Bengio, AISTATS 2010)."""
+    limit = math.sqrt(6 / (n_inputs + n_outputs))
+    return rng.uniform(-limit, limit, (n_inputs, n_outputs))
+
+
+def zeros(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
+    """Start at zero: for weights that are written before training."""
+    return np.zeros((n_inputs, n_outputs))

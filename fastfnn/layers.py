@@ -1,0 +1,295 @@
+"""Layers: what a network is made of.
+
+A layer keeps nothing between calls but its parameters and their gradient. The network owns what flows between
+layers, which is what lets a batch run in tiles of rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.checks import ACTIVATIONS
+from numpy.typing import NDArray
+
+from fastfnn.initializers import Initializer, glorot, he
+from fastfnn.inputs import PackedTile
+
+Tile = NDArray[Any] | PackedTile
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient of the loss with respect to a layer's parameters; None for what a layer has not."""
+
+    weights: NDArray[Any] | None = None
+    bias: NDArray[Any] | None = None
+
+
+class Layer(ABC):
+    """A differentiable step y = f(z), where z comes linearly from x.
+
+    Attributes
+    ----------
+    activation : str
+        f: "identity", "relu", "sigmoid" or "tanh". Its derivative is known from y, so nothing else is stored.
+    gradient : Gradient
+        Of the last `backward` or training step.
+    takes_packed : bool
+        Whether `forward` and `add_gradient` take packed tiles.
+    """
+
+    activation: str = "identity"
+    takes_packed: bool = False
+
+    def __init__(self) -> None:
+        self.gradient = Gradient()
+        self._kernels: ModuleType | None = None
+
+    @property
+    def kernels(self) -> ModuleType:
+        """The backend's module of kernels."""
+        if self._kernels is None:
+            raise RuntimeError(f"this {type(self).__name__} belongs to no network yet: build a Network with it first")
+        return self._kernels
+
+    def bind(self, kernels: ModuleType, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
+        """Join a network: take its backend, and draw the first values of the parameters."""
+        if self._kernels is not None:
+            raise ValueError(f"this {type(self).__name__} belongs to a network already: make a new one")
+        self._kernels = kernels
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """The arrays that training changes, by name."""
+        return {}
+
+    @abstractmethod
+    def n_outputs_for(self, n_inputs: int | None) -> int | None:
+        """Return the width of the output for a width of the input; None where any will do.
+
+        Raises
+        ------
+        ValueError
+            If the layer takes another width.
+        """
+
+    @abstractmethod
+    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs)."""
+
+    def start_gradient(self) -> None:
+        """Set `gradient` to new arrays of zeros; a layer without parameters has none."""
+        return
+
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
+        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute."""
+        return
+
+    @abstractmethod
+    def input_gradient(
+        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Hand the gradient with respect to z back through this layer and the activation that made x.
+
+        Returns
+        -------
+        ndarray like `x`
+            The gradient with respect to the pre-activation of x; with respect to x for "identity".
+        """
+
+    def backward(self, x: NDArray[Any], y: NDArray[Any], grad_y: NDArray[Any]) -> NDArray[Any]:
+        """Set `gradient`, and return the gradient with respect to x.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_rows, n_inputs)
+            What `forward` was given.
+        y : ndarray, shape (n_rows, n_outputs)
+            What `forward` returned.
+        grad_y : ndarray like `y`
+            Gradient of the loss with respect to y.
+
+        Returns
+        -------
+        ndarray like `x`
+        """
+        grad_z = self.kernels.activation_gradient(y, grad_y, self.activation)
+        self.start_gradient()
+        self.add_gradient(x, grad_z)
+        return self.input_gradient(grad_z, x, "identity")
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one."""
+
+
+class Dense(Layer):
+    """A fully connected layer: y = f(x w + b).
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Widths.
+    activation : {None, "identity", "relu", "sigmoid", "tanh"}
+        f; None is the identity.
+    use_bias : bool
+        Whether there is a b.
+    initializer : callable, optional
+        (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and Glorot's for all
+        else when None. b starts at zero.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n_inputs, n_outputs)
+        w; written in place to set it.
+    bias : ndarray, shape (n_outputs,), or None
+        b.
+    """
+
+    takes_packed = True
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        initializer: Initializer | None = None,
+    ) -> None:
+        super().__init__()
+        for name, width in (("n_inputs", n_inputs), ("n_outputs", n_outputs)):
+            if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
+                raise ValueError(f"{name} must be a whole number from 1 up; got {width!r}")
+        self.n_inputs = int(n_inputs)
+        self.n_outputs = int(n_outputs)
+        self.activation = "identity" if activation is None else activation
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        self.use_bias = use_bias
+        self.initializer = initializer or (he if self.activation == "relu" else glorot)
+
+    def bind(self, kernels: ModuleType, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
+        """Join a network: take its backend, and draw the first weights."""
+        super().bind(kernels, dtype, rng)
+        drawn = self.initializer(rng, self.n_inputs, self.n_outputs)
+        self._weights = np.ascontiguousarray(drawn, dtype)
+        self._bias = np.zeros(self.n_outputs, dtype) if self.use_bias else None
+        if self._weights.shape != (self.n_inputs, self.n_outputs):
+            expected = (self.n_inputs, self.n_outputs)
+            raise ValueError(f"initializer must return an array of shape {expected}; got {self._weights.shape}")
+
+    @property
+    def weights(self) -> NDArray[Any]:
+        """w, shape (n_inputs, n_outputs)."""
+        self.kernels  # noqa: B018 - says what to do where there are no weights yet
+        return self._weights
+
+    @property
+    def bias(self) -> NDArray[Any] | None:
+        """b, shape (n_outputs,), or None."""
+        self.kernels  # noqa: B018
+        return self._bias
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """The weights, and the bias where there is one."""
+        return {"weights": self.weights} | ({} if self.bias is None else {"bias": self.bias})
+
+    def __repr__(self) -> str:
+        return "Dense({n_inputs}, {n_outputs}, activation={activation!r}, use_bias={use_bias})".format(
+            **self.config()
+        )
+
+    def n_outputs_for(self, n_inputs: int | None) -> int:
+        """Return `n_outputs`, for an input of this layer's own width."""
+        if n_inputs not in (None, self.n_inputs):
+            raise ValueError(f"Dense({self.n_inputs}, {self.n_outputs}) cannot follow a layer of {n_inputs} outputs")
+        return self.n_outputs
+
+    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute f(x w + b)."""
+        arguments = (self.weights, self.bias, self.activation, out)
+        if isinstance(x, PackedTile):
+            return self.kernels.sparse_forward(x.rows, *arguments)  # type: ignore[no-any-return]
+        return self.kernels.dense_forward(x, *arguments)  # type: ignore[no-any-return]
+
+    def start_gradient(self) -> None:
+        """Set `gradient` to new arrays of zeros."""
+        bias = None if self.bias is None else np.zeros_like(self.bias)
+        self.gradient = Gradient(np.zeros_like(self.weights), bias)
+
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
+        """Add x^T grad_z, and the column sums of grad_z."""
+        arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, True)
+        if isinstance(x, PackedTile):
+            self.kernels.sparse_weight_gradient(x.columns, *arguments)
+        else:
+            self.kernels.dense_weight_gradient(x, *arguments)
+
+    def input_gradient(
+        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Compute (grad_z w^T) * activation'(x)."""
+        return self.kernels.dense_input_gradient(grad_z, self.weights, x, activation, out)  # type: ignore[no-any-return]
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, without its initializer."""
+        return {
+            "n_inputs": self.n_inputs,
+            "n_outputs": self.n_outputs,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+        }
+
+
+class Activation(Layer):
+    """An activation as a layer of its own: y = f(x), element by element."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def n_outputs_for(self, n_inputs: int | None) -> int | None:
+        """Return the width of the input."""
+        return n_inputs
+
+    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute f(x)."""
+        return self.kernels.activation_forward(x, self.activation, out)  # type: ignore[no-any-return]
+
+    def input_gradient(
+        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Compute grad_z * activation'(x); z is x."""
+        return self.kernels.activation_gradient(x, grad_z, activation, out)  # type: ignore[no-any-return]
+
+    def config(self) -> dict[str, Any]:
+        """Return no arguments: the class says it all."""
+        return {}
+
+
+class Identity(Activation):
+    """y = x."""
+
+    activation = "identity"
+
+
+class ReLU(Activation):
+    """y = max(x, 0)."""
+
+    activation = "relu"
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    activation = "sigmoid"
+
+
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    activation = "tanh"

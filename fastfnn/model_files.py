@@ -1,0 +1,91 @@
+"""Networks in safetensors files: the parameters as tensors, the architecture in the metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+FORMAT = "fastfnn-network-1"
+
+
+def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+    """Write a model file beside `path` and rename it, so that an interruption leaves the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    content = save(tensors, {"format": FORMAT, "architecture": json.dumps(architecture)})
+    write_and_rename(path, lambda beside: beside.write_bytes(content))
+
+
+def write_and_rename(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> None:
+    """Let `write` make a file beside `path`, then rename it to `path`; nothing is left if it fails."""
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
+    try:
+        write(beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read the architecture and the tensors of a model file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is truncated, damaged, or no fastfnn model.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)} is no fastfnn model: its format is {metadata.get('format')!r}, not {FORMAT!r}"
+        )
+    try:
+        return json.loads(metadata["architecture"]), tensors
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is damaged: its architecture cannot be read ({error})") from error
+
+
+def fill(parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], path: str | os.PathLike[str]) -> None:
+    """Copy tensors into the parameters of the same names, all of them or none.
+
+    Raises
+    ------
+    ValueError
+        If names, shapes or dtypes differ, or a tensor holds NaN or inf.
+    """
+    name = os.fspath(path)
+    if parameters.keys() != tensors.keys():
+        raise ValueError(f"{name} is of another architecture: expected {sorted(parameters)}; got {sorted(tensors)}")
+    for key, parameter in parameters.items():
+        tensor = tensors[key]
+        if (tensor.shape, tensor.dtype) != (parameter.shape, parameter.dtype):
+            raise ValueError(
+                f"{name} is of another architecture: {key} should be {parameter.dtype} {parameter.shape}; "
+                f"got {tensor.dtype} {tensor.shape}"
+            )
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} is damaged: {key} holds NaN or inf")
+    for key, parameter in parameters.items():
+        parameter[...] = tensors[key]

@@ -1,0 +1,267 @@
+"""Optimizers: they own their state and call the update kernels, one step for all parameters of a network."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = list[NDArray[Any]]
+
+
+class TensorStep(NamedTuple):
+    """What one step of `RMSprop` with `granularity="tensor"` did to one tensor."""
+
+    mean_square: float
+    effective_step: float
+    gradient_norm: float
+
+
+class Optimizer(ABC):
+    """A rule that changes parameters by their gradients.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps taken since the start or the last `reset`.
+    """
+
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = _positive("learning_rate", learning_rate)
+        self.n_steps = 0
+        self._shapes: list[tuple[int, ...]] = []
+
+    def step(
+        self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
+    ) -> None:
+        """Change each parameter in place by its gradient.
+
+        Parameters
+        ----------
+        kernels : module
+            The backend.
+        parameters, gradients : sequences of ndarray
+            Pairs of one shape and dtype, the same ones at each step.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
+        shapes = [parameter.shape for parameter in parameters]
+        if self.n_steps == 0:
+            self._shapes = shapes
+            self._start(parameters)
+        elif shapes != self._shapes:
+            raise ValueError(
+                f"this {type(self).__name__} holds the state of a network with parameters {self._shapes}; "
+                f"got {shapes}: make a new one, or call reset()"
+            )
+        self.n_steps += 1
+        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            self._update(kernels, index, parameter, gradient)
+
+    def reset(self) -> None:
+        """Forget all steps taken."""
+        self.n_steps = 0
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        """Make the state for these parameters; plain gradient descent has none."""
+        return
+
+    @abstractmethod
+    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        """Change the parameter at `index`."""
+
+
+class SGD(Optimizer):
+    """Gradient descent, with or without momentum.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+    momentum : float
+        Share of the velocity that is kept, from 0 to below 1.
+    nesterov : bool
+        Whether to look ahead; needs momentum.
+    """
+
+    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
+        super().__init__(learning_rate)
+        self.momentum = _share("momentum", momentum)
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0; got 0")
+        self.nesterov = nesterov
+        self._velocities: State = []
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        self._velocities = _zeros(parameters) if self.momentum else []
+
+    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        if self.momentum:
+            velocity = self._velocities[index]
+            kernels.momentum(parameter, gradient, velocity, self.learning_rate, self.momentum, self.nesterov)
+        else:
+            kernels.sgd(parameter, gradient, self.learning_rate)
+
+
+class RMSprop(Optimizer):
+    """RMSprop: steps divided by the root of a running mean of squared gradients.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+    rho : float
+        Share of the running mean that is kept, from 0 to below 1.
+    epsilon : float
+        Added to the mean under the root.
+    granularity : {"element", "tensor"}
+        One mean for each element, or one for each tensor, of its gradient's squared Euclidean norm.
+    initial : float
+        First value of every mean.
+    reset_every : int, optional
+        Set the means back to `initial` after the first step and after every `reset_every` further ones.
+
+    Attributes
+    ----------
+    last_steps : list of TensorStep
+        What the last step did to each parameter, with `granularity="tensor"`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        rho: float = 0.9,
+        epsilon: float = 1e-8,
+        granularity: str = "element",
+        initial: float = 0.0,
+        reset_every: int | None = None,
+    ) -> None:
+        super().__init__(learning_rate)
+        if granularity not in ("element", "tensor"):
+            raise ValueError(f'granularity must be "element" or "tensor"; got {granularity!r}')
+        if reset_every is not None and reset_every < 1:
+            raise ValueError(f"reset_every must be None or a whole number from 1 up; got {reset_every}")
+        self.rho = _share("rho", rho)
+        self.epsilon = _positive("epsilon", epsilon)
+        self.granularity = granularity
+        self.initial = float(initial)
+        self.reset_every = reset_every
+        self.last_steps: list[TensorStep] = []
+        self._mean_squares: list[Any] = []
+
+    def step(
+        self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
+    ) -> None:
+        """Change each parameter in place by its gradient; see `Optimizer.step`."""
+        super().step(kernels, parameters, gradients)
+        if self.reset_every is not None and (self.n_steps - 1) % self.reset_every == 0:
+            self._start(parameters)
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        if self.granularity == "tensor":
+            self._mean_squares = [self.initial] * len(parameters)
+            self.last_steps = self.last_steps or [TensorStep(math.nan, math.nan, math.nan)] * len(parameters)
+        else:
+            self._mean_squares = [np.full_like(parameter, self.initial) for parameter in parameters]
+
+    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        before = self._mean_squares[index]
+        scalars = (self.learning_rate, self.rho, self.epsilon)
+        if self.granularity == "element":
+            kernels.rmsprop(parameter, gradient, before, *scalars)
+            return
+        after = kernels.rmsprop_tensor(parameter, gradient, before, *scalars)
+        self._mean_squares[index] = after
+        norm = math.sqrt(max(after - self.rho * before, 0) / (1 - self.rho))
+        self.last_steps[index] = TensorStep(after, self.learning_rate / math.sqrt(after + self.epsilon), norm)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba, arXiv 1412.6980).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+    beta1, beta2 : float
+        Shares of the running means of the gradient and of its square that are kept, from 0 to below 1.
+    epsilon : float
+        Added to the root of the corrected mean square.
+    """
+
+    def __init__(
+        self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(learning_rate)
+        self.beta1 = _share("beta1", beta1)
+        self.beta2 = _share("beta2", beta2)
+        self.epsilon = _positive("epsilon", epsilon)
+        self._first_moments: State = []
+        self._second_moments: State = []
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        self._first_moments, self._second_moments = _zeros(parameters), _zeros(parameters)
+
+    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        kernels.adam(parameter, gradient, *self._state_and_scalars(index))
+
+    def _state_and_scalars(self, index: int) -> tuple[Any, ...]:
+        moments = (self._first_moments[index], self._second_moments[index])
+        return (*moments, self.n_steps, self.learning_rate, self.beta1, self.beta2, self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101).
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float
+        As in `Adam`.
+    weight_decay : float
+        Share of every parameter, times the learning rate, that each step takes away.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon)
+        if not 0 <= weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be a finite number from 0 up; got {weight_decay}")
+        self.weight_decay = float(weight_decay)
+
+    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        kernels.adamw(parameter, gradient, *self._state_and_scalars(index), self.weight_decay)
+
+
+def _zeros(parameters: Sequence[NDArray[Any]]) -> State:
+    return [np.zeros_like(parameter) for parameter in parameters]
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0; got {value}")
+    return float(value)
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must lie from 0 to below 1; got {value}")
+    return float(value)
