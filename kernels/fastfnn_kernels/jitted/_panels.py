@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import TILE, UNIT
 from fastfnn_kernels.jitted._jit import In2, Out3, kernel
+from fastfnn_kernels.jitted.activations import copy
 
 
 def panels_of(matrix: NDArray[Any]) -> NDArray[Any]:
@@ -47,10 +48,8 @@ def _copy(matrix: In2, panels: Out3) -> None:
         first = panel * width
         end = min(first + width, n_columns)
         for k in range(n_rows):
-            for j in range(first, end):
-                panels[panel, k, j - first] = matrix[k, j]
-            for j in range(end, first + width):
-                panels[panel, k, j - first] = 0
+            copy(matrix[k, first:end], panels[panel, k])
+            panels[panel, k, end - first :] = 0
 
 
 @kernel
@@ -60,9 +59,6 @@ def _copy_transposed(matrix: In2, panels: Out3) -> None:
     for panel in prange(n_panels):
         first = panel * width
         end = min(first + width, n_columns)
-        for j in range(first, end):
-            for k in range(n_rows):
-                panels[panel, k, j - first] = matrix[j, k]
-        for j in range(end, first + width):
-            for k in range(n_rows):
-                panels[panel, k, j - first] = 0
+        for k in range(n_rows):
+            copy(matrix[first:end, k], panels[panel, k])
+            panels[panel, k, end - first :] = 0

@@ -41,38 +41,47 @@ def activation_gradient(
 def _forward(z: In1, code: Int, out: Out1) -> None:
     for block in prange((z.size + BLOCK - 1) // BLOCK):
         first = block * BLOCK
-        end = min(first + BLOCK, z.size)
-        for i in range(first, end):
-            out[i] = z[i]
-        activate(out, first, end, code)
+        target = out[first : first + BLOCK]
+        copy(z[first : first + BLOCK], target)
+        activate(target, code)
 
 
 @kernel
 def _gradient(y: In1, grad: In1, code: Int, out: Out1) -> None:
     for block in prange((y.size + BLOCK - 1) // BLOCK):
         first = block * BLOCK
-        end = min(first + BLOCK, y.size)
-        for i in range(first, end):
-            out[i] = grad[i]
-        multiply_by_derivative(out, y, first, end, code)
+        target = out[first : first + BLOCK]
+        copy(grad[first : first + BLOCK], target)
+        multiply_by_derivative(target, y[first : first + BLOCK], code)
+
+
+# The helpers below take views and count from zero: an index that might be negative would have to be tested for
+# wrapping around, and a loop with such a test does not become vector instructions.
 
 
 @inline
-def activate(values: Any, first: int, end: int, code: int) -> None:
-    """Replace values[first:end] by f of them."""
+def copy(source: Any, target: Any) -> None:
+    """Copy as many elements as `source` has."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@inline
+def activate(values: Any, code: int) -> None:
+    """Replace values by f of them."""
     zero = values.dtype.type(0)
     one = values.dtype.type(1)
     two = values.dtype.type(2)
     if code == RELU:
-        for i in range(first, end):
+        for i in range(values.size):
             values[i] = zero if values[i] < zero else values[i]
     elif code == SIGMOID:
-        for i in range(first, end):
+        for i in range(values.size):
             z = values[i]
             decay = exp(-abs(z))  # exp of a negative number cannot overflow
             values[i] = (decay if z < zero else one) / (one + decay)
     elif code == TANH:
-        for i in range(first, end):
+        for i in range(values.size):
             z = values[i]
             shrunk = expm1_of_negative(-two * abs(z))  # tanh |z| = -(e**-2|z| - 1) / (e**-2|z| + 1)
             size = -shrunk / (two + shrunk)
@@ -80,16 +89,16 @@ def activate(values: Any, first: int, end: int, code: int) -> None:
 
 
 @inline
-def multiply_by_derivative(grad: Any, y: Any, first: int, end: int, code: int) -> None:
-    """Multiply grad[first:end] by f', known from the outputs y[first:end]."""
+def multiply_by_derivative(grad: Any, y: Any, code: int) -> None:
+    """Multiply a gradient by f', known from the outputs y."""
     zero = grad.dtype.type(0)
     one = grad.dtype.type(1)
     if code == RELU:
-        for i in range(first, end):
+        for i in range(grad.size):
             grad[i] = grad[i] if y[i] > zero else zero
     elif code == SIGMOID:
-        for i in range(first, end):
+        for i in range(grad.size):
             grad[i] *= y[i] * (one - y[i])
     elif code == TANH:
-        for i in range(first, end):
+        for i in range(grad.size):
             grad[i] *= one - y[i] * y[i]

@@ -69,25 +69,38 @@ def _number_of_blocks(n_rows: int, n_columns: int) -> int:
 
 
 @inline
-def _shifted_exponentials(logits: Any, first: int, end: int, out: Any, flat: Any) -> None:
-    """Write exp(z - max z) for rows first:end."""
-    n_columns = logits.shape[1]
-    for row in range(first, end):
-        largest = logits[row, 0]
-        for j in range(1, n_columns):
-            largest = logits[row, j] if logits[row, j] > largest else largest
-        for j in range(n_columns):
-            out[row, j] = logits[row, j] - largest
-    for i in range(first * n_columns, end * n_columns):
-        flat[i] = exp(flat[i])
+def _largest(values: Any) -> Any:
+    """Return the largest value; NaN where the first is NaN."""
+    largest = values[0]
+    for j in range(1, values.size):
+        largest = values[j] if values[j] > largest else largest
+    return largest
 
 
 @inline
-def _row_sum(values: Any, row: int) -> Any:
-    total = values.dtype.type(0)
-    for j in range(values.shape[1]):
-        total += values[row, j]
+def _sum(values: Any) -> Any:
+    total = values[0]
+    for j in range(1, values.size):
+        total += values[j]
     return total
+
+
+@inline
+def _subtract(source: Any, number: Any, target: Any) -> None:
+    for j in range(source.size):
+        target[j] = source[j] - number
+
+
+@inline
+def _exponentiate(values: Any) -> None:
+    for i in range(values.size):
+        values[i] = exp(values[i])
+
+
+@inline
+def _divide(values: Any, divisor: Any, factor: Any) -> None:
+    for j in range(values.size):
+        values[j] = factor * (values[j] / divisor)
 
 
 @kernel
@@ -98,11 +111,11 @@ def _softmax(logits: In2, out: Out2) -> None:
     for block in prange((n_rows + block_rows - 1) // block_rows):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        _shifted_exponentials(logits, first, end, out, flat)
         for row in range(first, end):
-            total = _row_sum(out, row)
-            for j in range(n_columns):
-                out[row, j] /= total
+            _subtract(logits[row], _largest(logits[row]), out[row])
+        _exponentiate(flat[first * n_columns : end * n_columns])
+        for row in range(first, end):
+            _divide(out[row], _sum(out[row]), out.dtype.type(1))
 
 
 @kernel
@@ -113,18 +126,16 @@ def _cross_entropy(logits: In2, labels: IntegersIn1, scale: Real, out: Out2, blo
     for block in prange(block_losses.size):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        _shifted_exponentials(logits, first, end, out, flat)
         loss = 0.0
         for row in range(first, end):
-            label = labels[row]
-            largest = logits[row, 0]
-            for j in range(1, n_columns):
-                largest = logits[row, j] if logits[row, j] > largest else largest
-            total = _row_sum(out, row)
-            loss += math.log(total) - (logits[row, label] - largest)
-            for j in range(n_columns):
-                out[row, j] = scale * (out[row, j] / total)
-            out[row, label] -= scale
+            _subtract(logits[row], _largest(logits[row]), out[row])
+            loss -= out[row, labels[row]]
+        _exponentiate(flat[first * n_columns : end * n_columns])
+        for row in range(first, end):
+            total = _sum(out[row])
+            loss += math.log(total)
+            _divide(out[row], total, scale)
+            out[row, labels[row]] -= scale
         block_losses[block] = loss
 
 

@@ -14,7 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import TILE
-from fastfnn_kernels.jitted._jit import In1, In2, In3, Int, Out1, Out2, Real, kernel
+from fastfnn_kernels.jitted._jit import In1, In2, In3, Int, Out1, Out2, Real, inline, kernel
 from fastfnn_kernels.jitted._panels import panels_of, panels_of_transposed, start_of_panels
 from fastfnn_kernels.jitted._simd import dense_tile
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, multiply_by_derivative
@@ -145,9 +145,10 @@ def _multiply(
                         min(TILE_ROWS, end_row - row), min(width, n_columns - j),
                         k > 0, floor if k + chunk == depth else -np.inf,
                     )  # fmt: skip
+        first, end = first_row * n_columns, end_row * n_columns
         if activation != RELU:
-            activate(flat, first_row * n_columns, end_row * n_columns, activation)
-        multiply_by_derivative(flat, flat_y, first_row * n_columns, end_row * n_columns, derivative)
+            activate(flat[first:end], activation)
+        multiply_by_derivative(flat[first:end], flat_y[first:end], derivative)
 
 
 @kernel
@@ -179,14 +180,19 @@ def _add_products(x: In2, panels: In3, out: Out2) -> None:
 @kernel
 def _add_column_sums(grad: In2, out: Out1) -> None:
     n_rows, n_columns = grad.shape
-    sums = np.zeros((n_rows + REDUCTION_CHUNK - 1) // REDUCTION_CHUNK * n_columns, out.dtype)
+    n_chunks = (n_rows + REDUCTION_CHUNK - 1) // REDUCTION_CHUNK
+    sums = np.zeros((n_chunks, n_columns), out.dtype)
     for block in prange((n_columns + BLOCK_COLUMNS - 1) // BLOCK_COLUMNS):
         first = block * BLOCK_COLUMNS
         end = min(first + BLOCK_COLUMNS, n_columns)
         for row in range(n_rows):
-            chunk = row // REDUCTION_CHUNK * n_columns
-            for j in range(first, end):
-                sums[chunk + j] += grad[row, j]
-        for chunk in range(0, sums.size, n_columns):
-            for j in range(first, end):
-                out[j] += sums[chunk + j]
+            add(grad[row, first:end], sums[row // REDUCTION_CHUNK, first:end])
+        for chunk in range(n_chunks):
+            add(sums[chunk, first:end], out[first:end])
+
+
+@inline
+def add(source: Any, target: Any) -> None:
+    """Add `source` to `target`."""
+    for i in range(source.size):
+        target[i] += source[i]

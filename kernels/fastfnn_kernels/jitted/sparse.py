@@ -140,8 +140,8 @@ def _multiply(
         end = min(first + BLOCK_GROUPS, n_groups)
         _multiply_groups(offsets, indices, values, first, end, weights, start, out, False, floor)
         if activation != RELU:
-            first_row, end_row = first * LINES_OF_GROUP, min(end * LINES_OF_GROUP, n_rows)
-            activate(flat, first_row * n_columns, end_row * n_columns, activation)
+            end_row = min(end * LINES_OF_GROUP, n_rows)
+            activate(flat[first * LINES_OF_GROUP * n_columns : end_row * n_columns], activation)
 
 
 @kernel

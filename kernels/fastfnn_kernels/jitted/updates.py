@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, kernel
+from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
 
 # Elements a thread takes at a time, and a sum of squares adds up on its own.
 BLOCK = 4096
@@ -102,27 +102,38 @@ def squared_norm(values: NDArray[Any]) -> float:
     return float(block_sums.sum())
 
 
+@inline
+def part(values: Any, block: int) -> Any:
+    """Return the view that one block is; counted from zero, its loop becomes vector instructions."""
+    return values[block * BLOCK : (block + 1) * BLOCK]
+
+
 @kernel
 def _sgd(w: Out1, g: In1, learning_rate: Real) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
-            w[i] -= learning_rate * g[i]
+        w_part, g_part = part(w, block), part(g, block)
+        for i in range(w_part.size):
+            w_part[i] -= learning_rate * g_part[i]
 
 
 @kernel
 def _momentum(w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nesterov: Flag) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
-            v[i] = momentum * v[i] + g[i]
-            w[i] -= learning_rate * (g[i] + momentum * v[i] if nesterov else v[i])
+        w_part, g_part, v_part = part(w, block), part(g, block), part(v, block)
+        for i in range(w_part.size):
+            velocity = momentum * v_part[i] + g_part[i]
+            v_part[i] = velocity
+            w_part[i] -= learning_rate * (g_part[i] + momentum * velocity if nesterov else velocity)
 
 
 @kernel
 def _rmsprop(w: Out1, g: In1, s: Out1, learning_rate: Real, rho: Real, one_minus_rho: Real, epsilon: Real) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
-            s[i] = rho * s[i] + one_minus_rho * g[i] * g[i]
-            w[i] -= learning_rate * g[i] / math.sqrt(s[i] + epsilon)
+        w_part, g_part, s_part = part(w, block), part(g, block), part(s, block)
+        for i in range(w_part.size):
+            mean_square = rho * s_part[i] + one_minus_rho * g_part[i] * g_part[i]
+            s_part[i] = mean_square
+            w_part[i] -= learning_rate * g_part[i] / math.sqrt(mean_square + epsilon)
 
 
 @kernel
@@ -141,17 +152,19 @@ def _adamw(
     epsilon: Real,
 ) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, w.size)):
-            m[i] = beta1 * m[i] + one_minus_beta1 * g[i]
-            v[i] = beta2 * v[i] + one_minus_beta2 * g[i] * g[i]
-            w[i] = kept * w[i] - rate * m[i] / (math.sqrt(v[i] / correction) + epsilon)
+        w_part, g_part, m_part, v_part = part(w, block), part(g, block), part(m, block), part(v, block)
+        for i in range(w_part.size):
+            first = beta1 * m_part[i] + one_minus_beta1 * g_part[i]
+            second = beta2 * v_part[i] + one_minus_beta2 * g_part[i] * g_part[i]
+            m_part[i] = first
+            v_part[i] = second
+            w_part[i] = kept * w_part[i] - rate * first / (math.sqrt(second / correction) + epsilon)
 
 
 @kernel
 def _squared_norms(values: In1, block_sums: OutDoubles1) -> None:
     for block in prange(block_sums.size):
         total = 0.0
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, values.size)):
-            value = np.float64(values[i])
-            total += value * value
+        for value in part(values, block):
+            total += np.float64(value) * np.float64(value)
         block_sums[block] = total
