@@ -106,4 +106,4 @@ def unpack(packed: Packed) -> NDArray[Any]:
     groups = np.zeros((n_groups, n_positions, LINES_OF_GROUP), packed.values.dtype)
     group = np.repeat(np.arange(n_groups), np.diff(packed.offsets))
     groups[group, packed.indices] = packed.values
-    return np.ascontiguousarray(groups.transpose(0, 2, 1).reshape(-1, n_positions)[:n_lines])
+    return np.ascontiguousarray(groups.transpose(0, 2, 1).reshape(LINES_OF_GROUP * n_groups, n_positions)[:n_lines])

@@ -128,12 +128,13 @@ def _cross_entropy(logits: In2, labels: IntegersIn1, scale: Real, out: Out2, blo
         end = min(first + block_rows, n_rows)
         loss = 0.0
         for row in range(first, end):
-            _subtract(logits[row], _largest(logits[row]), out[row])
-            loss -= out[row, labels[row]]
+            largest = _largest(logits[row])
+            loss += np.float64(largest) - np.float64(logits[row, labels[row]])
+            _subtract(logits[row], largest, out[row])
         _exponentiate(flat[first * n_columns : end * n_columns])
         for row in range(first, end):
             total = _sum(out[row])
-            loss += math.log(total)
+            loss += math.log(np.float64(total))
             _divide(out[row], total, scale)
             out[row, labels[row]] -= scale
         block_losses[block] = loss

@@ -39,7 +39,7 @@ def softmax_cross_entropy(
 
     With m_i = max_k z_ik, which keeps every exponential finite,
 
-        loss = scale * sum_i (log sum_k exp(z_ik - m_i) - (z_i,label_i - m_i))
+        loss = scale * sum_i (log sum_k exp(z_ik - m_i) + m_i - z_i,label_i)
         grad = scale * (softmax(z) - onehot(labels))
 
     Parameters
@@ -63,14 +63,15 @@ def softmax_cross_entropy(
     out = np.empty_like(logits) if out is None else out
     rows = np.arange(len(logits))
     scale = 1 / max(len(logits), 1) if scale is None else scale
-    shifted = _shifted(logits)
-    grad = np.exp(shifted)
+    grad = np.exp(_shifted(logits))
     sums = grad.sum(axis=1, keepdims=True)
-    losses = np.log(sums[:, 0]) - shifted[rows, labels]
+    wide = logits.astype(np.float64)  # the distance of two float32 logits may not fit into float32
+    with np.errstate(invalid="ignore"):
+        losses = np.log(sums[:, 0].astype(np.float64)) + (wide.max(axis=1) - wide[rows, labels])
     grad /= sums
     grad[rows, labels] -= 1
     np.multiply(grad, scale, out=out)
-    return scale * float(losses.sum(dtype=np.float64)), out
+    return scale * float(losses.sum()), out
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
@@ -92,6 +93,6 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
 
 def _shifted(logits: NDArray[Any]) -> NDArray[Any]:
     """Subtract each row's maximum; a row that holds inf becomes NaN, as infinity minus infinity is."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
     return shifted

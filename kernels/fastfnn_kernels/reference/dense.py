@@ -74,7 +74,7 @@ def dense_weight_gradient(
         Both gradients; None in place of the second without `use_bias`.
     """
     weight_gradient = x.T @ grad
-    bias_gradient = grad.sum(axis=0) if use_bias else None
+    bias_gradient = _column_sums(grad) if use_bias else None
     return _deliver(weight_gradient, out, accumulate), (
         None if bias_gradient is None else _deliver(bias_gradient, out_bias, accumulate)
     )
@@ -109,6 +109,11 @@ def dense_input_gradient(
     """
     grad_x = grad @ weights.T
     return activation_gradient(grad_x if x is None else x, grad_x, activation, out)
+
+
+def _column_sums(values: NDArray[Any]) -> NDArray[Any]:
+    """Sum each column; along contiguous memory NumPy adds in pairs, which loses fewer digits than one by one."""
+    return np.ascontiguousarray(values.T).sum(axis=1)
 
 
 def _deliver(value: NDArray[Any], out: NDArray[Any] | None, accumulate: bool) -> NDArray[Any]:

@@ -1,0 +1,42 @@
+"""Arrays to test kernels with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def integers(rng: np.random.Generator, shape: Any, dtype: Any) -> NDArray[Any]:
+    """Draw small whole numbers: products and sums of them are exact in any order."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def normals(rng: np.random.Generator, shape: Any, dtype: Any) -> NDArray[Any]:
+    """Draw from N(0, 1)."""
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def mostly_zeros(rng: np.random.Generator, shape: Any, dtype: Any) -> NDArray[Any]:
+    """Draw small whole numbers of which four in five are zero."""
+    return (integers(rng, shape, np.int64) * (rng.random(shape) < 0.2)).astype(dtype)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that may not be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class Unchanged:
+    """Remembers arrays, and says whether they still hold the same bits."""
+
+    def __init__(self, *arrays: NDArray[Any]) -> None:
+        self._arrays = arrays
+        self._copies = [array.copy() for array in arrays]
+
+    def check(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            assert array.tobytes() == copy.tobytes()

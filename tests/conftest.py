@@ -1,0 +1,44 @@
+"""Fixtures that most test files use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from fastfnn_kernels import jitted, reference
+
+settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("suite")
+
+DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture(params=DTYPES, ids=lambda dtype: dtype.__name__)
+def dtype(request: pytest.FixtureRequest) -> np.dtype:
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=[reference, jitted], ids=["numpy", "numba"])
+def kernels(request: pytest.FixtureRequest) -> ModuleType:
+    return request.param
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    if request.param > numba.config.NUMBA_NUM_THREADS:
+        raise RuntimeError(f"this machine offers {os.cpu_count()} CPU: run with NUMBA_NUM_THREADS=2")
+    before = numba.get_num_threads()
+    numba.set_num_threads(request.param)
+    yield request.param
+    numba.set_num_threads(before)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261121)

@@ -1,0 +1,108 @@
+"""Activations and their derivatives, and the vector exponential behind them."""
+
+import numpy as np
+import pytest
+from arrays import Unchanged, normals, read_only
+from tolerances import assert_elements_close
+
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted._jit import In1, Out1, kernel
+from fastfnn_kernels.jitted._math import exp, expm1_of_negative
+from fastfnn_kernels.jitted.activations import BLOCK
+
+ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
+SHAPES = [(0, 3), (1, 1), (1, BLOCK - 1), (BLOCK, 1), (3, BLOCK + 1), (300, 300)]
+
+FORMULAS = {
+    "identity": (lambda z: z, lambda y: np.ones_like(y)),
+    "relu": (lambda z: np.where(z > 0, z, 0), lambda y: (y > 0) * 1),
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda y: y * (1 - y)),
+    "tanh": (np.tanh, lambda y: 1 - y**2),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_forward_is_the_formula(kernels, activation, shape, dtype, threads, rng):
+    z = read_only(4 * normals(rng, shape, dtype))
+    unchanged = Unchanged(z)
+    out = np.full(shape, np.nan, dtype)
+    assert kernels.activation_forward(z, activation, out) is out
+    assert_elements_close(out, FORMULAS[activation][0](z.astype(np.longdouble)))
+    assert np.array_equal(out, kernels.activation_forward(z, activation))
+    unchanged.check()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_is_the_formula(kernels, activation, shape, dtype, threads, rng):
+    y, grad = read_only(rng.uniform(-1, 1, shape).astype(dtype)), read_only(normals(rng, shape, dtype))
+    unchanged = Unchanged(y, grad)
+    out = np.full(shape, np.nan, dtype)
+    assert kernels.activation_gradient(y, grad, activation, out) is out
+    exact = grad.astype(np.longdouble) * FORMULAS[activation][1](y.astype(np.longdouble))
+    assert_elements_close(out, exact, scale=np.abs(grad))
+    assert np.array_equal(out, kernels.activation_gradient(y, grad, activation))
+    unchanged.check()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_small_and_large_arguments(kernels, activation, dtype):
+    z = np.concatenate([np.logspace(-35, 2, 400), [0.0, 1e4, np.inf]])
+    z = np.concatenate([z, -z])[np.newaxis].astype(dtype)
+    with np.errstate(over="ignore"):
+        exact = FORMULAS[activation][0](z.astype(np.longdouble))
+    assert_elements_close(kernels.activation_forward(z, activation), exact)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_nan_stays_nan_and_signs_stay(activation, dtype):
+    z = np.array([[np.nan, np.inf, -np.inf, 0.0]], dtype)
+    assert np.array_equal(
+        jitted.activation_forward(z, activation), reference.activation_forward(z, activation), equal_nan=True
+    )
+
+
+def test_relu_has_no_gradient_at_zero(kernels, dtype):
+    y, grad = np.array([[0.0, -0.0, 1.0]], dtype), np.array([[5.0, 6.0, 7.0]], dtype)
+    assert kernels.activation_gradient(y, grad, "relu").tolist() == [[0, 0, 7]]
+
+
+@kernel
+def exponentials(x: In1, y: Out1) -> None:
+    for i in range(x.size):
+        y[i] = exp(x[i])
+
+
+@kernel
+def exponentials_minus_one(x: In1, y: Out1) -> None:
+    for i in range(x.size):
+        y[i] = expm1_of_negative(x[i])
+
+
+def ulps(actual, exact):
+    spacing = np.spacing(np.abs(exact.astype(actual.dtype)))
+    return np.max(np.abs(actual.astype(np.longdouble) - exact) / spacing.astype(np.longdouble))
+
+
+def apply(function, x):
+    y = np.empty_like(x)
+    function(0, x.dtype, x, y)
+    return y
+
+
+def test_exp_is_within_two_ulp(dtype):
+    low, high = (-103, 88.7) if dtype == np.float32 else (-745, 709.7)
+    x = np.linspace(low, high, 1_000_003).astype(dtype)
+    assert ulps(apply(exponentials, x), np.exp(x.astype(np.longdouble))) <= 2
+
+
+def test_exp_at_its_ends(dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30], dtype)
+    y = apply(exponentials, x)
+    assert np.array_equal(y, np.array([np.nan, np.inf, 0, 1, 1, np.inf, 0], dtype), equal_nan=True)
+
+
+def test_expm1_is_within_two_ulp(dtype):
+    x = -np.concatenate([np.logspace(-30, 2, 200_001), np.linspace(0, 50, 200_001)]).astype(dtype)
+    assert ulps(apply(exponentials_minus_one, x), np.expm1(x.astype(np.longdouble))) <= 2

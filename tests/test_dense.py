@@ -1,0 +1,179 @@
+"""Dense products: against the reference, exactly on whole numbers and within the product ratio elsewhere."""
+
+import numpy as np
+import pytest
+from arrays import Unchanged, integers, normals, read_only
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerances import assert_product_close
+
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted._cpu import TILE, UNIT
+from fastfnn_kernels.jitted.dense import BLOCK_INPUTS, BLOCK_ROWS, REDUCTION_CHUNK, SPAN_ROWS
+
+ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
+WIDTH = TILE.vectors * UNIT.lanes(4)
+DTYPE = st.sampled_from([np.float32, np.float64])
+N_ROWS = st.sampled_from([0, 1, 2, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1, 131])
+N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_INPUTS - 1, BLOCK_INPUTS + 1, 205])
+N_OUTPUTS = st.sampled_from([1, 2, UNIT.lanes(8), UNIT.lanes(8) + 1, WIDTH // 2, WIDTH - 1, WIDTH, WIDTH + 1, 100])
+SEED = st.integers(0, 2**32 - 1)
+
+
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), st.sampled_from(["identity", "relu"]), SEED)
+def test_forward_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, use_bias, activation, seed):
+    rng = np.random.default_rng(seed)
+    x, weights = integers(rng, (n_rows, n_inputs), dtype), integers(rng, (n_inputs, n_outputs), dtype)
+    bias = integers(rng, n_outputs, dtype) if use_bias else None
+    expected = reference.dense_forward(x, weights, bias, activation)
+    assert np.array_equal(jitted.dense_forward(x, weights, bias, activation), expected)
+
+
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), SEED)
+def test_weight_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, accumulate, seed):
+    rng = np.random.default_rng(seed)
+    x, grad = integers(rng, (n_rows, n_inputs), dtype), integers(rng, (n_rows, n_outputs), dtype)
+    first, first_bias = integers(rng, (n_inputs, n_outputs), dtype), integers(rng, n_outputs, dtype)
+    out, out_bias = first.copy(), first_bias.copy()
+    jitted.dense_weight_gradient(x, grad, out, out_bias, accumulate=accumulate)
+    assert np.array_equal(out, x.T @ grad + (first if accumulate else 0))
+    assert np.array_equal(out_bias, grad.sum(axis=0) + (first_bias if accumulate else 0))
+
+
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.sampled_from(["identity", "relu"]), SEED)
+def test_input_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, activation, seed):
+    rng = np.random.default_rng(seed)
+    grad, weights = integers(rng, (n_rows, n_outputs), dtype), integers(rng, (n_inputs, n_outputs), dtype)
+    x = integers(rng, (n_rows, n_inputs), dtype)
+    expected = reference.dense_input_gradient(grad, weights, x, activation)
+    assert np.array_equal(jitted.dense_input_gradient(grad, weights, x, activation), expected)
+
+
+LONG = [1, REDUCTION_CHUNK - 1, REDUCTION_CHUNK, REDUCTION_CHUNK + 1, 2 * REDUCTION_CHUNK, SPAN_ROWS + 1, 2 * SPAN_ROWS]
+
+
+@pytest.mark.parametrize("length", LONG)
+def test_long_reductions_are_exact_on_whole_numbers(length, dtype, threads, rng):
+    a, b, bias = integers(rng, (33, length), dtype), integers(rng, (length, 40), dtype), integers(rng, 40, dtype)
+    assert np.array_equal(jitted.dense_forward(a, b, bias), a @ b + bias)
+    assert np.array_equal(jitted.dense_forward(a, b, bias, "relu"), np.maximum(a @ b + bias, 0))
+    weights, bias_gradient = jitted.dense_weight_gradient(np.ascontiguousarray(a.T), b)
+    assert np.array_equal(weights, a @ b)
+    assert np.array_equal(bias_gradient, b.sum(axis=0))
+    assert np.array_equal(jitted.dense_input_gradient(a, np.ascontiguousarray(b.T)), a @ b)
+
+
+def assert_every_product_close(kernels, x, weights, bias, grad):
+    wider = np.float64 if x.dtype == np.float32 else np.longdouble
+    wide = [array.astype(wider) for array in (x, weights, bias, grad)]
+    exact_x, exact_weights, exact_bias, exact_grad = wide
+    size_x, size_weights, size_bias, size_grad = (np.abs(array) for array in wide)
+    z = exact_x @ exact_weights + exact_bias
+    assert_product_close(kernels.dense_forward(x, weights, bias), z, size_x @ size_weights + size_bias)
+    weight_gradient, bias_gradient = kernels.dense_weight_gradient(x, grad)
+    assert_product_close(weight_gradient, exact_x.T @ exact_grad, size_x.T @ size_grad)
+    assert_product_close(bias_gradient, exact_grad.sum(axis=0), size_grad.sum(axis=0))
+    input_gradient = kernels.dense_input_gradient(grad, weights)
+    assert_product_close(input_gradient, exact_grad @ exact_weights.T, size_grad @ size_weights.T)
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 150), DTYPE, SEED)
+def test_products_stay_under_the_ratio(n_rows, n_inputs, n_outputs, dtype, seed):
+    rng = np.random.default_rng(seed)
+    shapes = ((n_rows, n_inputs), (n_inputs, n_outputs), n_outputs, (n_rows, n_outputs))
+    assert_every_product_close(jitted, *(normals(rng, shape, dtype) for shape in shapes))
+
+
+@pytest.mark.parametrize("shape", [(5000, 300, 20), (60, 5000, 20)])
+def test_long_sums_of_one_sign_stay_under_the_ratio(kernels, shape, dtype, rng):
+    n_rows, n_inputs, n_outputs = shape
+    shapes = ((n_rows, n_inputs), (n_inputs, n_outputs), n_outputs, (n_rows, n_outputs))
+    assert_every_product_close(kernels, *(np.abs(normals(rng, each, dtype)) for each in shapes))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_fused(activation, dtype, threads, rng):
+    x, weights, bias = normals(rng, (70, 90), dtype) / 9, normals(rng, (90, 50), dtype), normals(rng, 50, dtype)
+    grad, grad_x = normals(rng, (70, 90), dtype), normals(rng, (70, 50), dtype)
+    z = jitted.dense_forward(x, weights, bias)
+    y = jitted.dense_forward(x, weights, bias, activation)
+    assert np.array_equal(y, jitted.activation_forward(z, activation))
+    back = np.ascontiguousarray(weights.T)
+    plain = jitted.dense_input_gradient(grad, back)
+    assert np.array_equal(
+        jitted.dense_input_gradient(grad, back, y, activation), jitted.activation_gradient(y, plain, activation)
+    )
+    assert grad_x.shape == y.shape
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_out_is_written_and_returned(kernels, activation, dtype, rng):
+    x, weights, bias = normals(rng, (20, 30), dtype), normals(rng, (30, 17), dtype), normals(rng, 17, dtype)
+    grad = normals(rng, (20, 17), dtype)
+    given_arrays = [read_only(array) for array in (x, weights, bias, grad)]
+    unchanged = Unchanged(*given_arrays)
+    x, weights, bias, grad = given_arrays
+    out = np.full((20, 17), np.nan, dtype)
+    assert kernels.dense_forward(x, weights, bias, activation, out) is out
+    assert np.array_equal(out, kernels.dense_forward(x, weights, bias, activation))
+    out = np.full((20, 30), np.nan, dtype)
+    y = kernels.activation_forward(x, activation)
+    assert kernels.dense_input_gradient(grad, weights, y, activation, out) is out
+    assert np.array_equal(out, kernels.dense_input_gradient(grad, weights, y, activation))
+    out, out_bias = np.full((30, 17), np.nan, dtype), np.full(17, np.nan, dtype)
+    returned = kernels.dense_weight_gradient(x, grad, out, out_bias)
+    assert returned[0] is out
+    assert returned[1] is out_bias
+    expected = kernels.dense_weight_gradient(x, grad)
+    assert np.array_equal(out, expected[0])
+    assert np.array_equal(out_bias, expected[1])
+    unchanged.check()
+
+
+def test_without_bias_there_is_no_bias_gradient(kernels, dtype, rng):
+    x, grad = normals(rng, (5, 3), dtype), normals(rng, (5, 2), dtype)
+    assert kernels.dense_weight_gradient(x, grad, use_bias=False)[1] is None
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_nan_and_inf_go_where_the_reference_sends_them(special, activation, dtype, rng):
+    x, weights, bias = normals(rng, (40, 20), dtype), normals(rng, (20, 50), dtype), normals(rng, 50, dtype)
+    grad = normals(rng, (40, 50), dtype)
+    x[3, 4] = weights[7, 30] = bias[45] = grad[11, 12] = special
+    with np.errstate(invalid="ignore"):
+        expected = reference.dense_forward(x, weights, bias, activation)
+        expected_weights, expected_bias = reference.dense_weight_gradient(x, grad)
+        expected_input = reference.dense_input_gradient(grad, weights, x, activation)
+    assert_same_specials(jitted.dense_forward(x, weights, bias, activation), expected)
+    actual_weights, actual_bias = jitted.dense_weight_gradient(x, grad)
+    assert_same_specials(actual_weights, expected_weights)
+    assert_same_specials(actual_bias, expected_bias)
+    assert_same_specials(jitted.dense_input_gradient(grad, weights, x, activation), expected_input)
+
+
+def assert_same_specials(actual, expected):
+    assert np.array_equal(np.isnan(actual), np.isnan(expected))
+    assert np.array_equal(np.isposinf(actual), np.isposinf(expected))
+    assert np.array_equal(np.isneginf(actual), np.isneginf(expected))
+
+
+def test_a_row_has_the_same_bits_wherever_it_stands(dtype, rng):
+    x, weights, bias = normals(rng, (200, 500), dtype), normals(rng, (500, 70), dtype), normals(rng, 70, dtype)
+    together = jitted.dense_forward(x, weights, bias, "tanh")
+    for row in (0, 13, 14, 55, 56, 199):
+        alone = jitted.dense_forward(x[row : row + 1], weights, bias, "tanh")
+        assert np.array_equal(alone[0], together[row])
+
+
+def test_the_reference_on_a_worked_example(kernels, dtype):
+    x = np.array([[1, 2], [3, -4]], dtype)
+    weights = np.array([[1, 0, -1], [2, 1, 1]], dtype)
+    bias = np.array([0.5, -3, 1], dtype)
+    assert kernels.dense_forward(x, weights, bias).tolist() == [[5.5, -1, 2], [-4.5, -7, -6]]
+    assert kernels.dense_forward(x, weights, bias, "relu").tolist() == [[5.5, 0, 2], [0, 0, 0]]
+    grad = np.array([[1, 0, 2], [0, 1, -1]], dtype)
+    assert kernels.dense_weight_gradient(x, grad)[0].tolist() == [[1, 3, -1], [2, -4, 8]]
+    assert kernels.dense_weight_gradient(x, grad)[1].tolist() == [1, 1, 1]
+    assert kernels.dense_input_gradient(grad, weights).tolist() == [[-1, 4], [1, 0]]
+    assert kernels.dense_input_gradient(grad, weights, x, "relu").tolist() == [[-1, 4], [1, 0]]

@@ -1,0 +1,57 @@
+"""Both backends offer the same files, names, signatures and checks."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+from fastfnn_kernels import checks, jitted, reference
+
+
+def public_names(module):
+    return {name for name, value in vars(module).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+
+KERNELS = sorted(public_names(reference) - {"checked"})
+FILES = sorted(name for _, name, _ in pkgutil.iter_modules(reference.__path__))
+
+
+def test_same_kernels():
+    assert public_names(reference) == public_names(jitted)
+    assert len(KERNELS) == 17
+
+
+def test_same_files():
+    assert FILES == sorted(name for _, name, _ in pkgutil.iter_modules(jitted.__path__) if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_same_signature(name):
+    specification = inspect.signature(getattr(reference, name))
+    assert inspect.signature(getattr(jitted, name)) == specification
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_same_file_for_each_kernel(name):
+    home = getattr(reference, name).__module__.rsplit(".", 1)[1]
+    assert getattr(jitted, name).__module__ == f"fastfnn_kernels.jitted.{home}"
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name not in ("adam", "adamw")])
+def test_the_check_takes_what_the_kernel_takes(name):
+    kernel = inspect.signature(getattr(reference, name)).parameters
+    check = inspect.signature(getattr(checks, name)).parameters
+    assert [(p.name, p.default) for p in kernel.values()] == [(p.name, p.default) for p in check.values()]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_specification_is_documented(name):
+    assert "Parameters\n" in inspect.getdoc(getattr(reference, name))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_reference_needs_numpy_alone(file):
+    source = inspect.getsource(importlib.import_module(f"fastfnn_kernels.reference.{file}"))
+    imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
+    assert imported <= {"__future__", "typing", "numpy", "fastfnn_kernels"}
