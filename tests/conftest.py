@@ -9,9 +9,8 @@ from types import ModuleType
 import numba
 import numpy as np
 import pytest
-from hypothesis import settings
-
 from fastfnn_kernels import jitted, reference
+from hypothesis import settings
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("suite")

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
-from tolerances import assert_elements_close
-
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._jit import In1, Out1, kernel
 from fastfnn_kernels.jitted._math import exp, expm1_of_negative
 from fastfnn_kernels.jitted.activations import BLOCK
+from tolerances import assert_elements_close
 
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 SHAPES = [(0, 3), (1, 1), (1, BLOCK - 1), (BLOCK, 1), (3, BLOCK + 1), (300, 300)]

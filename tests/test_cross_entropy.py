@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted.cross_entropy import BLOCK
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_elements_close
-
-from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted.cross_entropy import BLOCK
 
 SHAPES = [(0, 3), (1, 1), (1, 10), (BLOCK // 10 + 1, 10), (2, BLOCK), (3, BLOCK + 1), (700, 33), (5000, 10)]
 
@@ -111,7 +110,9 @@ def test_gradient_is_the_derivative_of_the_loss(kernels, rng):
         beyond, before = logits.copy(), logits.copy()
         beyond[index] += step
         before[index] -= step
-        difference = kernels.softmax_cross_entropy(beyond, labels)[0] - kernels.softmax_cross_entropy(before, labels)[0]
+        difference = (
+            kernels.softmax_cross_entropy(beyond, labels)[0] - kernels.softmax_cross_entropy(before, labels)[0]
+        )
         assert gradient[index] == pytest.approx(difference / (2 * step), abs=1e-9)
 
 

@@ -121,16 +121,12 @@ def test_labels_of_another_set(tmp_path):
 
 def test_labels_given_as_images(tmp_path):
     write_idx(tmp_path / "labels", LABELS)
-    assert "expected samples of shape (n_samples, n_features, ...), got shape (2,)" in message_of(
-        tmp_path / "labels"
-    )
+    assert "expected samples of shape (n_samples, n_features, ...), got shape (2,)" in message_of(tmp_path / "labels")
 
 
 def test_unknown_kind(tmp_path):
     (tmp_path / "data.txt").write_text("1 2 3\n")
-    assert "expected .csv, .csv.gz, .npz, an IDX file of images, or a folder" in message_of(
-        tmp_path / "data.txt"
-    )
+    assert "expected .csv, .csv.gz, .npz, an IDX file of images, or a folder" in message_of(tmp_path / "data.txt")
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.npz", "absent", "absent-images-idx3-ubyte.gz"])

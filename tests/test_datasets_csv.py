@@ -182,9 +182,7 @@ def test_a_header_without_rows(file, text):
 
 @pytest.mark.parametrize("header", ["5,0,0.5", "1", "-1,1e3"])
 def test_no_header(file, header):
-    assert message_of(file, f"{header}\n{header}\n").startswith(
-        "line 1: there is no header: expected the names"
-    )
+    assert message_of(file, f"{header}\n{header}\n").startswith("line 1: there is no header: expected the names")
 
 
 def test_numbers_as_names_beside_others_are_a_header(file):

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, read_only
-from hypothesis import given
-from hypothesis import strategies as st
-from tolerances import assert_product_close
-
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._cpu import TILE, UNIT
 from fastfnn_kernels.jitted.dense import BLOCK_INPUTS, BLOCK_ROWS, REDUCTION_CHUNK, SPAN_ROWS
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerances import assert_product_close
 
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 WIDTH = TILE.vectors * UNIT.lanes(4)
@@ -49,7 +48,15 @@ def test_input_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, d
     assert np.array_equal(jitted.dense_input_gradient(grad, weights, x, activation), expected)
 
 
-LONG = [1, REDUCTION_CHUNK - 1, REDUCTION_CHUNK, REDUCTION_CHUNK + 1, 2 * REDUCTION_CHUNK, SPAN_ROWS + 1, 2 * SPAN_ROWS]
+LONG = [
+    1,
+    REDUCTION_CHUNK - 1,
+    REDUCTION_CHUNK,
+    REDUCTION_CHUNK + 1,
+    2 * REDUCTION_CHUNK,
+    SPAN_ROWS + 1,
+    2 * SPAN_ROWS,
+]
 
 
 @pytest.mark.parametrize("length", LONG)

@@ -5,7 +5,6 @@ import inspect
 import pkgutil
 
 import pytest
-
 from fastfnn_kernels import checks, jitted, reference
 
 
@@ -23,7 +22,7 @@ def test_same_kernels():
 
 
 def test_same_files():
-    assert FILES == sorted(name for _, name, _ in pkgutil.iter_modules(jitted.__path__) if not name.startswith("_"))
+    assert sorted(name for _, name, _ in pkgutil.iter_modules(jitted.__path__) if not name.startswith("_")) == FILES
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -53,5 +52,7 @@ def test_the_specification_is_documented(name):
 @pytest.mark.parametrize("file", FILES)
 def test_the_reference_needs_numpy_alone(file):
     source = inspect.getsource(importlib.import_module(f"fastfnn_kernels.reference.{file}"))
-    imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
+    imported = {
+        line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))
+    }
     assert imported <= {"__future__", "typing", "numpy", "fastfnn_kernels"}

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 from arrays import Unchanged, integers, mostly_zeros, normals, read_only
-from hypothesis import given
-from hypothesis import strategies as st
-from tolerances import assert_product_close
-
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._cpu import UNIT
 from fastfnn_kernels.jitted._simd import SPARSE_ROWS, SPARSE_VECTORS
 from fastfnn_kernels.jitted.sparse import BLOCK_GROUPS
 from fastfnn_kernels.packing import LINES_OF_GROUP, Packed, pack_columns, pack_rows, unpack
+from hypothesis import given
+from hypothesis import strategies as st
+from tolerances import assert_product_close
 
 BLOCK_LINES = BLOCK_GROUPS * LINES_OF_GROUP
 LANES = UNIT.lanes(4)

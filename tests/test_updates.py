@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
-from tolerances import assert_elements_close
-
 from fastfnn_kernels import jitted
 from fastfnn_kernels.jitted.updates import BLOCK
+from tolerances import assert_elements_close
 
 SHAPES = [(0,), (1,), (7, 3), (BLOCK - 1,), (BLOCK,), (BLOCK + 1,), (300, 500)]
 

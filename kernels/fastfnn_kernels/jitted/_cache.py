@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -58,6 +59,19 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = [_Locator]  # noqa: RUF012 - the name and the kind are Numba's
 
 
+# What reading a damaged pickle or object file raises.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+)
+
+
 class KernelCache(caching.FunctionCache):  # type: ignore[misc]
     """Numba's on-disk cache, for which an unusable folder or file means compiling in memory."""
 
@@ -67,17 +81,11 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         """Load a compiled kernel, or return None when there is none that can be read."""
         try:
             return super().load_overload(sig, target_context)
-        except (
-            OSError,
-            EOFError,
-            pickle.UnpicklingError,
-            ValueError,
-            TypeError,
-            KeyError,
-            RuntimeError,
-        ) as error:
+        except _UNREADABLE as error:
             log.warning("compiling anew: the compiled kernel in %s cannot be read (%s)", self.cache_path, error)
-            return None
+        with contextlib.suppress(OSError):  # saving will meet the same folder, and say so
+            self.flush()
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel where the folder allows it."""

@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: train test lint bench clean
+
+# Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
+train: $(VENV)/with-plot
+	$(BIN)/fastfnn train
+
+# Run the whole suite and report the coverage of fastfnn/.
+test: $(VENV)/with-test
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+# Check style, formatting and types.
+lint: $(VENV)/with-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Measure every kernel and the full-batch step; needs an idle machine. SELECT=full_batch runs a part.
+SELECT ?=
+bench: $(VENV)/with-test
+	$(BIN)/python bench/run.py $(if $(SELECT),-k "$(SELECT)")
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/with-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@

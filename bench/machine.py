@@ -1,0 +1,164 @@
+"""The machine's own peaks, which every entry is compared with: multiply-adds a second and bytes copied a second."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from fastfnn_kernels.jitted._cpu import UNIT
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# Registers left to the loop beside the chains; what remains outlasts the latency of a multiply-add.
+CHAINS = UNIT.registers - 4
+CHAIN_STEPS = 4_000_000
+FLOP_PER_MULTIPLY_ADD = 2
+
+# Far beyond any last-level cache.
+COPY_BYTES = 512 * 2**20
+
+ROUNDS = 7
+
+
+@functools.cache
+def fma_gflops(dtype: str) -> float:
+    """Measure the rate of multiply-adds that never leave the vector registers, on all threads.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        Of the numbers multiplied.
+
+    Returns
+    -------
+    float
+        Floating-point operations a nanosecond, two for each multiply-add.
+    """
+    threads = numba.get_num_threads()
+    values = np.random.default_rng(0).random((threads, CHAINS * UNIT.lanes(np.dtype(dtype).itemsize))).astype(dtype)
+    factor, summand = values.dtype.type(0.5), values.dtype.type(0.25)
+    seconds = _best_seconds(lambda: _run_chains(values, CHAIN_STEPS, factor, summand))
+    return values.size * CHAIN_STEPS * FLOP_PER_MULTIPLY_ADD / seconds / 1e9
+
+
+@functools.cache
+def copy_gbs() -> float:
+    """Measure the copy of an array far larger than the caches, on all threads.
+
+    Returns
+    -------
+    float
+        Bytes a nanosecond, read and written counted both.
+    """
+    threads = numba.get_num_threads()
+    sources = np.array_split(np.ones(COPY_BYTES, np.uint8), threads)
+    targets = np.array_split(np.zeros(COPY_BYTES, np.uint8), threads)
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = _best_seconds(lambda: list(pool.map(np.copyto, targets, sources)))
+    return 2 * COPY_BYTES / seconds / 1e9
+
+
+@functools.cache
+def cpu_name() -> str:
+    """Name the CPU and its microarchitecture, such as "AMD EPYC (znver4)"."""
+    brand = _brand() or platform.processor() or platform.machine()
+    brand = re.sub(r"\((R|TM)\)|\bCPU\b|@.*", "", brand)
+    return f"{' '.join(brand.split())} ({llvm.get_host_cpu_name()})"
+
+
+def cpu_slug() -> str:
+    """Write the CPU's name as a part of a file name, such as "amd-epyc-znver4"."""
+    return re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+
+
+def _best_seconds(run: Callable[[], Any]) -> float:
+    run()
+    return min(_seconds(run) for _ in range(ROUNDS))
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _brand() -> str:
+    """Ask the operating system for the CPU's brand; empty where it does not say."""
+    if platform.system() == "Darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return ""
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _chains(typing, values, steps, factor, summand):  # type: ignore[no-untyped-def]
+    """Emit `steps` rounds of CHAINS independent v <- v * factor + summand, each v a vector of `values`."""
+    signature = types.void(values, types.intp, values.dtype, values.dtype)
+
+    def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Sequence[Any]) -> Any:
+        array_type = sig.args[0]
+        itemsize = array_type.dtype.bitwidth // 8
+        vector = ir.VectorType(context.get_data_type(array_type.dtype), UNIT.lanes(itemsize))
+        data = context.make_array(array_type)(context, builder, args[0]).data
+        base = builder.bitcast(data, vector.as_pointer())
+        addresses = [builder.gep(base, [ir.Constant(ir.IntType(64), chain)]) for chain in range(CHAINS)]
+        ends = _emit_loop(builder, vector, itemsize, addresses, *args[1:])
+        for end, address in zip(ends, addresses, strict=True):
+            builder.store(end, address, align=itemsize)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _emit_loop(
+    builder: ir.IRBuilder, vector: ir.VectorType, itemsize: int, addresses: list[Any], steps: Any, *operands: Any
+) -> list[Any]:
+    """Emit the loop; returns the last value of each chain."""
+    fma_type = ir.FunctionType(vector, [vector] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fmuladd.v{vector.count}f{8 * itemsize}")
+    factor, summand = (_broadcast(builder, vector, operand) for operand in operands)
+    starts = [builder.load(address, align=itemsize) for address in addresses]
+    entry = builder.block
+    loop, done = builder.append_basic_block("chains"), builder.append_basic_block("chained")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    count = builder.phi(steps.type)
+    chains = [builder.phi(vector) for _ in addresses]
+    ends = [builder.call(fma, [chain, factor, summand]) for chain in chains]
+    following = builder.add(count, ir.Constant(steps.type, 1))
+    for phi, first, end in zip([count, *chains], [ir.Constant(steps.type, 0), *starts], [following, *ends], strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(end, loop)
+    builder.cbranch(builder.icmp_signed("<", following, steps), loop, done)
+    builder.position_at_end(done)
+    return ends
+
+
+def _broadcast(builder: ir.IRBuilder, vector: ir.VectorType, scalar: Any) -> Any:
+    index = ir.IntType(32)
+    undefined = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count))
+
+
+@numba.njit(parallel=True)  # type: ignore[untyped-decorator]
+def _run_chains(values: Any, steps: int, factor: Any, summand: Any) -> None:
+    for thread in numba.prange(values.shape[0]):
+        _chains(values[thread], steps, factor, summand)
+

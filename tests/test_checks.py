@@ -1,0 +1,112 @@
+"""Bad arguments: refused before anything is written, with the same words by both backends."""
+
+import numpy as np
+import pytest
+from arrays import Unchanged, read_only
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.packing import pack_columns, pack_rows
+
+F4 = np.float32
+
+
+def zeros(*shape, dtype=F4):
+    return np.zeros(shape, dtype)
+
+
+X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
+LABELS = np.zeros(5, np.int64)
+ROWS, COLUMNS = pack_rows(X, F4), pack_columns(X, F4)
+ALL = zeros(100)
+
+BAD = [
+    ("dense_forward", ([[1.0]], W), TypeError, "x must be a NumPy array; got list"),
+    ("dense_forward", (zeros(5, 4, dtype=np.int64), W), TypeError, "x must be float32 or float64; got int64"),
+    ("dense_forward", (zeros(5, 4, dtype=">f4"), W), TypeError, "x must be float32 or float64; got >f4"),
+    ("dense_forward", (zeros(4), W), ValueError, "x must have 2 dimensions; got shape (4,)"),
+    ("dense_forward", (zeros(4, 5).T, W), ValueError, "x must be C-contiguous"),
+    ("dense_forward", (X, zeros(5, 3)), ValueError, "weights must have shape (4, any); got (5, 3)"),
+    ("dense_forward", (X, zeros(4, 3, dtype=np.float64)), TypeError, "weights must be float32 as the first"),
+    ("dense_forward", (X, W, zeros(4)), ValueError, "bias must have shape (3); got (4,)"),
+    ("dense_forward", (X, W, zeros(3, dtype=np.float64)), TypeError, "bias must be float32"),
+    ("dense_forward", (X, W, B, "softsign"), ValueError, "activation must be one of identity, relu, sigmoid, tanh"),
+    ("dense_forward", (X, W, B, None), ValueError, "got None"),
+    ("dense_forward", (X, W, B, "relu", zeros(5, 4)), ValueError, "out must have shape (5, 3); got (5, 4)"),
+    ("dense_forward", (X, W, B, "relu", zeros(5, 3, dtype=np.float64)), TypeError, "out must be float32"),
+    ("dense_forward", (X, W, B, "relu", read_only(Y)), ValueError, "out is written to, but is read-only"),
+    ("dense_forward", (ALL[:20].reshape(5, 4), W, B, "relu", ALL[10:25].reshape(5, 3)), ValueError, "memory with x"),
+    ("dense_forward", (X, ALL[:12].reshape(4, 3), B, "relu", ALL[11:26].reshape(5, 3)), ValueError, "with weights"),
+    ("dense_forward", (X, W, ALL[:3], "relu", ALL[:15].reshape(5, 3)), ValueError, "with bias"),
+    ("dense_weight_gradient", (X, zeros(4, 3)), ValueError, "grad must have shape (5, any); got (4, 3)"),
+    ("dense_weight_gradient", (X, G, zeros(3, 4)), ValueError, "out must have shape (4, 3); got (3, 4)"),
+    ("dense_weight_gradient", (X, G, W, zeros(4)), ValueError, "out_bias must have shape (3); got (4,)"),
+    (
+        "dense_weight_gradient",
+        (X, G, ALL[:12].reshape(4, 3), ALL[9:12]),
+        ValueError,
+        "out_bias shares memory with out",
+    ),
+    ("dense_weight_gradient", (X, ALL[:15].reshape(5, 3), ALL[:12].reshape(4, 3)), ValueError, "with grad"),
+    ("dense_input_gradient", (G, zeros(4, 2)), ValueError, "weights must have shape (any, 3); got (4, 2)"),
+    ("dense_input_gradient", (G, W, zeros(5, 3), "relu"), ValueError, "x must have shape (5, 4); got (5, 3)"),
+    ("dense_input_gradient", (G, W, None, "relu"), ValueError, "x is needed for the derivative of relu"),
+    ("dense_input_gradient", (G, W, X, "relu", X), ValueError, "out shares memory with x"),
+    ("sparse_forward", (X, W), TypeError, "rows must be a Packed matrix; got ndarray"),
+    ("sparse_forward", (ROWS, zeros(5, 3)), ValueError, "weights must have shape (4, any)"),
+    ("sparse_forward", (ROWS, W, B, "relu", zeros(4, 3)), ValueError, "out must have shape (5, 3)"),
+    ("sparse_weight_gradient", (COLUMNS, zeros(4, 3)), ValueError, "grad must have shape (5, any)"),
+    ("sparse_weight_gradient", (X, G), TypeError, "columns must be a Packed matrix"),
+    ("activation_forward", (zeros(3), "relu"), ValueError, "z must have 2 dimensions"),
+    ("activation_forward", (X, "gelu"), ValueError, "activation must be one of"),
+    ("activation_forward", (X, "relu", X), ValueError, "out shares memory with z"),
+    ("activation_gradient", (X, Y, "relu"), ValueError, "grad must have shape (5, 4)"),
+    ("activation_gradient", (X, zeros(5, 4), "relu", X), ValueError, "out shares memory with y"),
+    ("softmax", (zeros(5, 0),), ValueError, "at least one class"),
+    ("softmax", (Y, Y), ValueError, "out shares memory with logits"),
+    ("softmax_cross_entropy", (Y, LABELS.astype(np.int32)), TypeError, "labels must be int64; got int32"),
+    ("softmax_cross_entropy", (Y, LABELS[:4]), ValueError, "labels must have shape (5,)"),
+    ("softmax_cross_entropy", (Y, LABELS + 3), ValueError, "labels must lie from 0 to 2; got 3 to 3"),
+    ("softmax_cross_entropy", (Y, LABELS - 1), ValueError, "labels must lie from 0 to 2; got -1 to -1"),
+    ("softmax_cross_entropy", (Y, [0] * 5), TypeError, "labels must be a NumPy array"),
+    ("softmax_cross_entropy", (Y, LABELS, 1.0, zeros(5, 2)), ValueError, "out must have shape (5, 3)"),
+    ("count_correct", (Y, LABELS + 3), ValueError, "labels must lie from 0 to 2"),
+    ("sgd", (W, zeros(3, 4), 0.1), ValueError, "gradient must have shape (4, 3); got (3, 4)"),
+    ("sgd", (W, W, 0.1), ValueError, "parameter shares memory with gradient"),
+    ("sgd", (read_only(W), zeros(4, 3), 0.1), ValueError, "parameter is written to, but is read-only"),
+    ("momentum", (W, zeros(4, 3), W, 0.1, 0.9), ValueError, "velocity shares memory with parameter"),
+    ("rmsprop", (W, zeros(4, 3), zeros(3), 0.1, 0.9, 1e-8), ValueError, "mean_square must have"),
+    ("rmsprop_tensor", (W, zeros(3), 1.0, 0.1, 0.9, 1e-8), ValueError, "gradient must have"),
+    ("adam", (W, zeros(4, 3), B, zeros(4, 3), 1, 0.1, 0.9, 0.9, 1e-8), ValueError, "first_moment must have"),
+    (
+        "adam",
+        (W, *(zeros(4, 3) for _ in range(3)), 0, 0.1, 0.9, 0.9, 1e-8),
+        ValueError,
+        "step must be 1 for the first",
+    ),
+    ("adamw", (W, zeros(4, 3), zeros(4, 3), W, 1, 0.1, 0.9, 0.9, 1e-8, 0.1), ValueError, "second_moment shares"),
+    ("squared_norm", (zeros(3, dtype=np.int64),), TypeError, "values must be float32 or float64"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "error", "words"), BAD)
+def test_bad_arguments_are_refused_alike(name, arguments, error, words):
+    unchanged = Unchanged(*(argument for argument in arguments if isinstance(argument, np.ndarray)))
+    messages = []
+    for kernels in (reference, jitted):
+        with pytest.raises(error) as caught:
+            getattr(kernels, name)(*arguments)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert words in messages[0]
+    unchanged.check()
+
+
+def test_every_kernel_is_tried_with_a_bad_argument():
+    assert {name for name, *_ in BAD} == {
+        name for name in vars(reference) if hasattr(getattr(reference, name), "__wrapped__")
+    }
+
+
+def test_neighbours_that_do_not_overlap_are_accepted(kernels):
+    memory = np.zeros(40, F4)
+    x, out = memory[:20].reshape(5, 4), memory[20:35].reshape(5, 3)
+    assert kernels.dense_forward(x, W, out=out) is out

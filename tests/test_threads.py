@@ -1,0 +1,71 @@
+"""The same bits on any number of threads, run after run."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+DIGEST = """
+import hashlib
+import numba, numpy as np
+numba.set_num_threads({threads})
+from fastfnn_kernels import jitted
+from fastfnn_kernels.packing import pack_columns, pack_rows
+rng = np.random.default_rng(0)
+digest = hashlib.sha256()
+for dtype in (np.float32, np.float64):
+    draw = lambda *shape: rng.standard_normal(shape).astype(dtype)
+    x, w, b, g = draw(1700, 500), draw(500, 130), draw(130), draw(1700, 130)
+    labels = rng.integers(0, 130, 1700)
+    sparse = np.where(rng.random(x.shape) < 0.2, x, 0)
+    states = [draw(700, 300) for _ in range(2)] + [np.abs(draw(700, 300)) for _ in range(2)]
+    results = [
+        jitted.dense_forward(x, w, b, "sigmoid"), *jitted.dense_weight_gradient(x, g),
+        jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(pack_rows(sparse, dtype), w, b, "tanh"),
+        *jitted.sparse_weight_gradient(pack_columns(sparse, dtype), g), jitted.activation_forward(x, "sigmoid"),
+        jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
+        jitted.count_correct(g, labels), jitted.squared_norm(x),
+    ]
+    p, q, m, v = states
+    jitted.sgd(p, q, 0.1)
+    jitted.momentum(p, q, m, 0.1, 0.9, True)
+    jitted.rmsprop(p, q, v, 0.1, 0.9, 1e-6)
+    results.append(jitted.rmsprop_tensor(p, q, 1.0, 0.1, 0.9, 1e-6))
+    jitted.adam(p, q, m, v, 3, 0.1, 0.9, 0.99, 1e-6)
+    jitted.adamw(p, q, m, v, 4, 0.1, 0.9, 0.99, 1e-6, 0.1)
+    for result in results + states:
+        digest.update(np.asarray(result).tobytes())
+print(digest.hexdigest())
+"""
+
+TRAINING = """
+import hashlib
+import numba, numpy as np, fastfnn
+numba.set_num_threads({threads})
+rng = np.random.default_rng(0)
+digest = hashlib.sha256()
+for X in (rng.random((2500, 60)), rng.random((2500, 60)) * (rng.random((2500, 60)) < 0.2)):
+    layers = [fastfnn.Dense(60, 70, activation="relu"), fastfnn.Dense(70, 10)]
+    net = fastfnn.Network(layers, seed=1)
+    optimizer = fastfnn.RMSprop(0.1, granularity="tensor", initial=1.0)
+    history = net.fit(X, rng.integers(0, 10, 2500), optimizer, epochs=50, l2=1e-5)
+    net.fit(X, rng.integers(0, 10, 2500), fastfnn.Adam(), epochs=2, batch_size=300)
+    for array in (*net.parameters.values(), net.predict_proba(X), np.array(history["loss"])):
+        digest.update(array.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def digest_of(program: str, threads: int) -> str:
+    environment = os.environ | {"NUMBA_NUM_THREADS": "7"}
+    command = [sys.executable, "-c", program.format(threads=threads)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("program", [DIGEST, TRAINING], ids=["kernels", "training"])
+def test_the_same_bits_on_any_number_of_threads(program):
+    first = digest_of(program, 1)
+    assert [digest_of(program, threads) for threads in (1, 2, 3, 4, 7)] == [first] * 5
