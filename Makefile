@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint bench mutants clean
 
 # Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
 train: $(VENV)/with-plot
@@ -23,6 +23,10 @@ lint: $(VENV)/with-dev
 SELECT ?=
 bench: $(VENV)/with-test
 	$(BIN)/python bench/run.py $(if $(SELECT),-k "$(SELECT)")
+
+# Break the kernels on purpose and see each fault caught.
+mutants: $(VENV)/with-test
+	$(BIN)/python tests/mutants.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,7 +14,11 @@ from fastfnn_kernels.jitted.activations import copy
 
 
 def panels_of(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Cut a matrix into panels of columns as wide as a tile: (n_panels, n_rows, width), zeros behind."""
+    """Cut a matrix into panels of columns as wide as a tile: (n_panels, n_rows, width).
+
+    Behind the last column stand zeros. What is computed from them is never stored; anything else there might be slow
+    numbers, such as subnormal ones.
+    """
     panels = _empty_panels(matrix.shape[0], matrix.shape[1], matrix.dtype)
     _copy(matrix.size, matrix.dtype, matrix, panels)
     return panels

@@ -1,0 +1,98 @@
+"""Break the kernels on purpose, one fault at a time, and see that a test fails: `make mutants`.
+
+Each mutant replaces one piece of text in a copy of the jitted kernels, and the tests of that kernel run against the
+copy. A mutant that survives is a fault the suite would not notice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+KERNELS = ROOT / "kernels" / "fastfnn_kernels"
+
+
+class Mutant(NamedTuple):
+    """A fault: in `file`, `text` becomes `fault`, and one of `tests` must fail."""
+
+    name: str
+    file: str
+    text: str
+    fault: str
+    tests: str
+
+
+MUTANTS = [
+    Mutant("a dropped remainder of k", "dense.py", "chunk = min(REDUCTION_CHUNK, depth - k)", "chunk = min(REDUCTION_CHUNK, depth - k) if depth - k >= REDUCTION_CHUNK or k == 0 else 0", "dense"),
+    Mutant("the last step of k left out", "_simd.py", 'builder.icmp_signed("<", following, depth)', 'builder.icmp_signed("<", builder.add(following, _constant(1)), depth)', "dense"),
+    Mutant("a stale bias", "dense.py", "start if k == 0 else zeros", "start", "dense"),
+    Mutant("no bias", "_panels.py", "start[: len(bias)] = bias", "pass", "dense"),
+    Mutant("the bias of another panel", "dense.py", "j if k == 0 else 0", "0", "dense"),
+    Mutant("relu before the sum is complete", "dense.py", "floor if k + chunk == depth else -np.inf", "floor", "dense"),
+    Mutant("relu left out", "dense.py", 'return 0.0 if activation == "relu" else -np.inf', "return -np.inf", "dense"),
+    Mutant("a skipped last row", "dense.py", "end_row = min(first_row + BLOCK_ROWS, n_rows)", "end_row = min(first_row + BLOCK_ROWS, n_rows - (n_rows > 1))", "dense"),
+    Mutant("a row tail one too long", "_simd.py", "cgutils.for_range(builder, n_rows) as rows", "cgutils.for_range(builder, builder.sub(n_rows, _constant(1))) as rows", "dense"),
+    Mutant("a column tail one too short", "dense.py", "min(TILE_ROWS, end_row - row), min(width, n_columns - j),", "min(TILE_ROWS, end_row - row), min(width, max(1, n_columns - j - 1)),", "dense"),
+    Mutant("a chunk that replaces the sum", "_simd.py", "store(lambda value, offset: builder.fadd(vec.load(c, offset), value))", "store(lambda value, offset: value)", "dense"),
+    Mutant("a tail that replaces the sum", "_simd.py", "builder.select(accumulate, builder.fadd(builder.load(target), value), value)", "value", "dense"),
+    Mutant("a swapped index", "_panels.py", "copy(matrix[first:end, k], panels[panel, k])", "copy(matrix[first:end, n_rows - 1 - k], panels[panel, k])", "dense"),
+    Mutant("NaN lost in relu", "_simd.py", 'below = self.ir.fcmp_ordered("<", value, floor)', 'below = self.ir.fcmp_unordered("<", value, floor)', "dense"),
+    Mutant("the last span of rows left out", "dense.py", "for span in range(0, n_rows, SPAN_ROWS)", "for span in range(0, max(n_rows - SPAN_ROWS, 1), SPAN_ROWS)", "dense"),
+    Mutant("a gradient that is not emptied", "dense.py", "out[...] = 0", "pass", "dense"),
+    Mutant("column sums of the first block alone", "dense.py", "end = min(first + BLOCK_COLUMNS, n_columns)\n        for row", "end = min(BLOCK_COLUMNS, n_columns)\n        for row", "dense"),
+    Mutant("the wrong derivative of relu", "activations.py", "grad[i] if y[i] > zero else zero", "grad[i] if y[i] >= zero else zero", "activations"),
+    Mutant("the wrong derivative of tanh", "activations.py", "one - y[i] * y[i]", "one - y[i]", "activations"),
+    Mutant("a sigmoid that overflows to the wrong side", "activations.py", "(decay if z < zero else one)", "one", "activations"),
+    Mutant("one term of exp too few", "_math.py", "degree=7", "degree=5", "activations"),
+    Mutant("a low part of ln 2 that is missing", "_math.py", "- k * ln2_low", "", "activations"),
+    Mutant("a softmax without the maximum", "cross_entropy.py", "_subtract(logits[row], largest, out[row])", "_subtract(logits[row], logits[row, 0], out[row])", "cross_entropy"),
+    Mutant("the maximum of all but the last class", "cross_entropy.py", "for j in range(1, values.size):\n        largest", "for j in range(1, values.size - 1):\n        largest", "cross_entropy"),
+    Mutant("the gradient not scaled at the label", "cross_entropy.py", "out[row, labels[row]] -= scale", "out[row, labels[row]] -= 1", "cross_entropy"),
+    Mutant("the last of equals counted", "cross_entropy.py", "if not logits[row, j] <= logits[row, best]", "if not logits[row, j] < logits[row, best]", "cross_entropy"),
+    Mutant("a sparse row tail ignored", "sparse.py", "n_rows = min(LINES_OF_GROUP, n_lines - line)", "n_rows = min(1, n_lines - line)", "sparse"),
+    Mutant("a sparse panel left out", "sparse.py", "j += width if wide else lanes", "j += width", "sparse"),
+    Mutant("the last sparse group left out", "sparse.py", "n_groups = offsets.size - 1\n    flat", "n_groups = max(offsets.size - 2, 0)\n    flat", "sparse"),
+    Mutant("a sparse index of the neighbour", "sparse.py", "indices, first,\n                    matrix, j, stride, offsets[group + 1] - first, start, j,\n                    out, line * n_columns + j, n_columns, n_rows, min(width", "indices, max(first - 1, 0),\n                    matrix, j, stride, offsets[group + 1] - first, start, j,\n                    out, line * n_columns + j, n_columns, n_rows, min(width", "sparse"),
+    Mutant("momentum without Nesterov's look ahead", "updates.py", "g_part[i] + momentum * velocity if nesterov else velocity", "velocity", "updates"),
+    Mutant("epsilon outside the root", "updates.py", "math.sqrt(mean_square + epsilon)\n\n\n@kernel", "(math.sqrt(mean_square) + epsilon)\n\n\n@kernel", "updates"),
+    Mutant("Adam without its correction", "updates.py", "1 - beta2**step", "1.0", "updates"),
+    Mutant("the last block of an update left out", "updates.py", "(w.size + BLOCK - 1) // BLOCK", "max(w.size // BLOCK, 1)", "updates"),
+]  # fmt: skip
+
+
+def caught(mutant: Mutant, folder: Path) -> bool:
+    """Run the tests of a mutated copy, and return whether one failed."""
+    copy = folder / "fastfnn_kernels"
+    shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    file = copy / "jitted" / mutant.file
+    source = file.read_text()
+    if mutant.text not in source:
+        raise SystemExit(f"{mutant.name}: {mutant.file} no longer contains {mutant.text!r}: bring the mutant up to date")
+    file.write_text(source.replace(mutant.text, mutant.fault))
+    environment = os.environ | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", str(ROOT / "tests" / f"test_{mutant.tests}.py")]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    return run.returncode == 1 and " failed" in run.stdout
+
+
+def main() -> None:
+    """Try every mutant, print a line for each, and fail if one survives."""
+    survivors = []
+    for mutant in MUTANTS:
+        with tempfile.TemporaryDirectory() as folder:
+            fails = caught(mutant, Path(folder))
+        print(f"{'caught' if fails else 'SURVIVED'}: {mutant.name} ({mutant.file})", flush=True)
+        if not fails:
+            survivors.append(mutant.name)
+    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants caught")
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
