@@ -29,7 +29,17 @@ FLOP_PER_MULTIPLY_ADD = 2
 # Far beyond any last-level cache.
 COPY_BYTES = 512 * 2**20
 
-ROUNDS = 7
+ROUNDS = 15
+
+
+def peaks() -> dict[str, Any]:
+    """Name the CPU, and measure every peak that was not measured before."""
+    return {
+        "cpu": cpu_name(),
+        "threads": numba.get_num_threads(),
+        "fma_gflops": {dtype: fma_gflops(dtype) for dtype in ("float32", "float64")},
+        "copy_gbs": copy_gbs(),
+    }
 
 
 @functools.cache
@@ -142,7 +152,9 @@ def _emit_loop(
     chains = [builder.phi(vector) for _ in addresses]
     ends = [builder.call(fma, [chain, factor, summand]) for chain in chains]
     following = builder.add(count, ir.Constant(steps.type, 1))
-    for phi, first, end in zip([count, *chains], [ir.Constant(steps.type, 0), *starts], [following, *ends], strict=True):
+    for phi, first, end in zip(
+        [count, *chains], [ir.Constant(steps.type, 0), *starts], [following, *ends], strict=True
+    ):
         phi.add_incoming(first, entry)
         phi.add_incoming(end, loop)
     builder.cbranch(builder.icmp_signed("<", following, steps), loop, done)
@@ -154,11 +166,12 @@ def _broadcast(builder: ir.IRBuilder, vector: ir.VectorType, scalar: Any) -> Any
     index = ir.IntType(32)
     undefined = ir.Constant(vector, ir.Undefined)
     single = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count))
+    return builder.shuffle_vector(
+        single, undefined, ir.Constant(ir.VectorType(index, vector.count), [0] * vector.count)
+    )
 
 
 @numba.njit(parallel=True)  # type: ignore[untyped-decorator]
 def _run_chains(values: Any, steps: int, factor: Any, summand: Any) -> None:
     for thread in numba.prange(values.shape[0]):
         _chains(values[thread], steps, factor, summand)
-

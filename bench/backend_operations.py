@@ -1,0 +1,174 @@
+"""The package itself as a contender: its kernels, and the path that `Network.fit` takes, on one backend."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import fastfnn
+import numpy as np
+from fastfnn import training
+from fastfnn.inputs import TILE_ROWS, PackedTiles
+from numpy.typing import NDArray
+
+from main_job import (
+    DECAY,
+    EPSILON,
+    INITIAL_MEAN_SQUARE,
+    L2,
+    LEARNING_RATE,
+    N_CLASSES,
+    N_HIDDEN,
+    N_INPUTS,
+    RESET_EVERY,
+    Samples,
+    initial_parameters,
+)
+
+Run = Callable[[], Any]
+
+
+class BackendOperations:
+    """Every operation on the backend `name`; results go to arrays allocated once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._kernels = fastfnn.get_backend(name)
+
+    def dense_forward(self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
+        """Compute relu(x w + b)."""
+        out = np.empty((len(x), weights.shape[1]), x.dtype)
+        return functools.partial(self._kernels.dense_forward, x, weights, bias, "relu", out)
+
+    def dense_weight_gradient(self, x: NDArray[Any], grad: NDArray[Any]) -> Run:
+        """Compute x^T g and the column sums of g."""
+        out, out_bias = np.empty((x.shape[1], grad.shape[1]), x.dtype), np.empty(grad.shape[1], x.dtype)
+        return functools.partial(self._kernels.dense_weight_gradient, x, grad, out, out_bias)
+
+    def dense_input_gradient(self, grad: NDArray[Any], weights: NDArray[Any], x: NDArray[Any]) -> Run:
+        """Compute (g w^T) where x > 0."""
+        out = np.empty_like(x)
+        return functools.partial(self._kernels.dense_input_gradient, grad, weights, x, "relu", out)
+
+    def sparse_forward(self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
+        """Compute relu(x w + b) for mostly-zero x, packed tile by tile as a training does."""
+        tiles = _packed_tiles(x)
+        out = np.empty((len(x), weights.shape[1]), x.dtype)
+
+        def run() -> NDArray[Any]:
+            for rows, tile in tiles:
+                self._kernels.sparse_forward(tile.rows, weights, bias, "relu", out[rows])
+            return out
+
+        return run
+
+    def sparse_weight_gradient(self, x: NDArray[Any], grad: NDArray[Any]) -> Run:
+        """Compute x^T g and the column sums of g for mostly-zero x, packed tile by tile."""
+        tiles = _packed_tiles(x)
+        out, out_bias = np.empty((x.shape[1], grad.shape[1]), x.dtype), np.empty(grad.shape[1], x.dtype)
+
+        def run() -> tuple[NDArray[Any], NDArray[Any]]:
+            for rows, tile in tiles:
+                self._kernels.sparse_weight_gradient(
+                    tile.columns, grad[rows], out, out_bias, accumulate=rows.start > 0
+                )
+            return out, out_bias
+
+        return run
+
+    def softmax_cross_entropy(self, logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+        """Compute the mean loss and its gradient."""
+        return functools.partial(self._kernels.softmax_cross_entropy, logits, labels, None, np.empty_like(logits))
+
+    def activation_forward(self, activation: str, z: NDArray[Any]) -> Run:
+        """Compute f(z)."""
+        return functools.partial(self._kernels.activation_forward, z, activation, np.empty_like(z))
+
+    def activation_gradient(self, activation: str, y: NDArray[Any], grad: NDArray[Any]) -> Run:
+        """Compute g f'(z)."""
+        return functools.partial(self._kernels.activation_gradient, y, grad, activation, np.empty_like(y))
+
+    def update(self, rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
+        """Update the first of `arrays` in place by the second; the others are its state."""
+        return functools.partial(getattr(self._kernels, rule), *arrays, *scalars)
+
+    def full_batch(self, samples: Samples) -> FullBatch:
+        """Start the main job."""
+        return FullBatch(self._name, samples)
+
+    def mini_batches(self, samples: Samples, batch_size: int, learning_rate: float, seed: int) -> MiniBatches:
+        """Start plain gradient descent in mini-batches."""
+        return MiniBatches(self._name, samples, batch_size, learning_rate, seed)
+
+    def predict(self, X: NDArray[Any]) -> Run:
+        """Predict the labels of X by the main job's network, as it is drawn."""
+        return functools.partial(main_network(self._name).predict, X)
+
+
+class FullBatch:
+    """The main job on the package's own full-batch path: inputs prepared once, then step by step."""
+
+    def __init__(self, backend: str, samples: Samples) -> None:
+        self._network = main_network(backend, samples.scale)
+        self._tiles = training._prepare(self._network, samples.X)
+        self._labels = samples.y
+        self._optimizer = fastfnn.RMSprop(
+            LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
+        )
+
+    def step(self) -> float:
+        """Update the parameters once, and return the loss before."""
+        loss, _ = self._network.backpropagate(self._tiles, self._labels, L2)
+        self._network.update(self._optimizer)
+        return loss
+
+    def current_parameters(self) -> list[NDArray[Any]]:
+        """Return hidden weights, hidden bias and output weights."""
+        return list(self._network.parameters.values())
+
+
+class MiniBatches:
+    """Gradient descent on the package's own mini-batch path, epoch by epoch."""
+
+    def __init__(self, backend: str, samples: Samples, batch_size: int, learning_rate: float, seed: int) -> None:
+        self._network = main_network(backend, samples.scale)
+        self._network.rng = np.random.default_rng(seed)
+        self._optimizer = fastfnn.SGD(learning_rate)
+        self._samples = samples
+        self._batch_size = batch_size
+
+    def epoch(self) -> None:
+        """Go through all samples once."""
+        training._mini_batches(
+            self._network,
+            self._samples.X,
+            self._samples.y,
+            self._optimizer,
+            0.0,
+            self._batch_size,
+            training._Interrupt(),
+        )
+
+    def current_parameters(self) -> list[NDArray[Any]]:
+        """Return hidden weights, hidden bias and output weights."""
+        return list(self._network.parameters.values())
+
+
+def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
+    """Build the main job's network in float32, with the parameters the recipe draws."""
+    layers = [
+        fastfnn.Dense(N_INPUTS, N_HIDDEN, activation="relu"),
+        fastfnn.Dense(N_HIDDEN, N_CLASSES, use_bias=False),
+    ]
+    network = fastfnn.Network(layers, backend, "float32", input_scale=input_scale)
+    for parameter, drawn in zip(network.parameters.values(), initial_parameters(), strict=True):
+        parameter[...] = drawn
+    return network
+
+
+def _packed_tiles(x: NDArray[Any]) -> list[tuple[slice, Any]]:
+    """Pack x tile by tile, with the rows of each tile."""
+    tiles = PackedTiles(x, x.dtype, 1.0)
+    slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
+    return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]

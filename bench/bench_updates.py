@@ -1,0 +1,87 @@
+"""Optimizer updates: a parameter and its state, changed in place."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from fastfnn_kernels import reference
+from numpy.typing import NDArray
+
+from contenders import NUMBA, NUMPY, TORCH, contenders, operations_of
+from measurement import Measure, Work
+from verification import TOLERANCES, assert_changed_alike
+
+SIZES = [10_000_000, 203_530]
+DTYPE = "float32"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule: how many arrays of state it has, its scalars, and how many arrays it reads and writes."""
+
+    name: str
+    n_states: int
+    scalars: tuple[float, ...]
+    n_transfers: int
+    in_headlines: bool = False
+
+
+LEARNING_RATE = 0.1
+# The norm of a whole tensor's gradient divides it, and is in the thousands.
+TENSOR_LEARNING_RATE = 100.0
+ADAM_SCALARS = (3, LEARNING_RATE, 0.9, 0.999, 1e-8)
+RULES = [
+    Rule("sgd", 0, (LEARNING_RATE,), n_transfers=3),
+    Rule("momentum", 1, (LEARNING_RATE, 0.9), n_transfers=5),
+    Rule("rmsprop", 1, (LEARNING_RATE, 0.9, 1e-8), n_transfers=5, in_headlines=True),
+    Rule("rmsprop_tensor", 0, (1.0, TENSOR_LEARNING_RATE, 0.9, 1e-8), n_transfers=4),
+    Rule("adam", 2, ADAM_SCALARS, n_transfers=7, in_headlines=True),
+    Rule("adamw", 2, (*ADAM_SCALARS, 0.01), n_transfers=7),
+]
+TORCH_HAS_NOT = ("rmsprop_tensor",)
+
+
+@contenders(NUMBA, NUMPY, TORCH)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("size", SIZES)
+def bench_update(measure: Measure, size: int, rule: Rule, contender: str) -> None:
+    if contender == TORCH and rule.name in TORCH_HAS_NOT:
+        pytest.skip(f"torch has no {rule.name}")
+    start = _arrays(size, 2 + rule.n_states)
+    arrays = [array.copy() for array in start]
+
+    def restore() -> None:
+        for array, value in zip(arrays, start, strict=True):
+            np.copyto(array, value)
+
+    def check(_: Any) -> None:
+        assert_changed_alike(arrays, _expected(size, rule), start, TOLERANCES[DTYPE])
+
+    run = operations_of(contender).update(rule.name, arrays, *rule.scalars)
+    measure(_work(size, rule), contender, run, check, restore)
+
+
+def _work(size: int, rule: Rule) -> Work:
+    case = f"{rule.name} {size:,} parameters"
+    n_bytes = rule.n_transfers * np.dtype(DTYPE).itemsize * size
+    headline = case if rule.in_headlines and size == SIZES[0] else ""
+    return Work("update", case, DTYPE, n_bytes=n_bytes, headline=headline)
+
+
+@functools.lru_cache(maxsize=1)
+def _arrays(size: int, count: int) -> list[NDArray[Any]]:
+    """Draw a parameter, its gradient, and states, which are positive as a mean of squares must be."""
+    rng = np.random.default_rng(0)
+    signed = [rng.standard_normal(size, dtype=np.float32) for _ in range(2)]
+    return signed + [rng.random(size, dtype=np.float32) for _ in range(count - 2)]
+
+
+@functools.lru_cache(maxsize=1)
+def _expected(size: int, rule: Rule) -> list[NDArray[np.float64]]:
+    arrays = [array.astype(np.float64) for array in _arrays(size, 2 + rule.n_states)]
+    getattr(reference, rule.name)(*arrays, *rule.scalars)
+    return arrays

@@ -1,0 +1,47 @@
+"""The fixture that measures, and what the results say of the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import machine
+from measurement import Measure
+
+LIBRARIES = ("fastfnn", "numpy", "numba", "torch", "jax", "scikit-learn", "scipy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def peaks(request: pytest.FixtureRequest) -> None:
+    """Measure the machine before any entry, while all threads are allowed."""
+    if request.config.getoption("benchmark_enable"):
+        machine.peaks()
+
+
+@pytest.fixture
+def measure(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Measure:
+    """Verify, time and describe one entry."""
+    return Measure(benchmark, request.config)
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Add the measured peaks, and leave the host's name out."""
+    machine_info.pop("node", None)
+    machine_info["peaks"] = machine.peaks()
+    machine_info["versions"] = {name: version for name in LIBRARIES if (version := _version(name))}
+
+
+def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
+    """Keep the statistics of each entry, without every single round."""
+    for benchmark in output_json["benchmarks"]:
+        benchmark["stats"].pop("data", None)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,143 @@
+"""How an entry is measured: verified first, warmed up, its state restored, the fastest round kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import machine
+
+SECONDS_PER_ENTRY = 0.6
+MAX_ROUNDS = 500
+
+# Calls shorter than this are timed several at once: the timer must not be what is measured.
+MIN_ROUND_SECONDS = 1e-4
+CALIBRATION_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is computed. Entries of one `name` did the same work, and are compared.
+
+    Attributes
+    ----------
+    subject : str
+        The operation, which is a chapter of the report.
+    case : str
+        Shape, and whatever else tells one work of a subject from another.
+    dtype : str
+        Of the computation.
+    flop : float
+        Floating-point operations, where the FMA rate is the limit.
+    n_bytes : float
+        Bytes read and written at least, where the memory is the limit.
+    samples : int
+        Samples learnt from or predicted.
+    headline : str
+        Its title in the short table; empty when it does not stand there.
+    """
+
+    subject: str
+    case: str
+    dtype: str
+    flop: float = 0.0
+    n_bytes: float = 0.0
+    samples: int = 0
+    headline: str = ""
+
+    @property
+    def name(self) -> str:
+        """The key by which entries are compared."""
+        return f"{self.subject}, {self.case}"
+
+    def rates(self, seconds: float) -> dict[str, float]:
+        """Return what was done a second, and its share of the machine's peak."""
+        rates: dict[str, float] = {}
+        if self.samples:
+            rates["samples_per_second"] = self.samples / seconds
+        if self.flop:
+            rates["gflops"] = self.flop / seconds / 1e9
+            rates["share_of_peak"] = rates["gflops"] / machine.fma_gflops(self.dtype)
+        if self.n_bytes:
+            rates["gbs"] = self.n_bytes / seconds / 1e9
+            rates["share_of_peak"] = rates["gbs"] / machine.copy_gbs()
+        return rates
+
+
+class Measure:
+    """The fixture `measure`: verifies, times and describes one entry."""
+
+    def __init__(self, benchmark: BenchmarkFixture, config: pytest.Config) -> None:
+        self._benchmark = benchmark
+        self._min_rounds = int(config.getoption("benchmark_min_rounds"))
+        self._seconds = min(SECONDS_PER_ENTRY, float(config.getoption("benchmark_max_time")))
+
+    def __call__(
+        self,
+        work: Work,
+        contender: str,
+        run: Callable[[], Any],
+        check: Callable[[Any], None],
+        restore: Callable[[], None] | None = None,
+    ) -> None:
+        """Measure one contender at one work.
+
+        Parameters
+        ----------
+        work : Work
+            What is computed.
+        contender : str
+            Who computes it.
+        run : callable
+            Does the work once and returns the result.
+        check : callable
+            Is given the result of the first call; raises AssertionError when it is wrong.
+        restore : callable, optional
+            Puts back what `run` changes; called before every run, and not timed.
+        """
+        first_call_seconds, result = _timed(run, restore)
+        check(result)
+        del result
+        rounds, iterations = self._plan(run, restore) if self._benchmark.enabled else (1, 1)
+        self._benchmark.group = work.name
+        self._benchmark.pedantic(run, setup=restore, rounds=rounds, iterations=iterations)
+        if self._benchmark.enabled:
+            seconds = self._benchmark.stats.stats.min
+            self._describe(work, contender, first_call_seconds, work.rates(seconds))
+
+    def _plan(self, run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[int, int]:
+        """Choose rounds, and calls in each, by the time that a warm call takes."""
+        start = time.perf_counter()
+        call_seconds = min(_timed(run, restore)[0] for _ in range(CALIBRATION_CALLS))
+        round_seconds = (time.perf_counter() - start) / CALIBRATION_CALLS
+        iterations = 1 if restore else max(1, math.ceil(MIN_ROUND_SECONDS / call_seconds))
+        rounds = math.ceil(self._seconds / (round_seconds * iterations))
+        return max(self._min_rounds, min(rounds, MAX_ROUNDS)), iterations
+
+    def _describe(self, work: Work, contender: str, first_call_seconds: float, rates: dict[str, float]) -> None:
+        self._benchmark.extra_info.update(
+            work=work.name,
+            subject=work.subject,
+            case=work.case,
+            headline=work.headline,
+            contender=contender,
+            dtype=work.dtype,
+            threads=numba.get_num_threads(),
+            first_call_seconds=first_call_seconds,
+            **rates,
+        )
+
+
+def _timed(run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[float, Any]:
+    if restore:
+        restore()
+    start = time.perf_counter()
+    result = run()
+    return time.perf_counter() - start, result

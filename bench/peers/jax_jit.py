@@ -1,0 +1,139 @@
+"""JAX, every function jitted, buffers that a step replaces donated to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from main_job import (
+    DECAY,
+    EPSILON,
+    INITIAL_MEAN_SQUARE,
+    L2,
+    LEARNING_RATE,
+    RESET_EVERY,
+    Samples,
+    initial_parameters,
+)
+
+Run = Callable[[], Any]
+
+
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss and its gradient."""
+    z, y = jnp.asarray(logits), jnp.asarray(labels)
+    loss_and_gradient = jax.jit(jax.value_and_grad(_cross_entropy))
+    return lambda: jax.block_until_ready(loss_and_gradient(z, y))
+
+
+def full_batch(samples: Samples) -> FullBatch:
+    """Start the main job."""
+    return FullBatch(samples)
+
+
+def mini_batches(samples: Samples, batch_size: int, learning_rate: float, seed: int) -> MiniBatches:
+    """Start plain gradient descent in mini-batches."""
+    return MiniBatches(samples, batch_size, learning_rate, seed)
+
+
+def predict(X: NDArray[Any]) -> Run:
+    """Predict the labels of X by the main job's network, as it is drawn."""
+    x, parameters = jnp.asarray(X), _initial_arrays()
+    labels_of = jax.jit(lambda parameters, x: _logits(parameters, x).argmax(1))
+    return lambda: labels_of(parameters, x).block_until_ready()
+
+
+class FullBatch:
+    """The main job, step by step."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._x, self._y = jnp.asarray(samples.floats("float32")), jnp.asarray(samples.y)
+        self._parameters = _initial_arrays()
+        self._reset_means()
+        self._iteration = 0
+
+    def step(self) -> float:
+        """Update the parameters once, and return the loss before."""
+        loss, self._parameters, self._means = _full_batch_step(self._parameters, self._means, self._x, self._y)
+        if self._iteration % RESET_EVERY == 0:
+            self._reset_means()
+        self._iteration += 1
+        return float(jax.block_until_ready((loss, self._parameters))[0])
+
+    def current_parameters(self) -> list[NDArray[Any]]:
+        """Return hidden weights, hidden bias and output weights."""
+        return [np.asarray(parameter) for parameter in self._parameters]
+
+    def _reset_means(self) -> None:
+        self._means = [jnp.float32(INITIAL_MEAN_SQUARE) for _ in self._parameters]
+
+
+class MiniBatches:
+    """Gradient descent, epoch by epoch; only the last step of an epoch is waited for."""
+
+    def __init__(self, samples: Samples, batch_size: int, learning_rate: float, seed: int) -> None:
+        self._x, self._y = jnp.asarray(samples.floats("float32")), jnp.asarray(samples.y)
+        self._batch_size = batch_size
+        self._learning_rate = learning_rate
+        self._rng = np.random.default_rng(seed)
+        self._parameters = _initial_arrays()
+
+    def epoch(self) -> None:
+        """Go through all samples once."""
+        order = self._rng.permutation(len(self._y)).astype(np.int32)
+        for first in range(0, len(order), self._batch_size):
+            rows = order[first : first + self._batch_size]
+            self._parameters = _mini_batch_step(self._parameters, self._x, self._y, rows, self._learning_rate)
+        jax.block_until_ready(self._parameters)
+
+    def current_parameters(self) -> list[NDArray[Any]]:
+        """Return hidden weights, hidden bias and output weights."""
+        return [np.asarray(parameter) for parameter in self._parameters]
+
+
+def _logits(parameters: list[jax.Array], x: jax.Array) -> jax.Array:
+    hidden_weights, bias, output_weights = parameters
+    return jax.nn.relu(x @ hidden_weights + bias) @ output_weights
+
+
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return (jax.nn.logsumexp(logits, axis=1) - chosen).mean()
+
+
+def _loss(parameters: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+    return _cross_entropy(_logits(parameters, x), y)
+
+
+def _penalized_loss(parameters: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
+    penalty = jnp.square(parameters[0]).sum() + jnp.square(parameters[2]).sum()
+    return _loss(parameters, x, y) + L2 / 2 * penalty
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 1))
+def _full_batch_step(
+    parameters: list[jax.Array], means: list[jax.Array], x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
+    loss, gradients = jax.value_and_grad(_penalized_loss)(parameters, x, y)
+    means = [DECAY * mean + (1 - DECAY) * jnp.square(g).sum() for mean, g in zip(means, gradients, strict=True)]
+    steps = [LEARNING_RATE / jnp.sqrt(mean + EPSILON) for mean in means]
+    updated = [p - step * g for p, step, g in zip(parameters, steps, gradients, strict=True)]
+    return loss, updated, means
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _mini_batch_step(
+    parameters: list[jax.Array], x: jax.Array, y: jax.Array, rows: jax.Array, learning_rate: float
+) -> list[jax.Array]:
+    gradients = jax.grad(_loss)(parameters, x[rows], y[rows])
+    return [p - learning_rate * g for p, g in zip(parameters, gradients, strict=True)]
+
+
+def _initial_arrays() -> list[jax.Array]:
+    return [jnp.array(drawn, dtype=jnp.float32) for drawn in initial_parameters()]

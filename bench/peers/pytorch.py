@@ -1,0 +1,158 @@
+"""PyTorch, eager: operations.
+
+As its tuning guide says: as many threads as cores, no autograd where no gradient is wanted, the fused optimizers
+where a CPU has them and the multi-tensor ones elsewhere. Tensors share the memory of the arrays they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from main_job import initial_parameters
+from peers.pytorch_training import FullBatch, MiniBatches, logits_of
+
+Run = Callable[[], Any]
+
+torch.set_num_threads(numba.get_num_threads())
+
+full_batch = FullBatch
+mini_batches = MiniBatches
+
+
+def dense_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
+    """Compute relu(x w + b)."""
+    operands = (torch.from_numpy(bias), torch.from_numpy(x), torch.from_numpy(weights))
+    out = operands[1].new_empty(len(x), weights.shape[1])
+    return _without_autograd(lambda: torch.addmm(*operands, out=out).relu_())
+
+
+def dense_weight_gradient(x: NDArray[Any], grad: NDArray[Any]) -> Run:
+    """Compute x^T g and the column sums of g."""
+    x_transposed, g = torch.from_numpy(x).t(), torch.from_numpy(grad)
+    out, out_bias = g.new_empty(x.shape[1], grad.shape[1]), g.new_empty(grad.shape[1])
+    return _without_autograd(lambda: (torch.mm(x_transposed, g, out=out), torch.sum(g, 0, out=out_bias)))
+
+
+def dense_input_gradient(grad: NDArray[Any], weights: NDArray[Any], x: NDArray[Any]) -> Run:
+    """Compute (g w^T) where x > 0."""
+    g, weights_transposed, y = torch.from_numpy(grad), torch.from_numpy(weights).t(), torch.from_numpy(x)
+    out = torch.empty_like(y)
+
+    def run() -> torch.Tensor:
+        torch.mm(g, weights_transposed, out=out)
+        return _relu_backward(out, y, out)
+
+    return _without_autograd(run)
+
+
+def sparse_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
+    """Compute relu(x w + b) for x in compressed sparse rows."""
+    rows, w, b = torch.from_numpy(x).to_sparse_csr(), torch.from_numpy(weights), torch.from_numpy(bias)
+    return _without_autograd(lambda: torch.addmm(b, rows, w).relu_())
+
+
+def sparse_weight_gradient(x: NDArray[Any], grad: NDArray[Any]) -> Run:
+    """Compute x^T g and the column sums of g for x^T in compressed sparse rows."""
+    columns, g = torch.from_numpy(x).t().contiguous().to_sparse_csr(), torch.from_numpy(grad)
+    return _without_autograd(lambda: (columns @ g, g.sum(0)))
+
+
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss and its gradient."""
+    return loss_and_gradient_of(functional.cross_entropy, logits, labels)
+
+
+def loss_and_gradient_of(loss_function: Callable[..., Any], logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Return what computes a loss and its gradient by the logits."""
+    z, y = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels)
+
+    def run() -> tuple[torch.Tensor, torch.Tensor]:
+        loss = loss_function(z, y)
+        (grad,) = torch.autograd.grad(loss, z)
+        return loss.detach(), grad
+
+    return run
+
+
+def activation_forward(activation: str, z: NDArray[Any]) -> Run:
+    """Compute f(z)."""
+    tensor = torch.from_numpy(z)
+    out = torch.empty_like(tensor)
+    functions: dict[str, Run] = {
+        "relu": lambda: torch.clamp_min(tensor, 0, out=out),
+        "sigmoid": lambda: torch.sigmoid(tensor, out=out),
+        "tanh": lambda: torch.tanh(tensor, out=out),
+    }
+    return _without_autograd(functions[activation])
+
+
+def activation_gradient(activation: str, y: NDArray[Any], grad: NDArray[Any]) -> Run:
+    """Compute g f'(z)."""
+    tensor, g = torch.from_numpy(y), torch.from_numpy(grad)
+    out = torch.empty_like(tensor)
+    functions: dict[str, Run] = {
+        "relu": lambda: _relu_backward(g, tensor, out),
+        "sigmoid": lambda: torch.ops.aten.sigmoid_backward.grad_input(g, tensor, grad_input=out),
+        "tanh": lambda: torch.ops.aten.tanh_backward.grad_input(g, tensor, grad_input=out),
+    }
+    return _without_autograd(functions[activation])
+
+
+def update(rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
+    """Update the first of `arrays` in place by the second; the others are its state."""
+    parameter, gradient, *states = (torch.from_numpy(array) for array in arrays)
+    parameter.grad = gradient
+    optimizer = _OPTIMIZERS[rule]([parameter], *scalars)
+    names = _STATES[rule]
+    step = {"step": torch.tensor(scalars[0] - 1.0 if rule in _COUNTS_STEPS else 0.0)}
+    if names:
+        optimizer.state[parameter] = step | dict(zip(names, states, strict=True))
+    return optimizer.step  # type: ignore[no-any-return]
+
+
+def predict(X: NDArray[Any]) -> Run:
+    """Predict the labels of X by the main job's network, as it is drawn."""
+    x, parameters = prediction_operands(X)
+    return _without_autograd(lambda: logits_of(x, *parameters).argmax(1))
+
+
+def prediction_operands(X: NDArray[Any]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return X and the main job's parameters as tensors."""
+    parameters = [torch.from_numpy(parameter.astype(X.dtype)) for parameter in initial_parameters()]
+    return torch.from_numpy(X), parameters
+
+
+def _without_autograd(run: Run) -> Run:
+    return torch.inference_mode()(run)
+
+
+def _relu_backward(grad: torch.Tensor, y: torch.Tensor, out: torch.Tensor) -> Any:
+    return torch.ops.aten.threshold_backward.grad_input(grad, y, 0, grad_input=out)
+
+
+_COUNTS_STEPS = ("adam", "adamw")
+
+_STATES = {
+    "sgd": (),
+    "momentum": ("momentum_buffer",),
+    "rmsprop": ("square_avg",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+}
+
+_OPTIMIZERS: dict[str, Callable[..., Any]] = {
+    "sgd": lambda params, lr: torch.optim.SGD(params, lr, fused=True),
+    "momentum": lambda params, lr, momentum: torch.optim.SGD(params, lr, momentum, fused=True),
+    "rmsprop": lambda params, lr, rho, eps: torch.optim.RMSprop(params, lr, rho, eps, foreach=True),
+    "adam": lambda params, _, lr, beta1, beta2, eps: torch.optim.Adam(params, lr, (beta1, beta2), eps, fused=True),
+    "adamw": lambda params, _, lr, beta1, beta2, eps, decay: torch.optim.AdamW(
+        params, lr, (beta1, beta2), eps, decay, fused=True
+    ),
+}

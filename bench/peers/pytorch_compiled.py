@@ -1,0 +1,48 @@
+"""PyTorch, its functions compiled with `torch.compile` for the shapes they are given."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from main_job import Samples
+from peers import pytorch
+from peers.pytorch_training import FullBatch, MiniBatches, logits_of, loss_of, penalized_loss_of
+
+Run = Callable[[], Any]
+
+
+def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss and its gradient."""
+    return pytorch.loss_and_gradient_of(_compiled(functional.cross_entropy), logits, labels)
+
+
+def full_batch(samples: Samples) -> FullBatch:
+    """Start the main job."""
+    return FullBatch(samples, _compiled(penalized_loss_of))
+
+
+def mini_batches(samples: Samples, batch_size: int, learning_rate: float, seed: int) -> MiniBatches:
+    """Start plain gradient descent in mini-batches."""
+    return MiniBatches(samples, batch_size, learning_rate, seed, _compiled(loss_of))
+
+
+def predict(X: NDArray[Any]) -> Run:
+    """Predict the labels of X by the main job's network, as it is drawn."""
+    x, parameters = pytorch.prediction_operands(X)
+    labels_of = _compiled(lambda *operands: logits_of(*operands).argmax(1))
+    return torch.inference_mode()(lambda: labels_of(x, *parameters))
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    torch.compiler.reset()
+    return torch.compile(function, dynamic=False)

@@ -1,0 +1,169 @@
+"""The command line: train, predict, info."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fastfnn import runs
+from fastfnn.datasets import read_dataset
+from fastfnn.experiment import run
+from fastfnn.info import describe_installation
+from fastfnn.inputs import check_inputs
+from fastfnn.network import Network
+from fastfnn.progress import say
+from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
+from fastfnn.settings import DTYPES, Settings, parse_hidden, read_config, settle
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+DEFAULT_RECIPE: Final = kaggle_rmsprop.DEFAULTS.recipe
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    help="Train feed-forward networks on the CPU.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """End a command that was given bad input with one line; a fault of the program keeps its traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            print(f"error: {reason}", file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from error
+        except KeyboardInterrupt as error:
+            print("interrupted: nothing more is written", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from error
+
+    return guarded
+
+
+@app.command()
+@one_line_errors
+def train(
+    recipe: Annotated[
+        str | None, typer.Option(help=f"Published training to start from: {', '.join(RECIPES)}.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="File or folder to train on, instead of the recipe's own data: .csv, .csv.gz, .npz, IDX. "
+            "Bytes are taken for pixels and divided by 255; other numbers are taken as they are."
+        ),
+    ] = None,
+    test_data: Annotated[
+        Path | None,
+        typer.Option(help="File or folder to test on; without labels, predictions are written instead."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="numba or numpy.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=f"{' or '.join(DTYPES)}.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples an update sees.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,128.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(kaggle_rmsprop.OPTIMIZERS)}.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the optimizer; its own default for another than the recipe's.")
+    ] = None,
+    l2: Annotated[float | None, typer.Option(help="Weight of the penalty on squared weights.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first weights and of the order of batches.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
+    report_every: Annotated[int | None, typer.Option(help="Iterations between two reports.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the model, history, settings and pictures.  [runs/RECIPE]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="config.toml of an earlier run; other options given here override it.")
+    ] = None,
+) -> None:
+    """Train a network, and write model, history, settings and pictures into a folder.
+
+    An option that is left out takes the recipe's value.
+    """
+    options = {
+        "recipe": recipe,
+        "data": None if data is None else str(data.absolute()),
+        "test_data": None if test_data is None else str(test_data.absolute()),
+        "backend": backend,
+        "dtype": dtype,
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "hidden": None if hidden is None else parse_hidden(hidden),
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "l2": l2,
+        "seed": seed,
+        "threads": threads,
+        "report_every": report_every,
+    }
+    settings = _settings({} if config is None else read_config(config), options)
+    if not run(settings, out or Path("runs") / settings.recipe):
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+@one_line_errors
+def predict(
+    model: Annotated[Path, typer.Option(help="model.safetensors of a training.")],
+    data: Annotated[Path, typer.Option(help="File or folder of samples: .csv, .csv.gz, .npz, IDX.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write: ImageId,Label.")],
+    backend: Annotated[str, typer.Option(help="numba or numpy.")] = "numba",
+) -> None:
+    """Predict the label of each sample, as CSV; where the samples have labels, print the accuracy."""
+    runs.require_writable(out)
+    network = Network.load(model, backend)
+    samples = read_dataset(data)
+    predicted = network.predict(check_inputs(samples.X, network.n_inputs, f"{data}: X"))
+    runs.write_submission(out, predicted)
+    say(f"predicted {len(predicted):,} samples: {out}")
+    if samples.y is not None:
+        say(f"accuracy {np.mean(predicted == samples.y):.4%}")
+
+
+@app.command()
+@one_line_errors
+def info() -> None:
+    """Tell what there is to compute with: CPU, threads, backends, cache, versions."""
+    facts = describe_installation()
+    console = Console()
+    if console.is_terminal:
+        console.print(_table(facts))
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _settings(config: dict[str, Any], options: dict[str, Any]) -> Settings:
+    given = {name: value for name, value in options.items() if value is not None}
+    recipe = get_recipe(given.get("recipe") or config.get("recipe") or DEFAULT_RECIPE)
+    return settle(recipe.DEFAULTS, recipe.OPTIMIZERS, config, given)
+
+
+def _table(facts: dict[str, str]) -> Table:
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,206 @@
+"""What a run can change, and the `config.toml` that keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastfnn.model_files import write_and_rename
+from fastfnn.optimizers import Optimizer
+
+DTYPES = ("float32", "float64")
+LARGEST_SEED = 2**32 - 1
+
+HEADING = "# Runs this training again: fastfnn train --config config.toml\n"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that one training can change.
+
+    Attributes
+    ----------
+    recipe : str
+        The published training that all else starts from.
+    iterations : int
+        Passes over the training data.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    optimizer : str
+        Its name among the recipe's optimizers.
+    learning_rate : float
+        Of the optimizer.
+    l2 : float
+        Weight of the penalty on squared weights.
+    seed : int
+        Of the first weights, the order of mini-batches, and the samples that are drawn as a picture.
+    report_every : int
+        Iterations from one report to the next; the first and the last are always reported.
+    batch_size : int, optional
+        Samples an update sees; all of them when None.
+    data, test_data : str, optional
+        Files to train and to test on; the recipe's own data when `data` is None.
+    backend : str
+        "numba" or "numpy".
+    dtype : str
+        "float32" or "float64".
+    threads : int, optional
+        Threads to compute with; as many as there are when None.
+
+    Raises
+    ------
+    ValueError
+        If a value has another type or lies out of range.
+    """
+
+    recipe: str
+    iterations: int
+    hidden: tuple[int, ...]
+    optimizer: str
+    learning_rate: float
+    l2: float
+    seed: int
+    report_every: int
+    batch_size: int | None = None
+    data: str | None = None
+    test_data: str | None = None
+    backend: str = "numba"
+    dtype: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "report_every"):
+            _check_whole(name, getattr(self, name))
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name))
+        for name in ("recipe", "optimizer", "backend", "data", "test_data"):
+            _check_text(name, getattr(self, name))
+        _check_hidden(self.hidden)
+        if not _is_number(self.learning_rate) or not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be a finite number above 0; got {self.learning_rate!r}")
+        if not _is_number(self.l2) or not 0 <= self.l2 < math.inf:
+            raise ValueError(f"l2 must be a finite number from 0 up; got {self.l2!r}")
+        if not _is_whole(self.seed) or not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}; got {self.seed!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
+
+
+def settle(
+    defaults: Settings, optimizers: Mapping[str, Callable[..., Optimizer]], *changes: Mapping[str, Any]
+) -> Settings:
+    """Apply changes to a recipe's defaults, one mapping after the other.
+
+    A mapping that names another optimizer and no learning rate brings that optimizer's own learning rate.
+
+    Parameters
+    ----------
+    defaults : Settings
+        Of the recipe.
+    optimizers : mapping
+        The optimizers that can be named, each made with its own learning rate when called without arguments.
+    *changes : mappings
+        New values by name.
+
+    Raises
+    ------
+    ValueError
+        If an optimizer is unknown or a value does not fit.
+    """
+    settings = defaults
+    for change in changes:
+        name = change.get("optimizer", settings.optimizer)
+        if name not in optimizers:
+            raise ValueError(f"optimizer must be one of {', '.join(optimizers)}; got {name!r}")
+        own_rate = {} if name == settings.optimizer else {"learning_rate": optimizers[name]().learning_rate}
+        settings = dataclasses.replace(settings, **{**own_rate, **change})
+    return settings
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Read the widths of hidden layers, such as "256" or "256,128".
+
+    Raises
+    ------
+    ValueError
+        If they are not whole numbers from 1 up.
+    """
+    widths = text.split(",")
+    if not all(width.strip().isdecimal() for width in widths):
+        raise ValueError(f"hidden must be whole numbers separated by commas, such as 256,128; got {text!r}")
+    hidden = tuple(int(width) for width in widths)
+    _check_hidden(hidden)
+    return hidden
+
+
+def write_config(path: str | os.PathLike[str], settings: Settings) -> None:
+    """Write a TOML file that `read_config` reads; what is None is left out.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    values = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    lines = [f"{name} = {_toml(value)}\n" for name, value in values.items()]
+    text = "".join([HEADING, *lines])
+    write_and_rename(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the settings that a TOML file names.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or names what is no setting.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        config = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is no TOML file: {error}") from error
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in config:
+        if name not in known:
+            raise ValueError(f"{os.fspath(path)}: {name!r} is no setting; the settings are {', '.join(known)}")
+    if isinstance(config.get("hidden"), list):
+        config["hidden"] = tuple(config["hidden"])
+    return config
+
+
+def _toml(value: str | float | tuple[int, ...]) -> str:
+    """Write a value as JSON does, which TOML reads alike; but for one control character."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not _is_whole(value) or value < 1:
+        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}")
+
+
+def _check_hidden(hidden: Any) -> None:
+    if not isinstance(hidden, tuple) or not all(_is_whole(width) and width >= 1 for width in hidden):
+        raise ValueError(f"hidden must be widths from 1 up, such as 256,128; got {hidden!r}")
+
+
+def _check_text(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be a text in quotes; got {value!r}")

@@ -1,0 +1,251 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import (
+    ROUNDING,
+    assert_close,
+    assert_gradients_are,
+    backpropagated,
+    bytes_of,
+    each_backend,
+    each_dtype,
+    samples,
+    small_network,
+    sparse_samples,
+)
+
+import fastfnn
+from fastfnn import inputs
+from fastfnn.inputs import DenseTiles, PackedTiles, packed_or_dense
+
+each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
+BOUNDARIES = [1, 2, 5, 1199, 1200, 1201, 2400, 2401]
+
+
+def of_density(n_nonzero, size, dtype="float64"):
+    X = np.zeros(size, dtype)
+    X[:n_nonzero] = 1
+    return X.reshape(-1, 10)
+
+
+def choose(X, dtype="float32"):
+    return type(packed_or_dense(X, np.dtype(dtype), 1.0))
+
+
+@each_input_dtype
+def test_inputs_are_packed_when_less_than_two_fifths_are_not_zero(input_dtype):
+    assert choose(of_density(399, 1000, input_dtype)) is PackedTiles
+    assert choose(of_density(400, 1000, input_dtype)) is DenseTiles
+    assert choose(of_density(0, 1000, input_dtype)) is PackedTiles
+
+
+def test_inputs_stay_dense_when_packed_ones_would_not_fit(monkeypatch):
+    X = of_density(100, 1000)
+    monkeypatch.setattr(inputs, "PACKING_BYTES", 100 * (8 * 4 + 8))
+    assert choose(X, "float32") is DenseTiles
+    monkeypatch.setattr(inputs, "PACKING_BYTES", 100 * (8 * 4 + 8) + 1)
+    assert choose(X, "float32") is PackedTiles
+    assert choose(X, "float64") is DenseTiles
+
+
+@each_dtype
+def test_packed_inputs_take_no_more_than_was_reckoned(dtype):
+    X, _ = sparse_samples(2401, 7, 3, "uint8")
+    tiles = PackedTiles(X, np.dtype(dtype), 1.0)
+    used = sum(tile.rows.nbytes + tile.columns.nbytes for tile in tiles._tiles)
+    offsets = sum(tile.rows.offsets.nbytes + tile.columns.offsets.nbytes for tile in tiles._tiles)
+    entry = inputs.PACKED_ENTRY_VALUES * np.dtype(dtype).itemsize + inputs.PACKED_ENTRY_INDEX_BYTES
+    assert used - offsets <= np.count_nonzero(X) * entry
+
+
+@pytest.mark.parametrize("view", [lambda X: X, lambda X: X[1:], lambda X: X[:, ::2]])
+def test_a_memmap_is_not_packed(tmp_path, view):
+    X = np.memmap(tmp_path / "X", np.uint8, "w+", shape=(40, 10))
+    assert choose(view(X)) is DenseTiles
+
+
+def loss_and_gradients(net, tiles, y, l2=0.0):
+    loss, _ = net.backpropagate(tiles, y, l2)
+    return loss, [layer.gradient for layer in net.layers]
+
+
+@each_backend
+@each_dtype
+@each_input_dtype
+@pytest.mark.parametrize("n_rows", BOUNDARIES)
+def test_packed_inputs_give_the_loss_and_gradients_of_dense_ones(backend, dtype, input_dtype, n_rows):
+    X, y = sparse_samples(n_rows, 4, 3, input_dtype)
+    scale = 0.125
+    net = small_network(backend, dtype, input_scale=scale)
+    loss, gradients = loss_and_gradients(net, PackedTiles(X, net.dtype, scale), y, l2=0.1)
+    scaled = X * scale if input_dtype == "uint8" else X
+    expected_loss, expected = backpropagated(net, scaled, y, l2=0.1)
+    assert loss == pytest.approx(expected_loss, rel=ROUNDING[dtype])
+    assert_gradients_are(gradients, expected, ROUNDING[dtype])
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("n_rows", BOUNDARIES)
+def test_dense_tiles_give_the_loss_and_gradients_of_the_whole_batch(backend, dtype, n_rows):
+    X, y = samples(n_rows, dtype=dtype)
+    net = small_network(backend, dtype)
+    loss, gradients = net.loss_and_gradients(X, y, l2=0.1)
+    expected_loss, expected = backpropagated(net, X, y, l2=0.1)
+    assert loss == pytest.approx(expected_loss, rel=ROUNDING[dtype])
+    assert_gradients_are(gradients, expected, ROUNDING[dtype])
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    n_rows=st.integers(1, 30),
+    n_inputs=st.integers(1, 20),
+    density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    backend=st.sampled_from(["numba", "numpy"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_packed_inputs_of_any_shape(n_rows, n_inputs, density, backend, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, n_inputs)) * (rng.random((n_rows, n_inputs)) < density)
+    y = rng.integers(0, 3, n_rows)
+    net = fastfnn.Network([fastfnn.Dense(n_inputs, 3, "tanh")], backend, "float64", seed=1)
+    packed = loss_and_gradients(net, PackedTiles(X, net.dtype, 1.0), y)
+    loss, gradients = net.loss_and_gradients(X, y)
+    assert packed[0] == pytest.approx(loss, rel=1e-13)
+    assert_gradients_are(packed[1], [(gradient.weights, gradient.bias) for gradient in gradients], 1e-12)
+
+
+@each_backend
+@each_dtype
+@each_input_dtype
+def test_training_on_packed_inputs_follows_the_dense_one(backend, dtype, input_dtype, monkeypatch):
+    X, y = sparse_samples(1300, 4, 3, input_dtype)
+    packed, dense = small_network(backend, dtype), small_network(backend, dtype)
+    packed.fit(X, y, fastfnn.SGD(0.05), epochs=4)
+    monkeypatch.setattr(inputs, "PACKING_DENSITY", 0)
+    dense.fit(X, y, fastfnn.SGD(0.05), epochs=4)
+    for name, array in packed.parameters.items():
+        assert_close(array, dense.parameters[name], 10 * ROUNDING[dtype])
+
+
+@each_backend
+def test_sparse_inputs_of_a_network_that_starts_with_an_activation(backend):
+    X, y = sparse_samples(30, 4, 3, "float64")
+    net = fastfnn.Network([fastfnn.Sigmoid(), fastfnn.Dense(4, 3)], backend, "float64", seed=1)
+    before = net.loss_and_gradients(X, y)[0]
+    history = net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
+    assert history["loss"][0] == pytest.approx(before, rel=1e-13)
+    assert history["loss"][1] < before
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("n_rows", [3, 1201])
+def test_bytes_are_scaled_as_by_hand(backend, dtype, n_rows):
+    X = np.random.default_rng(2).integers(0, 256, (n_rows, 4), np.uint8)
+    y = samples(n_rows)[1]
+    net, plain = small_network(backend, dtype, input_scale=1 / 255), small_network(backend, dtype)
+    by_hand = X.astype(dtype) * np.dtype(dtype).type(1 / 255)
+    assert np.array_equal(net.predict_proba(X), plain.predict_proba(by_hand))
+    assert net.evaluate(X, y) == plain.evaluate(by_hand, y)
+    net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
+    plain.fit(by_hand, y, fastfnn.SGD(0.1), epochs=2)
+    assert bytes_of(net) == bytes_of(plain)
+
+
+@each_backend
+def test_float_inputs_are_not_scaled(backend):
+    X, _ = samples(5)
+    assert np.array_equal(
+        small_network(backend, input_scale=0.5).predict_proba(X), small_network(backend).predict_proba(X)
+    )
+
+
+@each_backend
+@pytest.mark.parametrize(("dtype", "input_dtype"), [("float32", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_inputs_of_another_precision_are_converted(backend, dtype, input_dtype, density):
+    X, y = samples(20, dtype=input_dtype)
+    X *= np.random.default_rng(1).random(X.shape) < density
+    net, same = small_network(backend, dtype), small_network(backend, dtype)
+    net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
+    same.fit(X.astype(dtype), y, fastfnn.SGD(0.1), epochs=2)
+    assert bytes_of(net) == bytes_of(same)
+    assert np.array_equal(net.predict_proba(X), net.predict_proba(X.astype(dtype)))
+
+
+LAYOUTS = {
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "Fortran order": np.asfortranarray,
+    "rows backwards": lambda X: np.ascontiguousarray(X[::-1])[::-1],
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+}
+
+
+@each_backend
+@each_dtype
+@each_input_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, layout, batch_size):
+    X = np.random.default_rng(3).integers(0, 9, (1203, 4)).astype(input_dtype)
+    y = samples(1203)[1]
+    X_too = LAYOUTS[layout](X)
+    assert not X_too.flags.c_contiguous
+    net, other = small_network(backend, dtype), small_network(backend, dtype)
+    rows = slice(None if batch_size is None else 20)
+    net.fit(X[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size)
+    other.fit(X_too[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size)
+    assert bytes_of(net) == bytes_of(other)
+    assert np.array_equal(net.predict_proba(X), net.predict_proba(X_too))
+    assert net.evaluate(X, y) == net.evaluate(X_too, y)
+
+
+@each_backend
+@each_dtype
+@each_input_dtype
+@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_read_only_samples_are_taken_and_left_as_they_are(backend, dtype, input_dtype, density, batch_size):
+    rng = np.random.default_rng(4)
+    X = (rng.integers(1, 9, (20, 4)) * (rng.random((20, 4)) < density)).astype(input_dtype)
+    y = samples(20)[1]
+    X_before, y_before = X.copy(), y.copy()
+    X.flags.writeable = y.flags.writeable = False
+    net = small_network(backend, dtype)
+    net.fit(X, y, fastfnn.SGD(0.1), epochs=2, batch_size=batch_size, l2=0.1, validation_data=(X, y))
+    net.predict(X)
+    net.predict_proba(X)
+    net.evaluate(X, y)
+    net.loss_and_gradients(X, y)
+    assert np.array_equal(X, X_before)
+    assert np.array_equal(y, y_before)
+
+
+@each_backend
+@each_input_dtype
+@pytest.mark.parametrize("batch_size", [None, 500])
+def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, batch_size, tmp_path):
+    X, y = sparse_samples(1300, 4, 3, input_dtype)
+    X.tofile(tmp_path / "X")
+    mapped = np.memmap(tmp_path / "X", input_dtype, "r", shape=X.shape)
+    net, other = small_network(backend), small_network(backend)
+    net.fit(mapped, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size)
+    other.fit(X, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size)
+    for name, array in net.parameters.items():
+        assert_close(array, other.parameters[name], 1e-12)
+    assert np.array_equal(net.predict(mapped), net.predict(X))
+
+
+@pytest.mark.parametrize("label_dtype", ["uint8", "int8", "int32", "uint64", ">i4"])
+def test_labels_of_any_integer_type(label_dtype):
+    X, y = samples(20)
+    net = small_network()
+    assert net.evaluate(X, y.astype(label_dtype)) == net.evaluate(X, y)
+
+
+def test_labels_with_strides():
+    X, y = samples(20)
+    net = small_network()
+    assert net.evaluate(X, np.repeat(y, 3)[::3]) == net.evaluate(X, y)
