@@ -92,7 +92,8 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
     report_every: Annotated[int | None, typer.Option(help="Iterations between two reports.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the model, history, settings and pictures.  [runs/RECIPE]")
+        Path | None,
+        typer.Option(help="Folder for the model, history, settings and pictures; by default runs/RECIPE."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="config.toml of an earlier run; other options given here override it.")

@@ -131,7 +131,7 @@ class Experiment:
             reporter.report_last()
         seconds = history["seconds"][-1]
         speed = len(history) * len(task.X) / seconds
-        say(f"trained {len(history):,} iterations in {seconds:.1f} s, {speed:,.0f} samples/s")
+        say(f"training took {seconds:.1f} s, {speed:,.0f} samples/s")
         return history, reporter.reports
 
     def _write(self, network: Network, history: History, reports: list[Report], out: Path) -> None:
@@ -148,6 +148,6 @@ class Experiment:
             say(f"predicted {len(predicted):,} samples without labels: {out / runs.SUBMISSION}")
             return
         loss, accuracy = network.evaluate(test.X, test.y)
-        say(f"test loss {loss:.8g}, accuracy {accuracy:.4%}")
+        say(f"test loss {loss:.9g}, accuracy {accuracy:.4%}")
         if plots.can_draw():
             runs.write_figure(out / runs.CONFUSION, plots.confusion(test.y, predicted, self.task.n_classes))

@@ -22,6 +22,9 @@ SAMPLES_A_ROW = 5
 # Confusion matrices of more classes are drawn without their counts, which would be too small to read.
 MOST_CLASSES_WITH_COUNTS = 25
 
+# The most frequent mistake is drawn in the middle of its colours, so that black figures stay readable on it.
+MISTAKE_MARGIN = 2
+
 LINE_COLOUR = "#1f77b4"
 REPORT_COLOUR = "#d62728"
 GRID_COLOUR = "#dddddd"
@@ -48,7 +51,7 @@ def samples(X: NDArray[Any], y: NDArray[np.int64], seed: int) -> Figure:
     n_rows = math.ceil(n_drawn / SAMPLES_A_ROW)
     figure = _figure(width=7.5, height=0.5 + 1.75 * n_rows)
     figure.suptitle(f"{n_drawn} of {len(X):,} training samples")
-    axes = figure.subplots(n_rows, SAMPLES_A_ROW, squeeze=False).flat
+    axes = figure.subplots(n_rows, SAMPLES_A_ROW, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, index in zip(axes, _random_rows(len(X), n_drawn, seed), strict=False):
@@ -67,8 +70,11 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
         Of some of them: `iteration`, `loss`, `accuracy`.
     """
     history, reports = list(history), list(reports)
+    last = reports[-1]
     figure = _figure(width=10, height=4)
-    figure.suptitle("Training")
+    figure.suptitle(
+        f"After iteration {last['iteration']:,}: loss {last['loss']:.4g}, accuracy {last['accuracy']:.2%}"
+    )
     loss_axis, accuracy_axis = figure.subplots(1, 2)
     _draw_curve(loss_axis, history, reports, "loss", 1)
     _draw_curve(accuracy_axis, history, reports, "accuracy", 100)
@@ -91,11 +97,12 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes
     counts = np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(3 + 0.5 * n_classes, 12)
-    figure = _figure(width=side + 0.8, height=side)
+    figure = _figure(width=side, height=side)
     axis = figure.subplots()
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axis, label="share of the label's samples", shrink=0.85)
-    axis.set_title(f"Test: {np.trace(counts):,} of {len(labels):,} right ({np.trace(counts) / len(labels):.2%})")
+    right = np.eye(n_classes, dtype=bool)
+    _draw_shares(axis, shares, right, "Blues", darkest=1)
+    _draw_shares(axis, shares, ~right, "Oranges", darkest=MISTAKE_MARGIN * shares[~right].max(initial=0))
+    axis.set_title(f"Test: {np.trace(counts):,} of {len(labels):,} right, {np.trace(counts) / len(labels):.2%}")
     axis.set_xlabel("predicted")
     axis.set_ylabel("label")
     if n_classes <= MOST_CLASSES_WITH_COUNTS:
@@ -148,7 +155,15 @@ def _draw_curve(
     axis.legend()
 
 
+def _draw_shares(
+    axis: Axes, shares: NDArray[np.float64], drawn: NDArray[np.bool_], colours: str, darkest: float
+) -> None:
+    """Colour the fields that are `drawn`, from white for 0 to the darkest colour for `darkest`."""
+    axis.imshow(np.ma.masked_array(shares, mask=~drawn), cmap=colours, vmin=0, vmax=darkest or 1)
+
+
 def _write_counts(axis: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axis.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", color=colour, fontsize=8)
+        is_dark = row == column and shares[row, column] > 0.5
+        colour = "white" if is_dark else "black"
+        axis.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", color=colour, fontsize=9)

@@ -63,7 +63,7 @@ class Reporter:
 def describe(report: Mapping[str, Any], n_iterations: int) -> str:
     """Put a report into words: a line of figures, then a line for each tensor that has step figures."""
     lines = [
-        f"iteration {report['iteration']:,} of {n_iterations:,}: loss {report['loss']:.8g}, "
+        f"iteration {report['iteration']:,} of {n_iterations:,}: loss {report['loss']:.9g}, "
         f"accuracy {report['accuracy']:.4%}, {report['seconds']:.1f} s"
     ]
     for tensor, step in report.get("steps", {}).items():

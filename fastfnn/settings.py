@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfnn.datasets.files import require_file
 from fastfnn.model_files import write_and_rename
 from fastfnn.optimizers import Optimizer
 
@@ -165,6 +166,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     OSError
         If it cannot be read.
     """
+    require_file(path)
     try:
         config = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -20,6 +20,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cache import KernelCache
+from fastfnn_kernels.jitted._tbb import load_tbb
+
+load_tbb()  # before the first parallel kernel, when Numba chooses its threads
 
 OPTIONS = {
     # Division by zero gives inf and NaN as NumPy's does; a kernel never raises.

@@ -1,0 +1,93 @@
+import math
+
+import numpy as np
+import pytest
+from networks import each_backend, each_dtype, samples, small_network
+
+import fastfnn
+from fastfnn import SGD, Dense, History, Network
+
+
+@each_backend
+@each_dtype
+def test_loss_and_accuracy_on_a_worked_example(backend, dtype):
+    """The weights stand still; of the three samples the second is classified wrong."""
+    net = Network([Dense(2, 2, use_bias=False)], backend, dtype)
+    net.layers[0].weights[...] = np.eye(2)
+    X, y = np.array([[1, 0], [0, 1], [1, 0]], dtype), np.array([0, 0, 0])
+    history = net.fit(X, y, SGD(1e-30), epochs=2, l2=0.5)
+    cross_entropy = (2 * math.log(1 + math.exp(-1)) + math.log(1 + math.e)) / 3
+    assert history["loss"] == pytest.approx([cross_entropy + 0.5] * 2, rel=1e-6)
+    assert history["accuracy"] == [2 / 3, 2 / 3]
+
+
+@each_backend
+def test_figures_are_those_before_the_update(backend):
+    """One step of size 1 turns the wrong answer into the right one."""
+    net = Network([Dense(1, 2, use_bias=False)], backend, "float64")
+    net.layers[0].weights[...] = [[0.25, 0]]
+    X, y = np.ones((1, 1)), np.array([1])
+    history = net.fit(X, y, SGD(1.0), epochs=2, validation_data=(X, y))
+    assert history["accuracy"] == [0, 1]
+    assert history["validation_accuracy"] == [1, 1]
+    assert history["loss"][0] == pytest.approx(math.log(1 + math.exp(0.25)), rel=1e-14)
+    assert history["loss"][1] == pytest.approx(history["validation_loss"][0], rel=1e-14)
+
+
+@each_backend
+@pytest.mark.parametrize("batch_size", [None, 6])
+@pytest.mark.parametrize("validated", [False, True])
+def test_columns(backend, batch_size, validated):
+    X, y = samples(20)
+    history = small_network(backend).fit(
+        X, y, SGD(0.1), epochs=3, batch_size=batch_size, validation_data=(X, y) if validated else None
+    )
+    columns = ["epoch", "loss", "accuracy", "seconds"] + validated * ["validation_loss", "validation_accuracy"]
+    assert [list(record) for record in history] == [columns] * 3
+    assert history["epoch"] == [1, 2, 3]
+    assert all(type(value) in (int, float) for record in history for value in record.values())
+    assert 0 <= history["seconds"][0] <= history["seconds"][1] <= history["seconds"][2]
+    assert not history.interrupted
+
+
+@each_backend
+def test_each_training_has_a_history_of_its_own(backend):
+    net, optimizer = small_network(backend), SGD(0.1)
+    first = net.fit(*samples(20), optimizer, epochs=2)
+    second = net.fit(*samples(20), optimizer, epochs=1)
+    assert (first["epoch"], second["epoch"]) == ([1, 2], [1])
+
+
+@each_backend
+def test_a_callback_may_add_to_the_record(backend):
+    def note(epoch):
+        assert epoch.record["epoch"] == epoch.number
+        if epoch.number != 2:
+            epoch.record["rate"] = epoch.optimizer.learning_rate / epoch.number
+
+    history = small_network(backend).fit(*samples(20), SGD(1.0), epochs=4, callbacks=[note])
+    assert history["rate"] == [1, 1 / 3, 1 / 4]
+
+
+def test_an_unknown_column_is_refused_with_those_there_are():
+    history = small_network().fit(*samples(20), SGD(0.1))
+    with pytest.raises(KeyError, match="'val_loss' is not recorded; there are accuracy, epoch, loss, seconds"):
+        history["val_loss"]
+
+
+def test_a_history_of_no_epochs():
+    history = History()
+    assert len(history) == 0
+    assert list(history) == []
+    assert history["loss"] == []
+    assert repr(history) == "History(no epochs)"
+
+
+def test_repr_shows_the_last_epoch():
+    history = History()
+    history.records += [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 0.123456789}]
+    assert repr(history) == "History(2 epochs; last: epoch=2, loss=0.123457)"
+
+
+def test_history_is_what_fit_returns():
+    assert type(small_network().fit(*samples(5), SGD(0.1))) is fastfnn.History
