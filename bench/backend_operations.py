@@ -6,12 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import fastfnn
 import numpy as np
-from fastfnn import training
-from fastfnn.inputs import TILE_ROWS, PackedTiles
-from numpy.typing import NDArray
-
 from main_job import (
     DECAY,
     EPSILON,
@@ -25,6 +20,11 @@ from main_job import (
     Samples,
     initial_parameters,
 )
+from numpy.typing import NDArray
+
+import fastfnn
+from fastfnn import training
+from fastfnn.inputs import TILE_ROWS, PackedTiles
 
 Run = Callable[[], Any]
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from main_job import Samples, initial_parameters
+from numpy.typing import NDArray
 
 Run = Callable[[], Any]
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfnn_kernels import reference
-from numpy.typing import NDArray
-
 from contenders import NUMBA, NUMPY, TORCH, contenders, operations_of
+from fastfnn_kernels import reference
 from measurement import Measure, Work
+from numpy.typing import NDArray
 from verification import TOLERANCES, assert_close
 
 SHAPE = (42_000, 256)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import bare_numpy
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
-import bare_numpy
 from contenders import BARE_NUMPY, JAX, NUMBA, NUMPY, TORCH, TORCH_COMPILE, contenders, operations_of
 from main_job import mnist, prediction_flop
 from measurement import Measure, Work
+from numpy.typing import NDArray
 
 
 @contenders(NUMBA, NUMPY, BARE_NUMPY, TORCH, TORCH_COMPILE, JAX)

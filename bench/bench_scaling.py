@@ -9,7 +9,6 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-
 from contenders import NUMBA, operations_of
 from main_job import N_INPUTS, N_ROWS, Samples, initial_parameters, mnist, step_flop
 from measurement import Measure, Work

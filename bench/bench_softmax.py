@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfnn_kernels import reference
-from numpy.typing import NDArray
-
 from contenders import JAX, NUMBA, NUMPY, TORCH, TORCH_COMPILE, contenders, operations_of
+from fastfnn_kernels import reference
 from measurement import Measure, Work
+from numpy.typing import NDArray
 from verification import TOLERANCES, assert_close
 
 SHAPES = [(1_000_000, 10), (4_096, 32_000)]

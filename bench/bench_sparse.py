@@ -6,12 +6,11 @@ import functools
 from typing import Any
 
 import numpy as np
-from fastfnn_kernels import reference
-from numpy.typing import NDArray
-
 from contenders import BARE_NUMPY, NUMBA, SCIPY, TORCH, contenders, operations_of
+from fastfnn_kernels import reference
 from main_job import N_HIDDEN, N_INPUTS, N_ROWS, mnist
 from measurement import Measure, Work
+from numpy.typing import NDArray
 from verification import TOLERANCES, assert_close
 
 DTYPE = "float32"

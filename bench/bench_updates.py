@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfnn_kernels import reference
-from numpy.typing import NDArray
-
 from contenders import NUMBA, NUMPY, TORCH, contenders, operations_of
+from fastfnn_kernels import reference
 from measurement import Measure, Work
+from numpy.typing import NDArray
 from verification import TOLERANCES, assert_changed_alike
 
 SIZES = [10_000_000, 203_530]
@@ -74,10 +73,10 @@ def _work(size: int, rule: Rule) -> Work:
 
 @functools.lru_cache(maxsize=1)
 def _arrays(size: int, count: int) -> list[NDArray[Any]]:
-    """Draw a parameter, its gradient, and states, which are positive as a mean of squares must be."""
+    """Draw a parameter, its gradient, and states: positive, and away from zero, where libraries' epsilons differ."""
     rng = np.random.default_rng(0)
     signed = [rng.standard_normal(size, dtype=np.float32) for _ in range(2)]
-    return signed + [rng.random(size, dtype=np.float32) for _ in range(count - 2)]
+    return signed + [0.5 + rng.random(size, dtype=np.float32) for _ in range(count - 2)]
 
 
 @functools.lru_cache(maxsize=1)

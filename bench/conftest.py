@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 from typing import Any
 
-import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-
 import machine
+import pytest
 from measurement import Measure
+from pytest_benchmark.fixture import BenchmarkFixture
 
 LIBRARIES = ("fastfnn", "numpy", "numba", "torch", "jax", "scikit-learn", "scipy")
 

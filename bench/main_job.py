@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fastfnn.datasets import load_mnist
 from numpy.typing import NDArray
+
+from fastfnn.datasets import load_mnist
 
 N_ROWS = 42_000
 N_INPUTS = 784

@@ -8,18 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import machine
 import numba
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-
-import machine
 
 SECONDS_PER_ENTRY = 0.6
 MAX_ROUNDS = 500
 
 # Calls shorter than this are timed several at once: the timer must not be what is measured.
 MIN_ROUND_SECONDS = 1e-4
-CALIBRATION_CALLS = 3
+CALIBRATION_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,12 @@ class Measure:
 
     def _plan(self, run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[int, int]:
         """Choose rounds, and calls in each, by the time that a warm call takes."""
-        start = time.perf_counter()
-        call_seconds = min(_timed(run, restore)[0] for _ in range(CALIBRATION_CALLS))
-        round_seconds = (time.perf_counter() - start) / CALIBRATION_CALLS
+        start, n_calls, call_seconds = time.perf_counter(), 0, math.inf
+        while (spent := time.perf_counter() - start) < CALIBRATION_SECONDS:
+            call_seconds = min(call_seconds, _timed(run, restore)[0])
+            n_calls += 1
         iterations = 1 if restore else max(1, math.ceil(MIN_ROUND_SECONDS / call_seconds))
-        rounds = math.ceil(self._seconds / (round_seconds * iterations))
+        rounds = math.ceil(self._seconds / (spent / n_calls * iterations))
         return max(self._min_rounds, min(rounds, MAX_ROUNDS)), iterations
 
     def _describe(self, work: Work, contender: str, first_call_seconds: float, rates: dict[str, float]) -> None:

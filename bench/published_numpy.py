@@ -6,9 +6,8 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from main_job import DECAY, EPSILON, INITIAL_MEAN_SQUARE, L2, LEARNING_RATE, RESET_EVERY, Samples, initial_parameters
+from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 

@@ -13,6 +13,9 @@ from fastfnn.backends import MODULES, get_backend
 
 PACKAGES = ("fastfnn", "numpy", "numba", "llvmlite", "safetensors")
 
+# Where Linux describes its CPUs.
+CPU_LIST = Path("/proc/cpuinfo")
+
 # Elements of an update that is large enough for the kernels to use all threads.
 MANY = 1_000_000
 
@@ -29,9 +32,8 @@ def describe_installation() -> dict[str, str]:
 
 def cpu_name() -> str:
     """Name the CPU as its maker does where the system tells, otherwise its architecture."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+    if CPU_LIST.is_file():
+        for line in CPU_LIST.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name":
                 return value.strip()

@@ -150,6 +150,7 @@ def _draw_curve(
         label="as reported, after the update",
     )
     axis.set_xlabel("iteration")
+    axis.locator_params(axis="x", integer=True)
     axis.grid(color=GRID_COLOUR)
     axis.set_axisbelow(True)
     axis.legend()

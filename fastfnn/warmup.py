@@ -27,8 +27,8 @@ def warm_up(
     network, optimizer
         Like those of the training; they are changed, and of no use afterwards.
     X, y, batch_size, l2
-        Those of the training. As many samples are used as give tiles of the sizes that all of them give, since
-        a kernel's size decides whether its serial or its parallel variant runs.
+        Those of the training. As many samples are used as give batches and tiles of the sizes that all of them
+        give, since a kernel's size decides whether its serial or its parallel variant runs.
 
     Returns
     -------
@@ -41,14 +41,21 @@ def warm_up(
         If Ctrl-C was pressed.
     """
     start = time.perf_counter()
-    n_rows = _enough_rows(len(X), batch_size or TILE_ROWS)
-    X, y = X[:n_rows], y[:n_rows]
-    history = network.fit(X, y, optimizer, epochs=1, batch_size=batch_size, l2=l2)
-    if history.interrupted:
-        raise KeyboardInterrupt
-    # Mostly-zero samples were packed for `fit`; they are not when there are too many, nor for evaluation.
-    network.loss_and_gradients(X, y)
+    if batch_size is not None:
+        n_rows = _enough_rows(len(X), batch_size)
+        _fit(network, optimizer, X[:n_rows], y[:n_rows], batch_size, l2)
+    n_rows = _enough_rows(len(X), TILE_ROWS)
+    _fit(network, optimizer, X[:n_rows], y[:n_rows], None, l2)
+    # Mostly-zero samples were packed; they are not when there are too many, nor in an evaluation.
+    network.loss_and_gradients(X[:n_rows], y[:n_rows])
     return time.perf_counter() - start
+
+
+def _fit(
+    network: Network, optimizer: Optimizer, X: NDArray[Any], y: NDArray[Any], batch_size: int | None, l2: float
+) -> None:
+    if network.fit(X, y, optimizer, epochs=1, batch_size=batch_size, l2=l2).interrupted:
+        raise KeyboardInterrupt
 
 
 def _enough_rows(n_samples: int, step: int) -> int:

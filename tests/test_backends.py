@@ -3,10 +3,10 @@ import sys
 
 import numpy as np
 import pytest
+from fastfnn_kernels import jitted, reference
 from networks import assert_close, each_dtype, samples, small_network
 
 import fastfnn
-from fastfnn_kernels import jitted, reference
 
 
 def test_a_backend_is_the_module_of_its_name():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,7 +100,7 @@ def test_outputs_follow_the_formulas(backend, dtype, stack):
     use_bias=st.booleans(),
 )
 def test_gradients_of_any_shape(widths, n_rows, activation, backend, use_bias):
-    net = network([Dense(*pair, activation, use_bias) for pair in zip(widths, widths[1:], strict=False)], backend)
+    net = network([Dense(*pair, activation, use_bias) for pair in pairwise(widths)], backend)
     X, y = samples(n_rows, widths[0], widths[-1])
     _, gradients = net.loss_and_gradients(X, y, l2=0.1)
     assert_gradients_are(gradients, numeric_gradients(net.layers, X, y, l2=0.1), 1e-7)

@@ -142,7 +142,8 @@ def test_evaluation_leaves_the_penalty_out(backend):
 @pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
 def test_no_rows_give_no_predictions(backend, dtype, input_dtype):
     net = small_network(backend, dtype)
-    labels, probabilities = net.predict(np.zeros((0, 4), input_dtype)), net.predict_proba(np.zeros((0, 4), input_dtype))
+    X = np.zeros((0, 4), input_dtype)
+    labels, probabilities = net.predict(X), net.predict_proba(X)
     assert (labels.shape, labels.dtype) == ((0,), np.int64)
     assert (probabilities.shape, probabilities.dtype) == ((0, 3), dtype)
 

@@ -133,9 +133,7 @@ def test_fit_in_batches_refuses(name):
 @pytest.mark.parametrize("name", PAIRS)
 def test_fit_refuses_as_validation_data(name):
     X, y, error, message = PAIRS[name]
-    assert_refused(
-        lambda net, optimizer: net.fit(GOOD_X, GOOD_Y, optimizer, validation_data=(X, y)), error, message
-    )
+    assert_refused(lambda net, optimizer: net.fit(GOOD_X, GOOD_Y, optimizer, validation_data=(X, y)), error, message)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -244,7 +242,7 @@ def test_an_optimizer_of_another_dtype_is_refused_and_unchanged(backend, make):
 
 
 NETWORKS = {
-    "no layers": (lambda: [], {}, ValueError, "at least one Dense layer"),
+    "no layers": (list, {}, ValueError, "at least one Dense layer"),
     "no Dense layer": (lambda: [ReLU(), ReLU()], {}, ValueError, "at least one Dense layer"),
     "one layer twice": (lambda: [Dense(4, 4)] * 2, {}, ValueError, "a layer stands twice in the network"),
     "widths": (lambda: [Dense(4, 5), Dense(6, 3)], {}, ValueError, r"Dense\(6, 3\) cannot follow a layer of 5 out"),

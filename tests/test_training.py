@@ -1,4 +1,5 @@
 import threading
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from networks import (
 
 import fastfnn
 from fastfnn import SGD, Dense, Network, StopTraining
+from fastfnn.initializers import zeros
 
 
 @each_backend
@@ -91,7 +93,7 @@ def test_training_lowers_the_loss(backend, batch_size):
 
 def rows_of_identity(backend, n_rows, batch_size, epochs=1, seed=4):
     """Train zero weights on one-hot rows: each row of the weights is moved by the sample of that row alone."""
-    net = Network([Dense(n_rows, 2, use_bias=False, initializer=fastfnn.initializers.zeros)], backend, "float64", seed)
+    net = Network([Dense(n_rows, 2, use_bias=False, initializer=zeros)], backend, "float64", seed)
     visits = []
     for _ in range(epochs):
         net.layers[0].weights[...] = 0
@@ -126,17 +128,17 @@ def test_the_order_is_drawn_anew_for_each_epoch(backend):
 
 @each_backend
 def test_the_order_is_drawn_anew_within_one_training(backend):
-    last = []
+    batches = []
 
     class Watching(SGD):
         def step(self, kernels, parameters, gradients):
-            last.append(np.flatnonzero(gradients[0][:, 0]).tolist())
+            batches.append(np.flatnonzero(gradients[0][:, 0]).tolist())
             super().step(kernels, parameters, gradients)
 
     net = Network([Dense(30, 2)], backend, "float64", seed=1)
     net.fit(np.eye(30), np.zeros(30, int), Watching(0.1), epochs=3, batch_size=10)
-    epochs = [last[:3], last[3:6], last[6:]]
-    assert [sorted(sum(epoch, [])) for epoch in epochs] == [list(range(30))] * 3
+    epochs = [batches[:3], batches[3:6], batches[6:]]
+    assert [sorted(chain(*epoch)) for epoch in epochs] == [list(range(30))] * 3
     assert epochs[0] != epochs[1] != epochs[2]
     assert epochs[0] != [list(range(first, first + 10)) for first in (0, 10, 20)]
 
@@ -147,7 +149,7 @@ def test_batches_are_the_same_for_the_same_seed_only(backend, dtype):
     X, y = samples(23)
     trained = []
     for seed in (5, 5, 6):
-        net = Network([Dense(4, 3, initializer=fastfnn.initializers.zeros)], backend, dtype, seed)
+        net = Network([Dense(4, 3, initializer=zeros)], backend, dtype, seed)
         net.fit(X, y, SGD(0.5), epochs=2, batch_size=5)
         trained.append(bytes_of(net))
     assert trained[0] == trained[1]
@@ -157,7 +159,7 @@ def test_batches_are_the_same_for_the_same_seed_only(backend, dtype):
 @each_backend
 def test_mini_batch_records_are_means_over_the_samples(backend):
     """Of zero weights each batch's loss is log 2 before its update, as long as rows do not meet."""
-    net = Network([Dense(7, 2, use_bias=False, initializer=fastfnn.initializers.zeros)], backend, "float64", 1)
+    net = Network([Dense(7, 2, use_bias=False, initializer=zeros)], backend, "float64", 1)
     history = net.fit(np.eye(7), np.array([0, 0, 0, 0, 0, 1, 1]), SGD(1.0), batch_size=3)
     assert history["loss"] == pytest.approx([np.log(2)], rel=1e-14)
     assert history["accuracy"] == [5 / 7]

@@ -9,8 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
-
 from main_job import (
     DECAY,
     EPSILON,
@@ -21,6 +19,7 @@ from main_job import (
     Samples,
     initial_parameters,
 )
+from numpy.typing import NDArray
 
 Run = Callable[[], Any]
 

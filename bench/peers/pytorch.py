@@ -12,10 +12,10 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from main_job import initial_parameters
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from main_job import initial_parameters
 from peers.pytorch_training import FullBatch, MiniBatches, logits_of
 
 Run = Callable[[], Any]

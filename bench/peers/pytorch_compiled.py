@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from main_job import Samples
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from main_job import Samples
 from peers import pytorch
 from peers.pytorch_training import FullBatch, MiniBatches, logits_of, loss_of, penalized_loss_of
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
-
 from main_job import (
     DECAY,
     EPSILON,
@@ -23,6 +20,8 @@ from main_job import (
     Samples,
     initial_parameters,
 )
+from numpy.typing import NDArray
+from torch.nn import functional
 
 Tensor = torch.Tensor
 LossFunction = Callable[..., Tensor]

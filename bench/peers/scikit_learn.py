@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from main_job import L2, N_CLASSES, N_HIDDEN, Samples, initial_parameters
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
-
-from main_job import L2, N_CLASSES, N_HIDDEN, Samples, initial_parameters
 
 
 class FullBatch:

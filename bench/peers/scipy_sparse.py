@@ -25,6 +25,6 @@ def sparse_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -
 
 
 def sparse_weight_gradient(x: NDArray[Any], grad: NDArray[Any]) -> Run:
-    """Compute x^T g and the column sums of g for x^T in compressed sparse rows."""
-    columns = csr_array(x.T)
-    return lambda: (columns @ grad, grad.sum(axis=0))
+    """Compute x^T g and the column sums of g for x in compressed sparse rows: faster than for those of x^T."""
+    transposed = csr_array(x).T
+    return lambda: (transposed @ grad, grad.sum(axis=0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import logging
+import os
 
 LIBRARY_NAMES = ("libtbb.so.12", "tbb12.dll", "libtbb.12.dylib")
 
@@ -21,7 +22,7 @@ def load_tbb() -> bool:
     try:
         files = importlib.metadata.files("tbb") or []
         library = next(file for file in files if file.name in LIBRARY_NAMES)
-        ctypes.CDLL(str(library.locate().resolve()), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(os.path.realpath(library.locate()), mode=ctypes.RTLD_GLOBAL)
     except (importlib.metadata.PackageNotFoundError, StopIteration, OSError) as error:
         log.info("parallel kernels run without the tbb package: %s", error)
         return False

@@ -113,7 +113,8 @@ def dense_input_gradient(
 
 def _column_sums(values: NDArray[Any]) -> NDArray[Any]:
     """Sum each column; along contiguous memory NumPy adds in pairs, which loses fewer digits than one by one."""
-    return np.ascontiguousarray(values.T).sum(axis=1)
+    sums: NDArray[Any] = np.ascontiguousarray(values.T).sum(axis=1)
+    return sums
 
 
 def _deliver(value: NDArray[Any], out: NDArray[Any] | None, accumulate: bool) -> NDArray[Any]:

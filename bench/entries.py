@@ -1,0 +1,133 @@
+"""The results of one run, read back from the JSON file that pytest-benchmark wrote."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contenders import BARE_NUMPY, NUMBA, NUMPY, PEERS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one contender took for one work; rates are None where they say nothing of it."""
+
+    work: str
+    subject: str
+    case: str
+    headline: str
+    contender: str
+    seconds: float
+    first_call_seconds: float
+    samples_per_second: float | None
+    gflops: float | None
+    gbs: float | None
+    share_of_peak: float | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """The entries that did the same, in the order they ran."""
+
+    entries: Sequence[Entry]
+
+    @property
+    def subject(self) -> str:
+        """The operation."""
+        return self.entries[0].subject
+
+    @property
+    def case(self) -> str:
+        """Its shape and kind."""
+        return self.entries[0].case
+
+    @property
+    def headline(self) -> str:
+        """Its title in the short table, or nothing."""
+        return self.entries[0].headline
+
+    @property
+    def ours(self) -> Entry | None:
+        """The package's Numba kernels."""
+        return self.by(NUMBA)
+
+    @property
+    def numpy(self) -> Entry | None:
+        """The faster of the NumPy backend and NumPy's bare expressions."""
+        return self.by(NUMPY, BARE_NUMPY)
+
+    @property
+    def best_peer(self) -> Entry | None:
+        """The fastest other library."""
+        return self.by(*PEERS)
+
+    def by(self, *contenders: str) -> Entry | None:
+        """Return the fastest entry of these contenders, or None when none took part."""
+        found = [entry for entry in self.entries if entry.contender in contenders]
+        return min(found, key=lambda entry: entry.seconds, default=None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run.
+
+    Attributes
+    ----------
+    works : list of Work
+        In the order they ran.
+    peaks : dict
+        "cpu", "threads", "fma_gflops" by dtype, and "copy_gbs".
+    versions : dict
+        Of the libraries that took part.
+    date : str
+        Day of the run.
+    """
+
+    works: Sequence[Work]
+    peaks: dict[str, Any]
+    versions: dict[str, str]
+    date: str
+
+    def by_subject(self) -> dict[str, list[Work]]:
+        """Return the works of each subject."""
+        subjects: dict[str, list[Work]] = defaultdict(list)
+        for work in self.works:
+            subjects[work.subject].append(work)
+        return dict(subjects)
+
+
+def read_results(path: Path) -> Results:
+    """Read the file that `pytest bench --benchmark-json` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Results
+    """
+    content = json.loads(path.read_text())
+    machine = content["machine_info"]
+    entries: dict[str, list[Entry]] = defaultdict(list)
+    for benchmark in content["benchmarks"]:
+        entry = _entry(benchmark)
+        entries[entry.work].append(entry)
+    works = [Work(of_work) for of_work in entries.values()]
+    return Results(works, machine["peaks"], machine["versions"], content["datetime"][:10])
+
+
+def _entry(benchmark: dict[str, Any]) -> Entry:
+    info = benchmark["extra_info"]
+    described = ("work", "subject", "case", "headline", "contender", "first_call_seconds")
+    rates = ("samples_per_second", "gflops", "gbs", "share_of_peak")
+    return Entry(
+        seconds=benchmark["stats"]["min"],
+        **{name: info[name] for name in described},
+        **{name: info.get(name) for name in rates},
+    )

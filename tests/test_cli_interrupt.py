@@ -1,0 +1,52 @@
+import signal
+
+import pytest
+from command_line import TINY, invoke, read_history, write_csv
+
+from fastfnn import Network
+from fastfnn.history import History
+from fastfnn.recipes import kaggle_rmsprop
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Train on tiny data, reporting every second iteration of five."""
+    data = write_csv(tmp_path / "train.csv")
+    # Whoever starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: invoke("train", "--data", data, *TINY, "--report-every", 2, "--out", tmp_path / "run")
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_in_a_report_ends_the_training_after_it(train, tmp_path, monkeypatch):
+    def report_and_press(epoch, report=kaggle_rmsprop.report):
+        if epoch.number == 3:
+            signal.raise_signal(signal.SIGINT)
+        return report(epoch)
+
+    monkeypatch.setattr(kaggle_rmsprop, "report", report_and_press)
+    result = train()
+    assert result.exit_code == 130
+    assert "interrupted after iteration 3 of 5" in result.stdout
+    assert [report["iteration"] for report in read_history(tmp_path / "run")] == [1, 3]
+    assert Network.load(tmp_path / "run" / "model.safetensors", backend="numpy").n_inputs == 16
+
+
+def test_ctrl_c_between_reports_makes_a_last_one(train, tmp_path, monkeypatch):
+    def update_and_press(self, optimizer, update=Network.update):
+        update(self, optimizer)
+        if optimizer.n_steps == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Network, "update", update_and_press)
+    result = train()
+    assert result.exit_code == 130
+    assert [report["iteration"] for report in read_history(tmp_path / "run")] == [1, 2]
+
+
+def test_an_end_before_the_first_step_leaves_no_model(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(Network, "fit", lambda *_, **__: History())
+    result = train()
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted: nothing more is written\n"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["samples.png"]

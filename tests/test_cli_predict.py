@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from command_line import TINY, make_samples, succeed, write_csv
+
+from fastfnn import Network
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    long_enough = ("--optimizer", "adam", "--iterations", 100)
+    succeed("train", "--data", write_csv(folder / "train.csv"), *TINY, *long_enough, "--out", folder)
+    return folder / "model.safetensors"
+
+
+def predict(model, data, out, *more):
+    return succeed("predict", "--model", model, "--data", data, "--out", out, *more)
+
+
+def labels_in(path):
+    header, *lines = path.read_text().splitlines()
+    assert header == "ImageId,Label"
+    ids, labels = zip(*(line.split(",") for line in lines), strict=True)
+    assert [int(i) for i in ids] == list(range(1, len(lines) + 1))
+    return [int(label) for label in labels]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_unlabelled_samples(model, tmp_path, backend):
+    data = write_csv(tmp_path / "test.csv", n_rows=30, seed=1, labels=False)
+    printed = predict(model, data, tmp_path / "submission.csv", "--backend", backend)
+    X, y = make_samples(30, seed=1)
+    assert labels_in(tmp_path / "submission.csv") == Network.load(model, backend).predict(X).tolist() == y.tolist()
+    assert printed == f"predicted 30 samples: {tmp_path / 'submission.csv'}\n"
+
+
+def test_labels_give_the_accuracy(model, tmp_path):
+    X, y = make_samples(30, seed=1)
+    y[:3] = 77
+    np.savez(tmp_path / "test.npz", X=X, y=y)
+    printed = predict(model, tmp_path / "test.npz", tmp_path / "submission.csv", "--backend", "numpy")
+    assert "accuracy 90.0000%" in printed
+    assert labels_in(tmp_path / "submission.csv") == (np.arange(30) % 3).tolist()
+
+
+def test_an_old_file_is_replaced_and_nothing_else_left(model, tmp_path):
+    (tmp_path / "submission.csv").write_text("old")
+    predict(model, write_csv(tmp_path / "test.csv"), tmp_path / "submission.csv", "--backend", "numpy")
+    assert len(labels_in(tmp_path / "submission.csv")) == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.csv", "test.csv"]

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Kernel
+
+from fastfnn import Dense, Epoch, Network, RMSprop
+from fastfnn.inputs import TILE_ROWS
+from fastfnn.warmup import warm_up
+
+
+def network_and_optimizer():
+    network = Network([Dense(100, 32, activation="relu"), Dense(32, 4)], seed=0)
+    return network, RMSprop(0.1, granularity="tensor")
+
+
+@pytest.fixture
+def variants(monkeypatch):
+    """Which kernels ran, each on one thread or on many."""
+    ran, call = set(), Kernel.__call__
+
+    def spy(kernel, operations, dtype, *arguments):
+        ran.add((kernel.function.__qualname__, operations >= PARALLEL_OPERATIONS))
+        return call(kernel, operations, dtype, *arguments)
+
+    monkeypatch.setattr(Kernel, "__call__", spy)
+    return ran
+
+
+@pytest.mark.parametrize("density", [0.1, 1.0])
+@pytest.mark.parametrize("batch_size", [None, 64, 1500])
+@pytest.mark.parametrize("n_samples", [50, 2 * TILE_ROWS + 7, 4 * TILE_ROWS])
+def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density):
+    X = (rng.random((n_samples, 100)) < density).astype(np.float32)
+    y = rng.integers(0, 4, n_samples)
+    assert warm_up(*network_and_optimizer(), X, y, batch_size, l2=1e-3) > 0
+    warm = set(variants)
+    variants.clear()
+    network, optimizer = network_and_optimizer()
+    network.fit(X, y, optimizer, batch_size=batch_size, l2=1e-3, callbacks=[Epoch.evaluate_training_set])
+    network.evaluate(X, y)
+    assert variants
+    assert variants <= warm
+
+
+def test_few_samples_are_enough(monkeypatch, rng):
+    seen = []
+    monkeypatch.setattr(Network, "fit", lambda self, X, *_, **__: seen.append(len(X)) or self)
+    monkeypatch.setattr(Network, "interrupted", False, raising=False)
+    X, y = np.zeros((100 * TILE_ROWS + 5, 100), np.uint8), np.zeros(100 * TILE_ROWS + 5, np.int64)
+    warm_up(*network_and_optimizer(), X, y)
+    assert seen == [TILE_ROWS + 5]
+
+
+def test_an_interruption_is_passed_on(monkeypatch):
+    monkeypatch.setattr(Network, "fit", lambda self, *_, **__: self)
+    monkeypatch.setattr(Network, "interrupted", True, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        warm_up(*network_and_optimizer(), np.zeros((5, 100), np.uint8), np.zeros(5, np.int64))
