@@ -29,14 +29,16 @@ def measure(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Meas
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add the measured peaks, and leave the host's name out."""
     machine_info.pop("node", None)
+    machine_info["cpu"].pop("flags", None)
     machine_info["peaks"] = machine.peaks()
     machine_info["versions"] = {name: version for name in LIBRARIES if (version := _version(name))}
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
-    """Keep the statistics of each entry, without every single round."""
+    """Keep the statistics of each entry, without every single round and the options, which are all the same."""
     for benchmark in output_json["benchmarks"]:
         benchmark["stats"].pop("data", None)
+        benchmark.pop("options", None)
 
 
 def _version(distribution: str) -> str:

@@ -10,6 +10,9 @@ from entries import Entry, Results, Work
 SCALING = "scaling"
 MISSING = "–"
 
+# What a user waits for comes first, the operations it is made of after it.
+FIRST_SUBJECTS = ("full-batch step", SCALING, "mini-batch training", "prediction")
+
 FULL_COLUMNS = ("work", "contender", "time", "rate", "of peak", "NumPy takes", "best peer takes", "first call")
 HEADLINE_COLUMNS = ("work", "fastfnn", "NumPy takes", "published takes", "best peer takes")
 

@@ -73,7 +73,9 @@ def caught(mutant: Mutant, folder: Path) -> bool:
     file = copy / "jitted" / mutant.file
     source = file.read_text()
     if mutant.text not in source:
-        raise SystemExit(f"{mutant.name}: {mutant.file} no longer contains {mutant.text!r}: bring the mutant up to date")
+        raise SystemExit(
+            f"{mutant.name}: {mutant.file} no longer contains {mutant.text!r}: bring the mutant up to date"
+        )
     file.write_text(source.replace(mutant.text, mutant.fault))
     environment = os.environ | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
     command = [sys.executable, "-m", "pytest", "-x", "-q", str(ROOT / "tests" / f"test_{mutant.tests}.py")]

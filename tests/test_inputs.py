@@ -148,6 +148,7 @@ def test_bytes_are_scaled_as_by_hand(backend, dtype, n_rows):
     net, plain = small_network(backend, dtype, input_scale=1 / 255), small_network(backend, dtype)
     by_hand = X.astype(dtype) * np.dtype(dtype).type(1 / 255)
     assert np.array_equal(net.predict_proba(X), plain.predict_proba(by_hand))
+    assert np.array_equal(net.predict(X), plain.predict(by_hand))
     assert net.evaluate(X, y) == plain.evaluate(by_hand, y)
     net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
     plain.fit(by_hand, y, fastfnn.SGD(0.1), epochs=2)

@@ -255,6 +255,7 @@ NETWORKS = {
     "dtype unknown": (lambda: [Dense(4, 3)], {"dtype": "float31"}, (TypeError, ValueError), "float31"),
     "scale 0": (lambda: [Dense(4, 3)], {"input_scale": 0}, ValueError, "input_scale must be a finite number other"),
     "scale NaN": (lambda: [Dense(4, 3)], {"input_scale": np.nan}, ValueError, "input_scale must be a finite number"),
+    "scale beyond float32": (lambda: [Dense(4, 3)], {"input_scale": 1e300}, ValueError, "input_scale"),
     "not a layer": (lambda: [Dense(4, 3), "relu"], {}, TypeError, "[Ll]ayer"),
     "a layer class": (lambda: [Dense(4, 3), ReLU], {}, TypeError, "[Ll]ayer"),
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """Make Numba find the TBB library that the `tbb` package brings.
 
-With TBB threads steal work from each other, may enter from several Python threads at once and sleep while they wait. With
-OpenMP every parallel region waits for its slowest thread: on a machine that is busy otherwise a training takes ten to
-thirty times as long. Numba prefers TBB, but looks for its library on the system's path alone, where the package does not put it.
+With TBB threads steal work from each other, may enter from several Python threads at once and sleep while they
+wait. With OpenMP every parallel region waits for its slowest thread: on a machine that is busy otherwise a training
+takes ten to thirty times as long. Numba prefers TBB, but looks for its library on the system's path alone, where the
+package does not put it.
 """
 
 from __future__ import annotations
