@@ -88,7 +88,8 @@ def _expected_forward(n_rows: int, n_inputs: int, n_outputs: int, dtype: str) ->
 
 @functools.lru_cache(maxsize=1)
 def _expected_weight_gradient(n_rows: int, n_inputs: int, n_outputs: int, dtype: str) -> Any:
-    return reference.dense_weight_gradient(*_doubles(dtype, (n_rows, n_inputs), (n_rows, n_outputs)))
+    x, grad = _doubles(dtype, (n_rows, n_inputs), (n_rows, n_outputs))
+    return reference.dense_weight_gradient(x, grad)
 
 
 @functools.lru_cache(maxsize=1)

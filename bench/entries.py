@@ -11,6 +11,11 @@ from typing import Any
 
 from contenders import BARE_NUMPY, NUMBA, NUMPY, PEERS
 
+SCALING = "scaling"
+
+# What a user waits for comes first, the operations it is made of after it.
+FIRST_SUBJECTS = ("full-batch step", SCALING, "mini-batch training", "prediction")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -78,7 +83,7 @@ class Results:
     Attributes
     ----------
     works : list of Work
-        In the order they ran.
+        Trainings and predictions first, the others in the order they ran.
     peaks : dict
         "cpu", "threads", "fma_gflops" by dtype, and "copy_gbs".
     versions : dict
@@ -118,7 +123,7 @@ def read_results(path: Path) -> Results:
     for benchmark in content["benchmarks"]:
         entry = _entry(benchmark)
         entries[entry.work].append(entry)
-    works = [Work(of_work) for of_work in entries.values()]
+    works = sorted((Work(of_work) for of_work in entries.values()), key=_rank)
     return Results(works, machine["peaks"], machine["versions"], content["datetime"][:10])
 
 
@@ -131,3 +136,8 @@ def _entry(benchmark: dict[str, Any]) -> Entry:
         **{name: info[name] for name in described},
         **{name: info.get(name) for name in rates},
     )
+
+
+def _rank(work: Work) -> int:
+    subjects = FIRST_SUBJECTS
+    return subjects.index(work.subject) if work.subject in subjects else len(subjects)

@@ -116,7 +116,7 @@ def _brand() -> str:
     return found[1] if found else ""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _chains(typing, values, steps, factor, summand):  # type: ignore[no-untyped-def]
     """Emit `steps` rounds of CHAINS independent v <- v * factor + summand, each v a vector of `values`."""
     signature = types.void(values, types.intp, values.dtype, values.dtype)
@@ -171,7 +171,7 @@ def _broadcast(builder: ir.IRBuilder, vector: ir.VectorType, scalar: Any) -> Any
     )
 
 
-@numba.njit(parallel=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True)
 def _run_chains(values: Any, steps: int, factor: Any, summand: Any) -> None:
     for thread in numba.prange(values.shape[0]):
         _chains(values[thread], steps, factor, summand)

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from charts import draw_chart
-from entries import Results, read_results
-from tables import SCALING, full_report, headlines
+from entries import SCALING, Results, read_results
+from tables import full_report, headlines
 
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 

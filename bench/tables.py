@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contenders import PUBLISHED
-from entries import Entry, Results, Work
+from entries import SCALING, Entry, Results, Work
 
-SCALING = "scaling"
 MISSING = "–"
-
-# What a user waits for comes first, the operations it is made of after it.
-FIRST_SUBJECTS = ("full-batch step", SCALING, "mini-batch training", "prediction")
 
 FULL_COLUMNS = ("work", "contender", "time", "rate", "of peak", "NumPy takes", "best peer takes", "first call")
 HEADLINE_COLUMNS = ("work", "fastfnn", "NumPy takes", "published takes", "best peer takes")

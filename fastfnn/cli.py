@@ -87,6 +87,10 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Of the optimizer; its own default for another than the recipe's.")
     ] = None,
+    optimizer_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Another argument of the optimizer, such as rho=0.95; may be given several times."),
+    ] = None,
     l2: Annotated[float | None, typer.Option(help="Weight of the penalty on squared weights.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and of the order of batches.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
@@ -114,6 +118,7 @@ def train(
         "hidden": None if hidden is None else parse_hidden(hidden),
         "optimizer": optimizer,
         "learning_rate": learning_rate,
+        "optimizer_options": tuple(optimizer_option) if optimizer_option else None,
         "l2": l2,
         "seed": seed,
         "threads": threads,

@@ -18,7 +18,7 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_display, say
 from fastfnn.recipes import get_recipe
 from fastfnn.reports import Report, Reporter
-from fastfnn.settings import Settings, write_config
+from fastfnn.settings import Settings, make_optimizer, write_config
 from fastfnn.task import Task, load_task
 from fastfnn.threads import limited_threads
 from fastfnn.warmup import warm_up
@@ -91,10 +91,7 @@ class Experiment:
 
     def build_optimizer(self) -> Optimizer:
         """Build the optimizer as it is before training."""
-        optimizer: Optimizer = self.recipe.OPTIMIZERS[self.settings.optimizer](
-            learning_rate=self.settings.learning_rate
-        )
-        return optimizer
+        return make_optimizer(self.settings, self.recipe.OPTIMIZERS)
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings

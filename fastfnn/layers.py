@@ -169,7 +169,7 @@ class Dense(Layer):
         self.activation = "identity" if activation is None else activation
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; got {activation!r}")
-        self.use_bias = use_bias
+        self.use_bias = bool(use_bias)
         self.initializer = initializer or (he if self.activation == "relu" else glorot)
 
     def bind(self, kernels: ModuleType, dtype: np.dtype[Any], rng: np.random.Generator) -> None:

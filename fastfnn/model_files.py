@@ -24,7 +24,8 @@ def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tens
     OSError
         If the file cannot be written.
     """
-    content = save(tensors, {"format": FORMAT, "architecture": json.dumps(architecture)})
+    # One key alone: the order of several is not fixed, and equal networks should make equal files.
+    content = save(tensors, {FORMAT: json.dumps(architecture)})
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
@@ -57,13 +58,12 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except SafetensorError as error:
         raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{os.fspath(path)} is no fastfnn model: its format is {metadata.get('format')!r}, not {FORMAT!r}"
-        )
+    if FORMAT not in metadata:
+        found = ", ".join(metadata) or "no metadata"
+        raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {FORMAT!r} in its metadata; got {found}")
     try:
-        return json.loads(metadata["architecture"]), tensors
-    except (KeyError, json.JSONDecodeError) as error:
+        return json.loads(metadata[FORMAT]), tensors
+    except json.JSONDecodeError as error:
         raise ValueError(f"{os.fspath(path)} is damaged: its architecture cannot be read ({error})") from error
 
 

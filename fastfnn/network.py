@@ -65,9 +65,7 @@ class Network:
         input_scale: float = 1.0,
     ) -> None:
         self.kernels = get_backend(backend)
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64; got {self.dtype}")
+        self.dtype = _float_dtype(dtype)
         if not (np.isfinite(input_scale) and input_scale != 0):
             raise ValueError(f"input_scale must be a finite number other than 0; got {input_scale}")
         self.input_scale = float(input_scale)
@@ -349,6 +347,16 @@ class Network:
                 gradient += np.multiply(weights, l2, dtype=self.dtype)
                 penalty += l2 / 2 * self.kernels.squared_norm(weights)
         return penalty
+
+
+def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        known = np.dtype(dtype)
+    except TypeError:
+        known = None
+    if known not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64; got {known or dtype}")
+    return known
 
 
 def _row_tiles(n_rows: int) -> Iterator[slice]:

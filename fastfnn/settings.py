@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 import os
@@ -38,6 +39,8 @@ class Settings:
         Its name among the recipe's optimizers.
     learning_rate : float
         Of the optimizer.
+    optimizer_options : tuple of str
+        Its other arguments, such as "rho=0.95"; the recipe's own where they are not named.
     l2 : float
         Weight of the penalty on squared weights.
     seed : int
@@ -69,6 +72,7 @@ class Settings:
     l2: float
     seed: int
     report_every: int
+    optimizer_options: tuple[str, ...] = ()
     batch_size: int | None = None
     data: str | None = None
     test_data: str | None = None
@@ -85,6 +89,10 @@ class Settings:
         for name in ("recipe", "optimizer", "backend", "data", "test_data"):
             _check_text(name, getattr(self, name))
         _check_hidden(self.hidden)
+        if not isinstance(self.optimizer_options, tuple):
+            raise ValueError(f"optimizer_options must be a list of texts; got {self.optimizer_options!r}")
+        for option in self.optimizer_options:
+            _check_text("an optimizer option", option)
         if not _is_number(self.learning_rate) or not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be a finite number above 0; got {self.learning_rate!r}")
         if not _is_number(self.l2) or not 0 <= self.l2 < math.inf:
@@ -100,7 +108,7 @@ def settle(
 ) -> Settings:
     """Apply changes to a recipe's defaults, one mapping after the other.
 
-    A mapping that names another optimizer and no learning rate brings that optimizer's own learning rate.
+    A mapping that names another optimizer brings that optimizer's own learning rate and options where it names none.
 
     Parameters
     ----------
@@ -121,9 +129,38 @@ def settle(
         name = change.get("optimizer", settings.optimizer)
         if name not in optimizers:
             raise ValueError(f"optimizer must be one of {', '.join(optimizers)}; got {name!r}")
-        own_rate = {} if name == settings.optimizer else {"learning_rate": optimizers[name]().learning_rate}
-        settings = dataclasses.replace(settings, **{**own_rate, **change})
+        own = {"learning_rate": optimizers[name]().learning_rate, "optimizer_options": ()}
+        settings = dataclasses.replace(settings, **{**({} if name == settings.optimizer else own), **change})
+    make_optimizer(settings, optimizers)
     return settings
+
+
+def make_optimizer(settings: Settings, optimizers: Mapping[str, Callable[..., Optimizer]]) -> Optimizer:
+    """Make the optimizer that the settings name, as it is before training.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or its value does not fit.
+    """
+    factory = optimizers[settings.optimizer]
+    known = [name for name in inspect.signature(factory).parameters if name != "learning_rate"]
+    options = dict(_parse_option(option) for option in settings.optimizer_options)
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"{settings.optimizer} has no option {name!r}; its options are {', '.join(known) or 'none'}"
+            )
+    return factory(learning_rate=settings.learning_rate, **options)
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    """Read "rho=0.95" as a name and a TOML value."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise ValueError(f"an optimizer option must be NAME=VALUE, such as rho=0.95; got {text!r}") from error
 
 
 def parse_hidden(text: str) -> tuple[int, ...]:
@@ -175,9 +212,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in config:
         if name not in known:
             raise ValueError(f"{os.fspath(path)}: {name!r} is no setting; the settings are {', '.join(known)}")
-    if isinstance(config.get("hidden"), list):
-        config["hidden"] = tuple(config["hidden"])
-    return config
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
 
 
 def _toml(value: str | float | tuple[int, ...]) -> str:

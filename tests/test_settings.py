@@ -1,9 +1,11 @@
 import dataclasses
+import re
 
 import pytest
 
 from fastfnn.optimizers import SGD, Adam
-from fastfnn.settings import Settings, parse_hidden, read_config, settle, write_config
+from fastfnn.recipes import kaggle_rmsprop
+from fastfnn.settings import Settings, make_optimizer, parse_hidden, read_config, settle, write_config
 
 DEFAULTS = Settings(
     recipe="some", iterations=7, hidden=(5,), optimizer="own", learning_rate=0.5, l2=1e-6, seed=1, report_every=3
@@ -133,3 +135,43 @@ def test_config_with_wrong_type(tmp_path):
     (tmp_path / "config.toml").write_text("hidden = [8, 'wide']\n")
     with pytest.raises(ValueError, match="hidden must be widths"):
         rerun(tmp_path / "config.toml")
+
+
+def test_optimizer_options_reach_the_optimizer():
+    settings = settle(
+        kaggle_rmsprop.DEFAULTS, kaggle_rmsprop.OPTIMIZERS, {"optimizer_options": ("rho=0.95", "reset_every = 7")}
+    )
+    optimizer = make_optimizer(settings, kaggle_rmsprop.OPTIMIZERS)
+    assert (optimizer.rho, optimizer.reset_every, optimizer.epsilon) == (0.95, 7, 1e-3)
+
+
+def test_another_optimizer_drops_the_options_of_the_first():
+    settings = settle(
+        kaggle_rmsprop.DEFAULTS,
+        kaggle_rmsprop.OPTIMIZERS,
+        {"optimizer_options": ("rho=0.95",)},
+        {"optimizer": "adam"},
+    )
+    assert settings.optimizer_options == ()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("beta1=0.5", "rmsprop-tensor has no option 'beta1'; its options are rho, epsilon"),
+        ("rho", "must be NAME=VALUE, such as rho=0.95; got 'rho'"),
+        ("rho=much", "must be NAME=VALUE"),
+        ("rho=1.5", "rho must lie from 0 to below 1; got 1.5"),
+    ],
+)
+def test_bad_optimizer_options_are_refused(option, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        settle(kaggle_rmsprop.DEFAULTS, kaggle_rmsprop.OPTIMIZERS, {"optimizer_options": (option,)})
+
+
+def test_optimizer_options_survive_the_config(tmp_path):
+    settings = settle(kaggle_rmsprop.DEFAULTS, kaggle_rmsprop.OPTIMIZERS, {"optimizer_options": ("rho=0.95",)})
+    write_config(tmp_path / "config.toml", settings)
+    assert (
+        settle(kaggle_rmsprop.DEFAULTS, kaggle_rmsprop.OPTIMIZERS, read_config(tmp_path / "config.toml")) == settings
+    )

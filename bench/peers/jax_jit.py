@@ -54,23 +54,20 @@ class FullBatch:
     def __init__(self, samples: Samples) -> None:
         self._x, self._y = jnp.asarray(samples.floats("float32")), jnp.asarray(samples.y)
         self._parameters = _initial_arrays()
-        self._reset_means()
+        self._means = _initial_means()
         self._iteration = 0
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
         loss, self._parameters, self._means = _full_batch_step(self._parameters, self._means, self._x, self._y)
         if self._iteration % RESET_EVERY == 0:
-            self._reset_means()
+            self._means = _initial_means()
         self._iteration += 1
         return float(jax.block_until_ready((loss, self._parameters))[0])
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
         return [np.asarray(parameter) for parameter in self._parameters]
-
-    def _reset_means(self) -> None:
-        self._means = [jnp.float32(INITIAL_MEAN_SQUARE) for _ in self._parameters]
 
 
 class MiniBatches:
@@ -136,3 +133,7 @@ def _mini_batch_step(
 
 def _initial_arrays() -> list[jax.Array]:
     return [jnp.array(drawn, dtype=jnp.float32) for drawn in initial_parameters()]
+
+
+def _initial_means() -> list[jax.Array]:
+    return [jnp.array(INITIAL_MEAN_SQUARE, dtype=jnp.float32) for _ in initial_parameters()]

@@ -114,7 +114,7 @@ def update(rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
     step = {"step": torch.tensor(scalars[0] - 1.0 if rule in _COUNTS_STEPS else 0.0)}
     if names:
         optimizer.state[parameter] = step | dict(zip(names, states, strict=True))
-    return optimizer.step  # type: ignore[no-any-return]
+    return optimizer.step
 
 
 def predict(X: NDArray[Any]) -> Run:

@@ -6,7 +6,7 @@ Gradients are set to None instead of zero. The data lie in memory as one tensor,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from main_job import (
 from numpy.typing import NDArray
 from torch.nn import functional
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 LossFunction = Callable[..., Tensor]
 
 
@@ -57,7 +57,7 @@ class FullBatch:
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
         loss = self._loss_function(self._x, self._y, *self._parameters)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._update()
         if self._iteration % RESET_EVERY == 0:
             self._reset_means()
@@ -104,7 +104,7 @@ class MiniBatches:
         order = torch.from_numpy(self._rng.permutation(len(self._y)))
         for rows in order.split(self._batch_size):
             loss = self._loss_function(self._x[rows], self._y[rows], *self._parameters)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()
 
