@@ -114,48 +114,59 @@ def check_inputs(X: Any, n_inputs: int | None, name: str = "X") -> NDArray[Any]:
     return X
 
 
-def check_samples(X: Any, y: Any, n_inputs: int | None, n_classes: int, name: str = "X") -> tuple[Any, Any]:
+def check_samples(
+    X: Any, y: Any, n_inputs: int | None, n_classes: int, dtype: np.dtype[Any], whose: str = ""
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return X and y as int64, if a network can be trained or evaluated on them.
+
+    Parameters
+    ----------
+    X, y
+        Samples and labels.
+    n_inputs, n_classes, dtype
+        Of the network.
+    whose : str
+        What messages put before the names, such as "validation ".
 
     Raises
     ------
     TypeError
         If X or y has a wrong type.
     ValueError
-        If shapes do not fit, a label is out of range, X holds NaN or inf, or there are no samples.
+        If shapes do not fit, a label is out of range, X holds NaN, inf or what `dtype` cannot hold, or there are no
+        samples.
     """
-    X = check_inputs(X, n_inputs, name)
-    labels = _check_labels(y, len(X), n_classes)
+    X = check_inputs(X, n_inputs, f"{whose}X")
+    labels = _check_labels(y, len(X), n_classes, f"{whose}y")
     if len(X) == 0:
-        raise ValueError(f"{name} has no rows: there is nothing to learn from")
-    _check_finite(X, name)
+        raise ValueError(f"{whose}X has no rows: there is nothing to learn from")
+    _check_finite(X, dtype, f"{whose}X")
     return X, labels
 
 
-def _check_labels(y: Any, n_samples: int, n_classes: int) -> NDArray[np.int64]:
+def _check_labels(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.int64]:
     labels = np.asarray(y)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"y must hold integer labels; got {labels.dtype}: convert it with y.astype(numpy.int64)")
+        raise TypeError(f"{name} must hold integer labels; got {labels.dtype}: convert it with y.astype(numpy.int64)")
     if labels.shape != (n_samples,):
-        raise ValueError(f"y must have shape ({n_samples},), one label a sample; got {labels.shape}")
+        raise ValueError(f"{name} must have shape ({n_samples},), one label a sample; got {labels.shape}")
     outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
     if len(outside):
         row = outside[0]
-        raise ValueError(
-            f"labels must lie from 0 to {n_classes - 1}, the network's outputs; got {labels[row]} in row {row}"
-        )
+        known = f"from 0 to {n_classes - 1}, the network's outputs"
+        raise ValueError(f"{name}: labels must lie {known}; got {labels[row]} in row {row}")
     return np.ascontiguousarray(labels, np.int64)
 
 
-def _check_finite(X: NDArray[Any], name: str) -> None:
-    """Refuse NaN and inf; only the tile that holds them is looked at element by element."""
+def _check_finite(X: NDArray[Any], dtype: np.dtype[Any], name: str) -> None:
+    """Refuse NaN, inf and what overflows; only the tile that holds it is looked at element by element."""
     if X.dtype == np.uint8:
         return
+    largest = float(np.finfo(dtype).max)
     for first in range(0, len(X), TILE_ROWS):
         rows = X[first : first + TILE_ROWS]
-        if not (np.isfinite(rows.min(initial=0)) and np.isfinite(rows.max(initial=0))):
-            row, column = np.argwhere(~np.isfinite(rows))[0]
-            value = rows[row, column]
-            raise ValueError(
-                f"{name} must be finite; got {value} in row {first + row}, column {column}: clean the data"
-            )
+        if not (-largest <= float(rows.min(initial=0)) and float(rows.max(initial=0)) <= largest):
+            row, column = np.argwhere(~(np.abs(rows.astype(np.float64)) <= largest))[0]
+            where = f"{rows[row, column]} in row {first + row}, column {column}"
+            why = f", which {dtype} cannot hold" if np.isfinite(rows[row, column]) else ""
+            raise ValueError(f"{name} must be finite; got {where}{why}: clean the data")

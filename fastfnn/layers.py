@@ -56,10 +56,17 @@ class Layer(ABC):
             raise RuntimeError(f"this {type(self).__name__} belongs to no network yet: build a Network with it first")
         return self._kernels
 
-    def bind(self, kernels: ModuleType, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-        """Join a network: take its backend, and draw the first values of the parameters."""
+    def check_free(self) -> None:
+        """Raise ValueError if this layer belongs to a network already."""
         if self._kernels is not None:
             raise ValueError(f"this {type(self).__name__} belongs to a network already: make a new one")
+
+    def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
+        """Make the parameters and draw their first values; a layer without parameters has none to draw."""
+        return
+
+    def join(self, kernels: ModuleType) -> None:
+        """Belong to a network, and take its backend."""
         self._kernels = kernels
 
     @property
@@ -172,15 +179,14 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.initializer = initializer or (he if self.activation == "relu" else glorot)
 
-    def bind(self, kernels: ModuleType, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-        """Join a network: take its backend, and draw the first weights."""
-        super().bind(kernels, dtype, rng)
-        drawn = self.initializer(rng, self.n_inputs, self.n_outputs)
-        self._weights = np.ascontiguousarray(drawn, dtype)
-        self._bias = np.zeros(self.n_outputs, dtype) if self.use_bias else None
-        if self._weights.shape != (self.n_inputs, self.n_outputs):
+    def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
+        """Draw the first weights, and set the bias to zero."""
+        drawn = np.array(self.initializer(rng, self.n_inputs, self.n_outputs), dtype, order="C")
+        if drawn.shape != (self.n_inputs, self.n_outputs):
             expected = (self.n_inputs, self.n_outputs)
-            raise ValueError(f"initializer must return an array of shape {expected}; got {self._weights.shape}")
+            raise ValueError(f"initializer must return an array of shape {expected}; got {drawn.shape}")
+        self._weights = drawn
+        self._bias = np.zeros(self.n_outputs, dtype) if self.use_bias else None
 
     @property
     def weights(self) -> NDArray[Any]:

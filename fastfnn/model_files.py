@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-FORMAT = "fastfnn-network-1"
+# The entry of the metadata that holds the architecture, and the version of its form.
+ENTRY = "fastfnn"
+FORMAT = 1
 
 
 def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
@@ -24,8 +26,8 @@ def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tens
     OSError
         If the file cannot be written.
     """
-    # One key alone: the order of several is not fixed, and equal networks should make equal files.
-    content = save(tensors, {FORMAT: json.dumps(architecture)})
+    # One entry alone: the order of several is not fixed, and equal networks should make equal files.
+    content = save(tensors, {ENTRY: json.dumps({"format": FORMAT, **architecture})})
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
@@ -56,15 +58,18 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, AttributeError) as error:  # the latter two for dtypes that NumPy has not
         raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
-    if FORMAT not in metadata:
-        found = ", ".join(metadata) or "no metadata"
-        raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {FORMAT!r} in its metadata; got {found}")
+    if ENTRY not in metadata:
+        raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {ENTRY!r} in its metadata; got {metadata}")
     try:
-        return json.loads(metadata[FORMAT]), tensors
-    except json.JSONDecodeError as error:
+        architecture = json.loads(metadata[ENTRY])
+        version = architecture["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: its architecture cannot be read ({error})") from error
+    if version != FORMAT:
+        raise ValueError(f"{os.fspath(path)} is of format {version!r}; this version of fastfnn reads format {FORMAT}")
+    return architecture, tensors
 
 
 def fill(parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], path: str | os.PathLike[str]) -> None:

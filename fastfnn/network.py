@@ -66,14 +66,18 @@ class Network:
     ) -> None:
         self.kernels = get_backend(backend)
         self.dtype = _float_dtype(dtype)
-        if not (np.isfinite(input_scale) and input_scale != 0):
-            raise ValueError(f"input_scale must be a finite number other than 0; got {input_scale}")
+        if not 0 < abs(input_scale) <= float(np.finfo(self.dtype).max):
+            raise ValueError(f"input_scale must be a finite number other than 0 in {self.dtype}; got {input_scale}")
         self.input_scale = float(input_scale)
         self.layers = tuple(layers)
         self._widths = _widths(self.layers)
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
-            layer.bind(self.kernels, self.dtype, self.rng)
+            layer.check_free()
+        for layer in self.layers:
+            layer.draw_parameters(self.dtype, self.rng)
+        for layer in self.layers:
+            layer.join(self.kernels)
 
     @property
     def backend(self) -> str:
@@ -139,10 +143,17 @@ class Network:
         TypeError, ValueError
             If the data or an argument does not fit; nothing is changed then.
         """
-        X, labels = check_samples(X, y, self.n_inputs, self.n_outputs)
+        X, labels = self._check_samples(X, y)
         validation = None
         if validation_data is not None:
-            validation = check_samples(*validation_data, self.n_inputs, self.n_outputs, "validation X")
+            if not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
+                raise TypeError("validation_data must be a pair (X, y)")
+            validation = self._check_samples(*validation_data, "validation ")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
+        for callback in callbacks:
+            if not callable(callback):
+                raise TypeError(f"a callback must be callable; got {callback!r}")
         _check_count("epochs", epochs)
         if batch_size is not None:
             _check_count("batch_size", batch_size)
@@ -171,7 +182,7 @@ class Network:
         TypeError, ValueError
             If the data does not fit.
         """
-        X, labels = check_samples(X, y, self.n_inputs, self.n_outputs)
+        X, labels = self._check_samples(X, y)
         _check_l2(l2)
         loss, _ = self.backpropagate(DenseTiles(X, self.dtype, self.input_scale), labels, l2)
         return loss, [layer.gradient for layer in self.layers]
@@ -212,7 +223,7 @@ class Network:
         TypeError, ValueError
             If the data does not fit.
         """
-        X, labels = check_samples(X, y, self.n_inputs, self.n_outputs)
+        X, labels = self._check_samples(X, y)
         return self.evaluate_tiles(DenseTiles(X, self.dtype, self.input_scale), labels)
 
     def evaluate_tiles(self, tiles: Tiles, y: NDArray[np.int64]) -> tuple[float, float]:
@@ -259,7 +270,12 @@ class Network:
         ------
         OSError
             If the file cannot be written; an old file of that name is left as it was.
+        ValueError
+            If a parameter holds NaN or inf: the training went wrong, and an older file is worth more.
         """
+        for name, parameter in self.parameters.items():
+            if not np.isfinite(parameter).all():
+                raise ValueError(f"{name} holds NaN or inf: the network is not saved; train it with smaller steps")
         architecture = {
             "dtype": self.dtype.name,
             "input_scale": self.input_scale,
@@ -285,9 +301,10 @@ class Network:
         ValueError
             If the file is truncated, damaged, or of another architecture than it says.
         """
+        get_backend(backend)
         architecture, tensors = read_model(path)
         try:
-            layers = [_layer_from(config) for config in architecture["layers"]]
+            layers = [_layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
             dtype, input_scale = architecture["dtype"], architecture["input_scale"]
             network = cls(layers, backend, dtype, input_scale=input_scale)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -300,6 +317,9 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Network([{layers}], backend={self.backend!r}, dtype={self.dtype.name!r})"
+
+    def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any], NDArray[np.int64]]:
+        return check_samples(X, y, self.n_inputs, self.n_outputs, self.dtype, whose)
 
     def _buffers(self, n_rows: int) -> list[NDArray[Any]]:
         """Allocate one tile for each layer's outputs."""
@@ -352,10 +372,10 @@ class Network:
 def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     try:
         known = np.dtype(dtype)
-    except TypeError:
-        known = None
-    if known not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64; got {known or dtype}")
+    except (TypeError, SyntaxError):
+        known = np.dtype(object)
+    if dtype is None or known not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
     return known
 
 
@@ -366,6 +386,9 @@ def _row_tiles(n_rows: int) -> Iterator[slice]:
 
 def _widths(layers: Sequence[Layer]) -> list[int]:
     """Return the width of every layer's output, or raise ValueError where two do not fit."""
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers must be instances of Layer, such as ReLU(); got {layer!r}")
     if not any(isinstance(layer, Dense) for layer in layers):
         raise ValueError("a network needs at least one Dense layer")
     if len({id(layer) for layer in layers}) != len(layers):
@@ -377,12 +400,19 @@ def _widths(layers: Sequence[Layer]) -> list[int]:
     return [first_dense.n_inputs if width is None else width for width in widths]
 
 
-def _layer_from(config: dict[str, Any]) -> Layer:
-    """Build a layer of a model file; its weights follow."""
+def _layer_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]], index: int) -> Layer:
+    """Build a layer of a model file; its weights, which must be there, follow."""
     kind = config["type"]
     arguments = {name: value for name, value in config.items() if name != "type"}
     if kind == "Dense":
-        return Dense(**arguments, initializer=zeros)
+        layer = Dense(**arguments, initializer=zeros)
+        # Looked at before an array of the shape that the file names is made.
+        found = tensors[f"{index}.weights"].shape if f"{index}.weights" in tensors else "none"
+        if found != (layer.n_inputs, layer.n_outputs):
+            raise ValueError(
+                f"the tensors are of another architecture: {layer} needs weights of its shape; got {found}"
+            )
+        return layer
     activation = next((known for known in Activation.__subclasses__() if known.__name__ == kind), None)
     if activation is None:
         raise ValueError(f"unknown layer {kind!r}")

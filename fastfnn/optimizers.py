@@ -39,7 +39,7 @@ class Optimizer(ABC):
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = _positive("learning_rate", learning_rate)
         self.n_steps = 0
-        self._shapes: list[tuple[int, ...]] = []
+        self._kinds: list[str] = []
 
     def step(
         self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
@@ -58,14 +58,14 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
-        shapes = [parameter.shape for parameter in parameters]
+        kinds = [f"{parameter.dtype}{list(parameter.shape)}" for parameter in parameters]
         if self.n_steps == 0:
-            self._shapes = shapes
+            self._kinds = kinds
             self._start(parameters)
-        elif shapes != self._shapes:
+        elif kinds != self._kinds:
             raise ValueError(
-                f"this {type(self).__name__} holds the state of a network with parameters {self._shapes}; "
-                f"got {shapes}: make a new one, or call reset()"
+                f"this {type(self).__name__} holds the state of a network with parameters {', '.join(self._kinds)}; "
+                f"got {', '.join(kinds)}: make a new one, or call reset()"
             )
         self.n_steps += 1
         for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
@@ -152,8 +152,10 @@ class RMSprop(Optimizer):
         super().__init__(learning_rate)
         if granularity not in ("element", "tensor"):
             raise ValueError(f'granularity must be "element" or "tensor"; got {granularity!r}')
-        if reset_every is not None and reset_every < 1:
+        if reset_every is not None and not (isinstance(reset_every, (int, np.integer)) and reset_every >= 1):
             raise ValueError(f"reset_every must be None or a whole number from 1 up; got {reset_every}")
+        if not 0 <= initial < math.inf:
+            raise ValueError(f"initial must be a finite number from 0 up; got {initial}")
         self.rho = _share("rho", rho)
         self.epsilon = _positive("epsilon", epsilon)
         self.granularity = granularity
@@ -168,12 +170,16 @@ class RMSprop(Optimizer):
         """Change each parameter in place by its gradient; see `Optimizer.step`."""
         super().step(kernels, parameters, gradients)
         if self.reset_every is not None and (self.n_steps - 1) % self.reset_every == 0:
-            self._start(parameters)
+            self._set_means_back(parameters)
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        self._set_means_back(parameters)
+        if self.granularity == "tensor":
+            self.last_steps = [TensorStep(math.nan, math.nan, math.nan)] * len(parameters)
+
+    def _set_means_back(self, parameters: Sequence[NDArray[Any]]) -> None:
         if self.granularity == "tensor":
             self._mean_squares = [self.initial] * len(parameters)
-            self.last_steps = self.last_steps or [TensorStep(math.nan, math.nan, math.nan)] * len(parameters)
         else:
             self._mean_squares = [np.full_like(parameter, self.initial) for parameter in parameters]
 
@@ -185,7 +191,7 @@ class RMSprop(Optimizer):
             return
         after = kernels.rmsprop_tensor(parameter, gradient, before, *scalars)
         self._mean_squares[index] = after
-        norm = math.sqrt(max(after - self.rho * before, 0) / (1 - self.rho))
+        norm = math.sqrt(kernels.squared_norm(gradient))
         self.last_steps[index] = TensorStep(after, self.learning_rate / math.sqrt(after + self.epsilon), norm)
 
 

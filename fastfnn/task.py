@@ -69,14 +69,14 @@ def load_task(recipe: ModuleType, settings: Settings) -> Task:
     if train.y is None:
         raise ValueError(f"{settings.data}: there are no labels to learn; a CSV file needs a column 'label'")
     task = Task(train.X, train.y, test)
-    _check_test(task)
+    _check_test(task, settings.dtype)
     return task
 
 
-def _check_test(task: Task) -> None:
+def _check_test(task: Task, dtype: str) -> None:
     if task.test is None:
         return
     if task.test.y is None:
         check_inputs(task.test.X, task.n_inputs, "test X")
     else:
-        check_samples(task.test.X, task.test.y, task.n_inputs, task.n_classes, "test X")
+        check_samples(task.test.X, task.test.y, task.n_inputs, task.n_classes, np.dtype(dtype), "test ")

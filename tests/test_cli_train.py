@@ -92,6 +92,7 @@ def test_config_holds_every_option(train_csv, out):
         "batch_size": 11,
         "hidden": (5, 4),
         "optimizer": "nesterov",
+        "optimizer_options": ("momentum=0.8",),
         "learning_rate": 0.02,
         "l2": 0.001,
         "seed": 9,
@@ -99,7 +100,8 @@ def test_config_holds_every_option(train_csv, out):
         "report_every": 2,
         "recipe": "kaggle-rmsprop",
     }
-    texts = {name: "5,4" if name == "hidden" else value for name, value in options.items()}
+    texts = options | {"hidden": "5,4", "optimizer_option": "momentum=0.8"}
+    texts.pop("optimizer_options")
     arguments = [part for name, text in texts.items() for part in (f"--{name.replace('_', '-')}", text)]
     succeed("train", "--data", train_csv, "--test-data", train_csv, *arguments, "--out", out)
     assert read_config(out / "config.toml") == options | {"data": str(train_csv), "test_data": str(train_csv)}

@@ -1,14 +1,16 @@
 """Peak memory of a full-batch training, in a process of its own.
 
-The kernels are compiled, or loaded from the cache, by a small training in the same process beforehand, so that
-the compiler's memory is not counted. The C library is told to give freed memory back at once: what the small
-training leaves behind would hide as much of the large one.
+The kernels are compiled by a small training in a process before, so that the compiler's memory is not counted, and
+loaded from the cache by the same training in the process that is measured. The C library is told to give freed memory
+back at once: what the small training leaves behind would hide as much of the large one.
 """
 
 import json
 import os
 import subprocess
 import sys
+
+import pytest
 
 import fastfnn
 
@@ -45,13 +47,11 @@ del few
 """
 
 EMBEDDED = """
-import resource
-
 before = memory("VmRSS")
 train, test = fastfnn.datasets.load_mnist()
 loaded = sum(array.nbytes for split in (train, test) for array in (split.X, split.y))
 history = fit(train.X, train.y, epochs=3)
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = memory("VmHWM")
 print(json.dumps({"loaded": loaded, "grown": peak - before, "n_epochs": len(history)}))
 """
 
@@ -76,11 +76,20 @@ print(json.dumps({{"grown": watch.peak - before}}))
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    run("")
+
+
 def measured(script):
+    return json.loads(run(script))
+
+
+def run(script):
     command, environment = [sys.executable, "-c", TRAIN + script], os.environ | GIVE_BACK
     finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
+    return finished.stdout
 
 
 def test_training_on_the_embedded_data_stays_under_the_data_and_300_mb():

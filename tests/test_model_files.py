@@ -95,6 +95,13 @@ def test_flags_and_widths_may_be_numpy_scalars(path):
     assert bytes_of(Network.load(path, "numpy")) == bytes_of(net)
 
 
+def test_equal_networks_make_equal_files(path):
+    small_network().save(path)
+    first = path.read_bytes()
+    small_network().save(path)
+    assert path.read_bytes() == first
+
+
 def interrupted(*args):
     raise KeyboardInterrupt
 
@@ -239,9 +246,11 @@ def test_safetensors_of_types_that_numpy_has_not(kind, path):
 
 
 def model_file(path, architecture, tensors):
+    if isinstance(architecture, dict):
+        architecture = {"format": 1, **architecture}
     if not isinstance(architecture, str):
         architecture = json.dumps(architecture)
-    save_file(tensors, path, {"format": "fastfnn-network-1", "architecture": architecture})
+    save_file(tensors, path, {"fastfnn": architecture})
 
 
 DENSE = {"type": "Dense", "n_inputs": 2, "n_outputs": 3, "activation": "relu", "use_bias": True}
@@ -323,13 +332,13 @@ def test_architectures_that_cannot_be(name, path):
 
 
 def test_no_architecture_at_all(path):
-    save_file(TENSORS, path, {"format": "fastfnn-network-1"})
+    save_file(TENSORS, path, {"fastfnn": "{}"})
     assert "architecture" in refused(path)
 
 
 def test_a_file_of_another_version(path):
-    save_file(TENSORS, path, {"format": "fastfnn-network-2", "architecture": json.dumps(GOOD)})
-    assert "'fastfnn-network-2'" in refused(path)
+    save_file(TENSORS, path, {"fastfnn": json.dumps(GOOD | {"format": 2})})
+    assert "is of format 2; this version of fastfnn reads format 1" in refused(path)
 
 
 def test_an_unknown_backend_is_not_blamed_on_the_file(path):
