@@ -19,7 +19,8 @@ lint: $(VENV)/with-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Measure every kernel and the full-batch step; needs an idle machine. SELECT=full_batch runs a part.
+# Measure every kernel and the full-batch step; needs an idle machine. SELECT=full_batch runs a part. Other libraries are
+# measured too where they are installed: .venv/bin/pip install ".[bench]"
 SELECT ?=
 bench: $(VENV)/with-test
 	$(BIN)/python bench/run.py $(if $(SELECT),-k "$(SELECT)")

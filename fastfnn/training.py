@@ -100,9 +100,9 @@ def fit(
 ) -> History:
     """Train `network`; the arguments were checked by `Network.fit`."""
     history = History()
-    training, held_out = _prepare(network, X), None
-    if validation is not None:
-        held_out = (_prepare(network, validation[0]), validation[1])
+    # Shuffled batches cannot use what was packed in order.
+    training = _prepare(network, X) if batch_size is None else DenseTiles(X, network.dtype, network.input_scale)
+    held_out = None if validation is None else (_prepare(network, validation[0]), validation[1])
     start = time.perf_counter()
     with _postponed_interrupt() as interrupt:
         try:

@@ -14,23 +14,27 @@ def training_samples():
     return kaggle_rmsprop.load_data()[0]
 
 
-def first_report(settings, X, y):
+def reports_of(settings, X, y, iterations):
     network = kaggle_rmsprop.build_network(settings, X.shape[1], 10, PIXEL_SCALE)
     optimizer = OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate)
     reports = []
-    network.fit(
-        X, y, optimizer, l2=settings.l2, callbacks=[lambda epoch: reports.append(kaggle_rmsprop.report(epoch))]
-    )
-    return reports[0]
+
+    def report(epoch):
+        if epoch.number in iterations:
+            reports.append(kaggle_rmsprop.report(epoch))
+
+    network.fit(X, y, optimizer, epochs=max(iterations), l2=settings.l2, callbacks=[report])
+    return reports
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_first_iteration_on_42000_digits(training_samples, backend):
+def test_first_and_101st_iteration_on_42000_digits(training_samples, backend):
     settings = dataclasses.replace(DEFAULTS, backend=backend, dtype="float64")
-    report = first_report(settings, training_samples.X, training_samples.y)
-    assert report["iteration"] == 1
-    assert report["loss"] == pytest.approx(7.36675463, rel=1e-6)
-    assert report["accuracy"] == pytest.approx(0.365857, abs=1e-6)
+    first, last = reports_of(settings, training_samples.X, training_samples.y, (1, 101))
+    assert first["iteration"] == 1
+    assert first["loss"] == pytest.approx(7.36675463, rel=1e-6)
+    assert first["accuracy"] == pytest.approx(0.365857, abs=1e-6)
+    assert last["loss"] == pytest.approx(0.25930671, rel=1e-6)
 
 
 def test_the_data_have_the_sizes_of_kaggle(training_samples):
@@ -67,7 +71,7 @@ def test_without_hidden_layers_there_is_one_matrix():
 def tiny_report(optimizer):
     X = np.random.default_rng(5).integers(0, 256, (20, 6), dtype=np.uint8)
     settings = dataclasses.replace(DEFAULTS, hidden=(4,), backend="numpy", dtype="float64", optimizer=optimizer)
-    return first_report(settings, X, np.arange(20) % 10)
+    return reports_of(settings, X, np.arange(20) % 10, (1,))[0]
 
 
 def test_step_figures_follow_the_published_rule():
