@@ -169,6 +169,6 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
 
 def _packed_tiles(x: NDArray[Any]) -> list[tuple[slice, Any]]:
     """Pack x tile by tile, with the rows of each tile."""
-    tiles = PackedTiles(x, x.dtype, 1.0)
+    tiles = PackedTiles.pack(x, x.dtype, 1.0, max_bytes=2**30)
     slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
     return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]

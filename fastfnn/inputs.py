@@ -21,10 +21,6 @@ PACKING_DENSITY = 0.4
 # Packed inputs are kept beside the data for a whole training; more bytes than this stay dense.
 PACKING_BYTES = 256 * 2**20
 
-# Bytes that one packed non-zero takes at most: four values and an index, in rows and in columns.
-PACKED_ENTRY_VALUES = 8
-PACKED_ENTRY_INDEX_BYTES = 8
-
 ACCEPTED = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -72,11 +68,23 @@ class DenseTiles:
 class PackedTiles:
     """Mostly-zero rows, packed tile by tile once and for all."""
 
-    def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float) -> None:
-        self.n_rows = len(X)
+    def __init__(self, tiles: list[PackedTile]) -> None:
+        self.n_rows = sum(tile.rows.shape[0] for tile in tiles)
+        self._tiles = tiles
+
+    @classmethod
+    def pack(cls, X: NDArray[Any], dtype: np.dtype[Any], scale: float, max_bytes: int) -> PackedTiles | None:
+        """Pack all rows of X, uint8 scaled; None as soon as they take more than `max_bytes`."""
         scale = scale if X.dtype == np.uint8 else 1.0
-        tiles = (X[first : first + TILE_ROWS] for first in range(0, len(X), TILE_ROWS))
-        self._tiles = [PackedTile(pack_rows(x, dtype, scale), pack_columns(x, dtype, scale)) for x in tiles]
+        tiles, n_bytes = [], 0
+        for first in range(0, len(X), TILE_ROWS):
+            x = X[first : first + TILE_ROWS]
+            tile = PackedTile(pack_rows(x, dtype, scale), pack_columns(x, dtype, scale))
+            n_bytes += tile.rows.nbytes + tile.columns.nbytes
+            if n_bytes > max_bytes:
+                return None
+            tiles.append(tile)
+        return cls(tiles)
 
     def tile(self, first: int, end: int) -> PackedTile:
         """Return rows first:end, one of the tiles that were packed."""
@@ -85,12 +93,10 @@ class PackedTiles:
 
 def packed_or_dense(X: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Tiles:
     """Prepare inputs that will be gone through many times: packed where that is faster and fits in memory."""
-    if isinstance(X, np.memmap):
-        return DenseTiles(X, dtype, scale)
-    n_nonzero = np.count_nonzero(X)
-    packed_bytes = n_nonzero * (PACKED_ENTRY_VALUES * dtype.itemsize + PACKED_ENTRY_INDEX_BYTES)
-    worth_it = n_nonzero < PACKING_DENSITY * X.size and packed_bytes < PACKING_BYTES
-    return (PackedTiles if worth_it else DenseTiles)(X, dtype, scale)
+    packed = None
+    if not isinstance(X, np.memmap) and np.count_nonzero(X) < PACKING_DENSITY * X.size:
+        packed = PackedTiles.pack(X, dtype, scale, PACKING_BYTES)
+    return packed or DenseTiles(X, dtype, scale)
 
 
 def check_inputs(X: Any, n_inputs: int | None, name: str = "X") -> NDArray[Any]:

@@ -40,29 +40,24 @@ def test_inputs_are_packed_when_less_than_two_fifths_are_not_zero(input_dtype):
     assert choose(of_density(0, 1000, input_dtype)) is PackedTiles
 
 
-def test_inputs_stay_dense_when_packed_ones_would_not_fit(monkeypatch):
-    X = of_density(100, 1000)
-    monkeypatch.setattr(inputs, "PACKING_BYTES", 100 * (8 * 4 + 8))
-    assert choose(X, "float32") is DenseTiles
-    monkeypatch.setattr(inputs, "PACKING_BYTES", 100 * (8 * 4 + 8) + 1)
-    assert choose(X, "float32") is PackedTiles
-    assert choose(X, "float64") is DenseTiles
-
-
 @each_dtype
-def test_packed_inputs_take_no_more_than_was_reckoned(dtype):
+def test_inputs_stay_dense_when_packed_ones_would_not_fit(dtype, monkeypatch):
     X, _ = sparse_samples(2401, 7, 3, "uint8")
-    tiles = PackedTiles(X, np.dtype(dtype), 1.0)
-    used = sum(tile.rows.nbytes + tile.columns.nbytes for tile in tiles._tiles)
-    offsets = sum(tile.rows.offsets.nbytes + tile.columns.offsets.nbytes for tile in tiles._tiles)
-    entry = inputs.PACKED_ENTRY_VALUES * np.dtype(dtype).itemsize + inputs.PACKED_ENTRY_INDEX_BYTES
-    assert used - offsets <= np.count_nonzero(X) * entry
+    used = sum(tile.rows.nbytes + tile.columns.nbytes for tile in pack(X, dtype)._tiles)
+    monkeypatch.setattr(inputs, "PACKING_BYTES", used)
+    assert choose(X, dtype) is PackedTiles
+    monkeypatch.setattr(inputs, "PACKING_BYTES", used - 1)
+    assert choose(X, dtype) is DenseTiles
 
 
 @pytest.mark.parametrize("view", [lambda X: X, lambda X: X[1:], lambda X: X[:, ::2]])
 def test_a_memmap_is_not_packed(tmp_path, view):
     X = np.memmap(tmp_path / "X", np.uint8, "w+", shape=(40, 10))
     assert choose(view(X)) is DenseTiles
+
+
+def pack(X, dtype, scale=1.0):
+    return PackedTiles.pack(X, np.dtype(dtype), scale, 2**30)
 
 
 def loss_and_gradients(net, tiles, y, l2=0.0):
@@ -78,7 +73,7 @@ def test_packed_inputs_give_the_loss_and_gradients_of_dense_ones(backend, dtype,
     X, y = sparse_samples(n_rows, 4, 3, input_dtype)
     scale = 0.125
     net = small_network(backend, dtype, input_scale=scale)
-    loss, gradients = loss_and_gradients(net, PackedTiles(X, net.dtype, scale), y, l2=0.1)
+    loss, gradients = loss_and_gradients(net, pack(X, net.dtype, scale), y, l2=0.1)
     scaled = X * scale if input_dtype == "uint8" else X
     expected_loss, expected = backpropagated(net, scaled, y, l2=0.1)
     assert loss == pytest.approx(expected_loss, rel=ROUNDING[dtype])
@@ -110,7 +105,7 @@ def test_packed_inputs_of_any_shape(n_rows, n_inputs, density, backend, seed):
     X = rng.standard_normal((n_rows, n_inputs)) * (rng.random((n_rows, n_inputs)) < density)
     y = rng.integers(0, 3, n_rows)
     net = fastfnn.Network([fastfnn.Dense(n_inputs, 3, "tanh")], backend, "float64", seed=1)
-    packed = loss_and_gradients(net, PackedTiles(X, net.dtype, 1.0), y)
+    packed = loss_and_gradients(net, pack(X, net.dtype, 1.0), y)
     loss, gradients = net.loss_and_gradients(X, y)
     assert packed[0] == pytest.approx(loss, rel=1e-13)
     assert_gradients_are(packed[1], [(gradient.weights, gradient.bias) for gradient in gradients], 1e-12)
