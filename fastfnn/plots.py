@@ -71,7 +71,7 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
     """
     history, reports = list(history), list(reports)
     last = reports[-1]
-    figure = _figure(width=10, height=4)
+    figure = _figure(width=10, height=4.4)
     figure.suptitle(
         f"After iteration {last['iteration']:,}: loss {last['loss']:.4g}, accuracy {last['accuracy']:.2%}"
     )
@@ -81,6 +81,7 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
     loss_axis.set_ylabel("loss")
     loss_axis.set_yscale("log")
     accuracy_axis.set_ylabel("accuracy in %")
+    figure.legend(*loss_axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -153,7 +154,6 @@ def _draw_curve(
     axis.locator_params(axis="x", integer=True)
     axis.grid(color=GRID_COLOUR)
     axis.set_axisbelow(True)
-    axis.legend()
 
 
 def _draw_shares(
