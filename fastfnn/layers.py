@@ -220,8 +220,8 @@ class Dense(Layer):
         """Compute f(x w + b)."""
         arguments = (self.weights, self.bias, self.activation, out)
         if isinstance(x, PackedTile):
-            return self.kernels.sparse_forward(x.rows, *arguments)  # type: ignore[no-any-return]
-        return self.kernels.dense_forward(x, *arguments)  # type: ignore[no-any-return]
+            return self.kernels.sparse_forward(x.rows, *arguments)
+        return self.kernels.dense_forward(x, *arguments)
 
     def start_gradient(self) -> None:
         """Set `gradient` to new arrays of zeros."""
@@ -240,7 +240,7 @@ class Dense(Layer):
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
         """Compute (grad_z w^T) * activation'(x)."""
-        return self.kernels.dense_input_gradient(grad_z, self.weights, x, activation, out)  # type: ignore[no-any-return]
+        return self.kernels.dense_input_gradient(grad_z, self.weights, x, activation, out)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its initializer."""
@@ -264,13 +264,13 @@ class Activation(Layer):
 
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x)."""
-        return self.kernels.activation_forward(x, self.activation, out)  # type: ignore[no-any-return]
+        return self.kernels.activation_forward(x, self.activation, out)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
         """Compute grad_z * activation'(x); z is x."""
-        return self.kernels.activation_gradient(x, grad_z, activation, out)  # type: ignore[no-any-return]
+        return self.kernels.activation_gradient(x, grad_z, activation, out)
 
     def config(self) -> dict[str, Any]:
         """Return no arguments: the class says it all."""

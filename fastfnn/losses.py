@@ -40,4 +40,4 @@ def softmax_cross_entropy(
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
     logits = np.ascontiguousarray(logits)
-    return get_backend(backend).softmax_cross_entropy(logits, labels.astype(np.int64))  # type: ignore[no-any-return]
+    return get_backend(backend).softmax_cross_entropy(logits, labels.astype(np.int64))

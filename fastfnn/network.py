@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastfnn import training
+from fastfnn.architecture import describe_layer, layer_from
 from fastfnn.backends import get_backend
 from fastfnn.history import History
-from fastfnn.initializers import zeros
 from fastfnn.inputs import TILE_ROWS, DenseTiles, PackedTile, Tiles, check_inputs, check_samples
-from fastfnn.layers import Activation, Dense, Gradient, Layer
+from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.model_files import fill, read_model, write_model
 from fastfnn.optimizers import Optimizer
 from fastfnn.training import Callback
@@ -279,7 +279,7 @@ class Network:
         architecture = {
             "dtype": self.dtype.name,
             "input_scale": self.input_scale,
-            "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
+            "layers": [describe_layer(layer) for layer in self.layers],
         }
         write_model(path, architecture, self.parameters)
 
@@ -304,7 +304,7 @@ class Network:
         get_backend(backend)
         architecture, tensors = read_model(path)
         try:
-            layers = [_layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
+            layers = [layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
             dtype, input_scale = architecture["dtype"], architecture["input_scale"]
             network = cls(layers, backend, dtype, input_scale=input_scale)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -398,25 +398,6 @@ def _widths(layers: Sequence[Layer]) -> list[int]:
         widths.append(layer.n_outputs_for(widths[-1] if widths else None))
     first_dense = next(layer for layer in layers if isinstance(layer, Dense))
     return [first_dense.n_inputs if width is None else width for width in widths]
-
-
-def _layer_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]], index: int) -> Layer:
-    """Build a layer of a model file; its weights, which must be there, follow."""
-    kind = config["type"]
-    arguments = {name: value for name, value in config.items() if name != "type"}
-    if kind == "Dense":
-        layer = Dense(**arguments, initializer=zeros)
-        # Looked at before an array of the shape that the file names is made.
-        found = tensors[f"{index}.weights"].shape if f"{index}.weights" in tensors else "none"
-        if found != (layer.n_inputs, layer.n_outputs):
-            raise ValueError(
-                f"the tensors are of another architecture: {layer} needs weights of its shape; got {found}"
-            )
-        return layer
-    activation = next((known for known in Activation.__subclasses__() if known.__name__ == kind), None)
-    if activation is None:
-        raise ValueError(f"unknown layer {kind!r}")
-    return activation(**arguments)
 
 
 def _check_count(name: str, value: Any) -> None:
