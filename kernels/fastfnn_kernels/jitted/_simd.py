@@ -295,7 +295,5 @@ SPARSE_ROWS = 4
 SPARSE_VECTORS = UNIT.registers // 8
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
-row_tile = make_dense_tile(1, UNIT.registers // 4)
-row_tail_tile = make_dense_tile(1, 1)
 sparse_tile = make_sparse_tile(SPARSE_ROWS, SPARSE_VECTORS)
 sparse_tail_tile = make_sparse_tile(SPARSE_ROWS, 1)

@@ -18,13 +18,11 @@ LIBRARY_NAMES = ("libtbb.so.12", "tbb12.dll", "libtbb.12.dylib")
 log = logging.getLogger(__name__)
 
 
-def load_tbb() -> bool:
-    """Load the library, if the package is installed; return whether it was."""
+def load_tbb() -> None:
+    """Load the library, if the package is installed."""
     try:
         files = importlib.metadata.files("tbb") or []
         library = next(file for file in files if file.name in LIBRARY_NAMES)
         ctypes.CDLL(os.path.realpath(library.locate()), mode=ctypes.RTLD_GLOBAL)
     except (importlib.metadata.PackageNotFoundError, StopIteration, OSError) as error:
         log.info("parallel kernels run without the tbb package: %s", error)
-        return False
-    return True
