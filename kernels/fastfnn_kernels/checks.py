@@ -75,7 +75,7 @@ def dense_weight_gradient(
 
 
 def sparse_weight_gradient(
-    columns: Packed,
+    rows: Packed,
     grad: NDArray[Any],
     out: NDArray[Any] | None = None,
     out_bias: NDArray[Any] | None = None,
@@ -83,9 +83,9 @@ def sparse_weight_gradient(
     accumulate: bool = False,
 ) -> None:
     """Check the arguments of `sparse_weight_gradient`."""
-    _packed("columns", columns)
-    _like("grad", grad, columns.values.dtype, (columns.shape[1], None))
-    _gradient_rest(columns.shape[0], grad, out, out_bias)
+    _packed("rows", rows)
+    _like("grad", grad, rows.values.dtype, (rows.shape[0], None))
+    _gradient_rest(rows.shape[1], grad, out, out_bias)
 
 
 def dense_input_gradient(
