@@ -38,16 +38,6 @@ def width_of_panel(panel: int, n_columns: int, wide: int, narrow: int) -> int:
 
 
 @inline
-def fill_panel(matrix: Any, first: int, panel: Any) -> None:
-    """Copy the columns from `first` on."""
-    n_rows, width = panel.shape
-    end = min(first + width, matrix.shape[1])
-    for k in range(n_rows):
-        copy(matrix[k, first:end], panel[k])
-        panel[k, end - first :] = 0
-
-
-@inline
 def fill_transposed_panel(matrix: Any, first: int, panel: Any) -> None:
     """Copy the rows from `first` on, as columns."""
     n_rows, width = panel.shape

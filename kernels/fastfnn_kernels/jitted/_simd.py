@@ -28,6 +28,8 @@ from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TILE, TILE, UNIT
 
+CACHE_LINE = 64
+
 INT64 = ir.IntType(64)
 INT32 = ir.IntType(32)
 BIT = ir.IntType(1)
@@ -97,6 +99,11 @@ class _VectorBuilder:
         signature = ir.FunctionType(returned, [arg.type for arg in args])
         name = f"llvm.{operation}.{self._suffix}{suffix}"
         return self.ir.call(cgutils.get_or_insert_function(self.ir.module, signature, name), args)
+
+
+# The load of the v-th vector of a row, and the store of a value there.
+Load = Callable[[Any, int], Any]
+Store = Callable[[Any, Any, int], None]
 
 
 def _constant(number: int) -> ir.Constant:
@@ -310,35 +317,96 @@ def _emit_scattering_tile(arguments: _Arguments, rows: int, vectors: int) -> Non
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
     a, b, indices, lines, c = map(pointer, ("a", "b", "indices", "lines", "c"))
-    offsets = [_constant(v * vec.lanes) for v in range(vectors)]
     b_rows = [
         _row_at(builder, b, lines, number, value("b_row"))
         for number in _existing_rows(builder, value("n_rows"), rows)
     ]
 
-    def scatter(load: Callable[..., Any], store: Callable[..., None]) -> None:
+    def scatter(load: Load, store: Store) -> None:
         b_vectors = [[load(b_row, v) for v in range(vectors)] for b_row in b_rows]
         with cgutils.for_range(builder, value("depth")) as k:
             target = _row_at(builder, c, indices, k.index, value("c_row"))
-            a_numbers = [
-                vec.broadcast(builder.load(builder.gep(a, [builder.add(builder.mul(k.index, _constant(rows)), _constant(i))])))
-                for i in range(rows)
-            ]
+            entry = builder.gep(a, [builder.mul(k.index, _constant(rows))])
+            numbers = [vec.broadcast(builder.load(builder.gep(entry, [_constant(i)]))) for i in range(rows)]
             for v in range(vectors):
                 total = load(target, v)
-                for number, b_row in zip(a_numbers, b_vectors, strict=True):
+                for number, b_row in zip(numbers, b_vectors, strict=True):
                     total = vec.multiply_add(number, b_row[v], total)
                 store(total, target, v)
 
-    whole = builder.icmp_signed("==", value("n_columns"), _constant(vectors * vec.lanes))
+    _whole_or_masked(vec, value("n_columns"), vectors, scatter)
+
+
+def _emit_panel_copy(arguments: _Arguments, vectors: int) -> None:
+    vec, value = arguments.vec, arguments.value
+    builder = vec.ir
+    a, c = arguments.pointer("a"), arguments.pointer("c")
+
+    def copy_rows(load: Load, store: Store) -> None:
+        with cgutils.for_range(builder, value("n_rows")) as k:
+            source = builder.gep(a, [builder.mul(k.index, value("a_row"))])
+            target = builder.gep(c, [builder.mul(k.index, _constant(vectors * vec.lanes))])
+            for v in range(vectors):
+                vec.store(load(source, v), target, _constant(v * vec.lanes))
+
+    _whole_or_masked(vec, value("n_columns"), vectors, copy_rows)
+
+
+def _emit_column_sums(arguments: _Arguments, vectors: int) -> None:
+    vec, value = arguments.vec, arguments.value
+    builder = vec.ir
+    a, c = arguments.pointer("a"), arguments.pointer("c")
+
+    def add_up(load: Load, store: Store) -> None:
+        entry = builder.block
+        loop, done = builder.append_basic_block("add"), builder.append_basic_block("added")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(INT64)
+        sums = [builder.phi(vec.type) for _ in range(vectors)]
+        row = builder.gep(a, [builder.mul(k, value("a_row"))])
+        following = [builder.fadd(load(row, v), total) for v, total in enumerate(sums)]
+        next_k = builder.add(k, _constant(1))
+        for phi, first, after in zip([k, *sums], [_constant(0), *[ir.Constant(vec.type, None)] * vectors], [next_k, *following], strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(after, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, value("n_rows")), loop, done)
+        builder.position_at_end(done)
+        for v, total in enumerate(following):
+            store(builder.fadd(load(c, v), total), c, v)
+
+    with builder.if_then(builder.icmp_signed(">", value("n_rows"), _constant(0))):
+        _whole_or_masked(vec, value("n_columns"), vectors, add_up)
+
+
+def _emit_prefetch(arguments: _Arguments) -> None:
+    builder, value = arguments.vec.ir, arguments.value
+    a = arguments.pointer("a")
+    byte_pointer = ir.IntType(8).as_pointer()
+    signature = ir.FunctionType(ir.VoidType(), [byte_pointer, INT32, INT32, INT32])
+    prefetch = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    to_read, into_second_cache, of_data = (ir.Constant(INT32, code) for code in (0, 2, 1))
+    line = _constant(CACHE_LINE // arguments.vec.itemsize)
+    with cgutils.for_range(builder, value("n_rows")) as k:
+        row = builder.gep(a, [builder.mul(k.index, value("a_row"))])
+        with cgutils.for_range_slice(builder, _constant(0), value("n_columns"), line) as (column, _):
+            address = builder.bitcast(builder.gep(row, [column]), byte_pointer)
+            builder.call(prefetch, [address, to_read, into_second_cache, of_data])
+
+
+def _whole_or_masked(vec: _VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:
+    """Emit code twice: for rows of whole vectors, and for rows whose last columns are masked."""
+    builder = vec.ir
+    offsets = [_constant(v * vec.lanes) for v in range(vectors)]
+    whole = builder.icmp_signed("==", n_columns, _constant(vectors * vec.lanes))
     with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
         with all_of_it:
-            scatter(lambda row, v: vec.load(row, offsets[v]), lambda total, row, v: vec.store(total, row, offsets[v]))
+            emit(lambda row, v: vec.load(row, offsets[v]), lambda value, row, v: vec.store(value, row, offsets[v]))
         with part_of_it:
-            masks = [vec.mask_below(builder.sub(value("n_columns"), offset)) for offset in offsets]
-            scatter(
+            masks = [vec.mask_below(builder.sub(n_columns, offset)) for offset in offsets]
+            emit(
                 lambda row, v: vec.load_masked(row, offsets[v], masks[v]),
-                lambda total, row, v: vec.store_masked(total, row, offsets[v], masks[v]),
+                lambda value, row, v: vec.store_masked(value, row, offsets[v], masks[v]),
             )
 
 
@@ -361,6 +429,8 @@ _SCATTERING = (
     "a", "a_offset", "indices", "indices_offset", "depth", "lines", "lines_offset", "b", "b_offset", "b_row",
     "c", "c_offset", "c_row", "n_rows", "n_columns",
 )  # fmt: skip
+_PREFETCH = ("a", "a_offset", "a_row", "n_rows", "n_columns")
+_PANEL = ("a", "a_offset", "a_row", "n_rows", "n_columns", "c", "c_offset")
 
 
 def _signature(names: Sequence[str], given: Sequence[Any]) -> Any:
@@ -433,11 +503,45 @@ def make_scattering_tile(rows: int, vectors: int) -> Any:
     return scattering_tile
 
 
+def make_panel_copy(vectors: int) -> Any:
+    """Build the copy of the first `n_columns` columns of A to rows of `vectors` vectors, with zeros behind them."""
+
+    @intrinsic
+    def copy_panel(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
+        given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
+        return _signature(_PANEL, given), _code_of(_PANEL, _emit_panel_copy, vectors)
+
+    return copy_panel
+
+
+def make_column_sums(vectors: int) -> Any:
+    """Build the sum C[j] += sum_k A[k, j] over the first `n_columns` columns of A, one chain for each."""
+
+    @intrinsic
+    def add_column_sums(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
+        given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
+        return _signature(_PANEL, given), _code_of(_PANEL, _emit_column_sums, vectors)
+
+    return add_column_sums
+
+
+@intrinsic
+def prefetch_rows(typing, a, a_offset, a_row, n_rows, n_columns):
+    """Ask for the first `n_columns` columns of some rows of A, which will be read soon, without waiting for them."""
+    given = (a, a_offset, a_row, n_rows, n_columns)
+    return _signature(_PREFETCH, given), _code_of(_PREFETCH, _emit_prefetch)
+
+
 # Vectors of the last panel of a sparse product, where no more are needed.
 SPARSE_TAIL_VECTORS = 2
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
 narrow_dense_tile = make_dense_tile(TILE.rows, 1)
+copy_panel = make_panel_copy(TILE.vectors)
+copy_narrow_panel = make_panel_copy(1)
+copy_sparse_panel = make_panel_copy(SPARSE_TILE.vectors)
+copy_sparse_tail_panel = make_panel_copy(SPARSE_TAIL_VECTORS)
+add_column_sums = make_column_sums(TILE.vectors)
 few_rows_tile = make_dense_tile(1, FEW_ROWS_VECTORS, masked=True)
 sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)

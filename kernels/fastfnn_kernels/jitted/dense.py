@@ -17,19 +17,27 @@ from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
-    fill_panel,
     fill_transposed_panel,
     number_of_panels,
     width_of_panel,
 )
-from fastfnn_kernels.jitted._simd import dense_tile, few_rows_tile, narrow_dense_tile
+from fastfnn_kernels.jitted._simd import (
+    add_column_sums,
+    copy_narrow_panel,
+    copy_panel,
+    dense_tile,
+    few_rows_tile,
+    narrow_dense_tile,
+    prefetch_rows,
+)
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
-REDUCTION_CHUNK = 400
+REDUCTION_CHUNK = 512
 
 # Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
-BLOCK_ROWS = 4 * TILE.rows
+TILES_OF_BLOCK = 4
+BLOCK_ROWS = TILES_OF_BLOCK * TILE.rows
 
 # With fewer row blocks than this, threads share out the panels instead.
 MANY_BLOCKS = 16
@@ -87,7 +95,7 @@ def dense_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
     out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
-    _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, get_num_threads(), out, sums)
+    _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
     return out, out_bias
 
 
@@ -197,7 +205,7 @@ def _multiply(
         if transposed:
             fill_transposed_panel(matrix, j, laid_out)
         else:
-            fill_panel(matrix, j, laid_out)
+            fill_panel(matrix, 0, depth, j, width, panels, j * depth)
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS
@@ -213,6 +221,8 @@ def _multiply(
         for k in range(0, max(depth, 1), REDUCTION_CHUNK):
             chunk = min(REDUCTION_CHUNK, depth - k)
             first_chunk, last_chunk = k == 0, k + chunk == depth
+            next_k = k + chunk if k + chunk < depth else 0
+            next_rows = 0 if next_k else block_rows
             copied = scratch[get_thread_id()]
             if conflicting:
                 for row in range(first_row, end_row):
@@ -222,6 +232,11 @@ def _multiply(
                 for row in range(first_row, end_row, TILE_ROWS):
                     extent = (min(TILE_ROWS, end_row - row), min(width, n_columns - j))
                     offsets = (j * depth + k * width, row * n_columns + j)
+                    if not conflicting and panel_groups == 1:
+                        share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
+                        prefetch_share(
+                            x, first_row + next_rows, min(end_row + next_rows, n_rows), next_k, next_k + chunk, share, n_panels * TILES_OF_BLOCK
+                        )
                     if conflicting:
                         multiply_tile(
                             copied, (row - first_row) * spread, spread, 1, panels, offsets[0], width, chunk,
@@ -269,7 +284,7 @@ def _multiply_few(
 
 
 @kernel
-def _add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
+def _add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
     """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
@@ -278,53 +293,66 @@ def _add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2
     n_panels = number_of_panels(n_columns, wide)
     zeros = np.zeros(wide, out.dtype)
     panels = aligned_empty(n_panels * wide * min(SPAN_ROWS, n_rows), out.dtype)
-    chunk_sums = np.empty(n_panels * wide, out.dtype)
     if not accumulate:
         out_bias[:] = 0
 
     n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
     n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
-    block_inputs = ((n_tiles + n_blocks - 1) // n_blocks) * TILE_ROWS
-    scratch = aligned_empty(n_threads * REDUCTION_CHUNK * block_inputs, x.dtype)
+    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0
     for span in range(0, max(n_rows, 1), SPAN_ROWS):
         span_rows = min(SPAN_ROWS, n_rows - span)
         for panel in prange(n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            fill_panel(grad[span : span + span_rows], j, panels[j * span_rows : (j + width) * span_rows].reshape((span_rows, width)))
+            fill_panel(grad, span, span_rows, j, width, panels, j * span_rows)
             if out_bias.size:
-                add_column_sums(grad[span : span + span_rows], j, chunk_sums[j : j + width], out_bias[j : j + width])
+                add_sums_of_panel(grad, span, span_rows, j, out_bias)
         for block in prange(n_blocks):
             first = block * n_tiles // n_blocks * TILE_ROWS
             end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
-            copied = scratch[get_thread_id() * REDUCTION_CHUNK * block_inputs :]
-            n_copied = end - first
+            n_block_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
             for row in range(0, max(span_rows, 1), REDUCTION_CHUNK):
                 chunk = min(REDUCTION_CHUNK, span_rows - row)
-                for k in range(chunk):
-                    copy(x[span + row + k, first:end], copied[k * n_copied :])
                 for panel in range(n_panels):
                     j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
                     for i in range(first, end, TILE_ROWS):
+                        if not conflicting:
+                            prefetch_share(
+                                x, span + row + chunk, min(n_rows, span + row + 2 * chunk), first, end,
+                                panel * n_block_tiles + (i - first) // TILE_ROWS, n_panels * n_block_tiles,
+                            )  # fmt: skip
                         multiply_tile(
-                            copied, i - first, 1, n_copied, panels, j * span_rows + row * width, width, chunk,
+                            x, (span + row) * n_inputs + i, 1, n_inputs, panels, j * span_rows + row * width, width, chunk,
                             zeros, 0, out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
                             accumulate or span + row > 0, -np.inf,
                         )  # fmt: skip
 
 
 @inline
-def add_column_sums(grad: Any, first: int, chunk_sums: Any, out: Any) -> None:
-    """Add the sums of the columns from `first` on, chunk after chunk of rows, to as many as `out` has."""
-    n_rows = grad.shape[0]
-    for start in range(0, n_rows, REDUCTION_CHUNK):
-        chunk_sums[:] = 0
-        for row in range(start, min(start + REDUCTION_CHUNK, n_rows)):
-            add(grad[row, first : first + out.size], chunk_sums)
-        add(chunk_sums[: out.size], out)
+def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, panels: Any, panel_offset: int) -> None:
+    """Lay out some rows of the columns from j on."""
+    n_columns = matrix.shape[1]
+    n_existing = min(width, n_columns - j)
+    if width == VECTOR_BYTES // matrix.itemsize:
+        copy_narrow_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
+    else:
+        copy_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
 
 
 @inline
-def add(source: Any, target: Any) -> None:
-    """Add `source` to `target`."""
-    for i in range(source.size):
-        target[i] += source[i]
+def add_sums_of_panel(grad: Any, first_row: int, n_rows: int, j: int, out: Any) -> None:
+    """Add the sums of the columns of the panel from j on, chunk after chunk of rows."""
+    n_columns = grad.shape[1]
+    n_existing = min(TILE_VECTORS * (VECTOR_BYTES // grad.itemsize), n_columns - j)
+    for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
+        n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
+        add_column_sums(grad, row * n_columns + j, n_columns, n_summed, n_existing, out, j)
+
+
+@inline
+def prefetch_share(
+    x: Any, first_row: int, end_row: int, first_column: int, end_column: int, share: int, n_shares: int
+) -> None:
+    """Ask for one of the equal shares of a block that the caches will be filled with next."""
+    n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
+    first, end = share * n_rows // n_shares, (share + 1) * n_rows // n_shares
+    prefetch_rows(x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column)

@@ -13,12 +13,19 @@ import numpy as np
 from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TILE, TILE, UNIT
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, IndicesIn1, Int, IntegersIn1, Out1, Out2, Real, inline, kernel
-from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._simd import SPARSE_TAIL_VECTORS, scattering_tile, sparse_tail_tile, sparse_tile
+from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._simd import (
+    SPARSE_TAIL_VECTORS,
+    copy_sparse_panel,
+    copy_sparse_tail_panel,
+    scattering_tile,
+    sparse_tail_tile,
+    sparse_tile,
+)
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
-from fastfnn_kernels.jitted.dense import NO_BIAS, add_column_sums, floor_of, gradients_to_write, padded_bias
+from fastfnn_kernels.jitted.dense import NO_BIAS, add_sums_of_panel, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import LINES_OF_GROUP, Packed
 
 # Pieces that a forward product is cut into at least, so that threads share one with few columns.
@@ -26,6 +33,7 @@ TASKS = 8
 
 VECTOR_BYTES = UNIT.vector_bytes
 WIDE_VECTORS = SPARSE_TILE.vectors
+TILE_VECTORS = TILE.vectors
 
 
 def sparse_forward(
@@ -82,7 +90,7 @@ def _multiply(
     panels = aligned_empty(n_inputs * n_panels * wide, out.dtype)
     for panel in prange(n_panels):
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-        fill_panel(weights, j, panels[j * n_inputs : (j + width) * n_inputs].reshape((n_inputs, width)))
+        _fill_panel(weights, j, width, panels)
 
     n_parts = (TASKS + n_panels - 1) // n_panels
     for task in prange(n_panels * n_parts):
@@ -123,10 +131,10 @@ def _add_products(
     """Write x^T g and the column sums of g, or add them; a task owns some columns of `out` in some of its rows."""
     n_lines, n_columns = grad.shape
     n_inputs = out.shape[0]
-    width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
+    lanes = VECTOR_BYTES // grad.itemsize
+    width = SCATTERING_VECTORS * lanes
     n_panels = number_of_panels(n_columns, width)
     n_parts = (n_threads + n_panels - 1) // n_panels  # each sum is one chain, wherever the parts are cut
-    chunk_sums = np.empty(n_columns, out.dtype)
     if not accumulate:
         out_bias[:] = 0
     for task in prange(n_panels * n_parts):
@@ -145,8 +153,20 @@ def _add_products(
                 values, first * LINES_OF_GROUP, indices, first, depth, lines, line, grad, j, n_columns,
                 out, j, n_columns, min(LINES_OF_GROUP, n_lines - line), end - j,
             )  # fmt: skip
-        if part == 0 and out_bias.size:
-            add_column_sums(grad, j, chunk_sums[j:end], out_bias[j:end])
+    if out_bias.size:
+        for panel in prange(number_of_panels(n_columns, TILE_VECTORS * lanes)):
+            add_sums_of_panel(grad, 0, n_lines, panel * TILE_VECTORS * lanes, out_bias)
+
+
+@inline
+def _fill_panel(weights: Any, j: int, width: int, panels: Any) -> None:
+    """Lay out the columns from j on."""
+    n_inputs, n_columns = weights.shape
+    n_existing = min(width, n_columns - j)
+    if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // weights.itemsize):
+        copy_sparse_tail_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
+    else:
+        copy_sparse_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
 
 
 @inline
