@@ -5,6 +5,9 @@ import pytest
 from fastfnn_kernels.jitted._jit import In1, Out1, kernel
 from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, expm1_of_negative, log, maximum
 
+# Above what `_math.py` states, and below what a missing term leaves.
+LARGEST_ERROR_IN_ULP = 1.25
+
 STEP = {np.dtype(np.float32): 1009, np.dtype(np.float64): 2**43 + 9}  # a million or two of all bit patterns
 
 
@@ -64,15 +67,15 @@ def wider(x):
 
 
 @pytest.mark.parametrize(("function", "exact"), [(exponentials, np.exp), (exponentials_minus_one, np.expm1)])
-def test_exponentials_of_negative_numbers_are_within_two_ulp(function, exact, dtype, rng):
+def test_exponentials_of_negative_numbers_are_as_close_as_stated(function, exact, dtype, rng):
     x = -positive_numbers(dtype, rng)
-    assert ulps(apply(function, x), exact(wider(x))) <= 2
+    assert ulps(apply(function, x), exact(wider(x))) <= LARGEST_ERROR_IN_ULP
 
 
-def test_logarithms_are_within_two_ulp(dtype, rng):
+def test_logarithms_are_as_close_as_stated(dtype, rng):
     x = positive_numbers(dtype, rng)
     x = x[x > 0]
-    assert ulps(apply(logarithms, x), np.log(wider(x))) <= 2
+    assert ulps(apply(logarithms, x), np.log(wider(x))) <= LARGEST_ERROR_IN_ULP
 
 
 def test_exponentials_at_their_ends(dtype):
