@@ -1,11 +1,9 @@
-"""Activations and their derivatives, and the vector exponential behind them."""
+"""Activations and their derivatives."""
 
 import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted._jit import In1, Out1, kernel
-from fastfnn_kernels.jitted._math import exp, expm1_of_negative
 from fastfnn_kernels.jitted.activations import BLOCK
 from tolerances import assert_elements_close
 
@@ -65,43 +63,3 @@ def test_nan_stays_nan_and_signs_stay(activation, dtype):
 def test_relu_has_no_gradient_at_zero(kernels, dtype):
     y, grad = np.array([[0.0, -0.0, 1.0]], dtype), np.array([[5.0, 6.0, 7.0]], dtype)
     assert kernels.activation_gradient(y, grad, "relu").tolist() == [[0, 0, 7]]
-
-
-@kernel
-def exponentials(x: In1, y: Out1) -> None:
-    for i in range(x.size):
-        y[i] = exp(x[i])
-
-
-@kernel
-def exponentials_minus_one(x: In1, y: Out1) -> None:
-    for i in range(x.size):
-        y[i] = expm1_of_negative(x[i])
-
-
-def ulps(actual, exact):
-    spacing = np.spacing(np.abs(exact.astype(actual.dtype)))
-    return np.max(np.abs(actual.astype(np.longdouble) - exact) / spacing.astype(np.longdouble))
-
-
-def apply(function, x):
-    y = np.empty_like(x)
-    function(0, x.dtype, x, y)
-    return y
-
-
-def test_exp_is_within_two_ulp(dtype):
-    low, high = (-103, 88.7) if dtype == np.float32 else (-745, 709.7)
-    x = np.linspace(low, high, 1_000_003).astype(dtype)
-    assert ulps(apply(exponentials, x), np.exp(x.astype(np.longdouble))) <= 2
-
-
-def test_exp_at_its_ends(dtype):
-    x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e30], dtype)
-    y = apply(exponentials, x)
-    assert np.array_equal(y, np.array([np.nan, np.inf, 0, 1, 1, np.inf, 0], dtype), equal_nan=True)
-
-
-def test_expm1_is_within_two_ulp(dtype):
-    x = -np.concatenate([np.logspace(-30, 2, 200_001), np.linspace(0, 50, 200_001)]).astype(dtype)
-    assert ulps(apply(exponentials_minus_one, x), np.expm1(x.astype(np.longdouble))) <= 2

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted.cross_entropy import BLOCK
+from fastfnn_kernels.jitted.cross_entropy import BLOCK, NARROW
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_elements_close
 
-SHAPES = [(0, 3), (1, 1), (1, 10), (BLOCK // 10 + 1, 10), (2, BLOCK), (3, BLOCK + 1), (700, 33), (5000, 10)]
+# Beside, below and above whole vectors, and where short rows end and long ones begin.
+CLASSES = [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, NARROW - 1, NARROW, NARROW + 1, 1000, 32_000]
+SHAPES = [(0, 3), (1, 10), (BLOCK // 10 + 1, 10), (2, BLOCK), (3, BLOCK + 1), (700, 33), (70, 300), (5000, 10)]
+SHAPES += [(3, n_classes) for n_classes in CLASSES]
 
 
 def exact_loss_and_gradient(logits, labels, scale):
@@ -70,11 +73,41 @@ def test_the_loss_of_a_hopeless_row_is_finite(kernels, dtype):
     assert loss == pytest.approx(6e38, rel=1e-6)
 
 
+@pytest.mark.parametrize("n_classes", CLASSES)
+def test_the_largest_logit_may_stand_anywhere(kernels, n_classes, dtype):
+    places = np.unique(np.linspace(0, n_classes - 1, 40).astype(np.int64))
+    rows = np.arange(len(places))
+    logits, certain = np.zeros((2, len(places), n_classes), dtype)
+    logits[rows, places], certain[rows, places] = 1000, 1
+    assert np.array_equal(kernels.softmax(logits), certain)
+    loss, gradient = kernels.softmax_cross_entropy(logits, places)
+    assert loss == 0
+    assert not gradient.any()
+    assert kernels.count_correct(logits, places) == len(places)
+
+
+@pytest.mark.parametrize("n_classes", CLASSES)
+def test_equal_logits_share_equally(kernels, n_classes, dtype):
+    logits = np.full((4, n_classes), 5, dtype)
+    assert (kernels.softmax(logits) == dtype.type(1) / dtype.type(n_classes)).all()
+    loss, _ = kernels.softmax_cross_entropy(logits, np.zeros(4, np.int64))
+    assert loss == pytest.approx(np.log(n_classes), rel=1e-15)
+
+
+@pytest.mark.parametrize("n_classes", CLASSES)
+def test_a_row_has_the_same_bits_wherever_it_stands(n_classes, dtype, rng):
+    logits = normals(rng, (9, n_classes), dtype)
+    together = jitted.softmax(logits)
+    for row in range(9):
+        assert np.array_equal(jitted.softmax(logits[row : row + 1]), together[row : row + 1])
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("column", [0, 3])
-def test_nan_and_inf_go_where_the_reference_sends_them(special, column, dtype, rng):
-    logits, labels = normals(rng, (6, 5), dtype), np.arange(6) % 5
+@pytest.mark.parametrize(("n_classes", "column"), [(5, 0), (5, 3), (33, 32), (1000, 0), (1000, 500), (1000, 999)])
+def test_nan_and_inf_go_where_the_reference_sends_them(special, n_classes, column, dtype, rng):
+    logits, labels = normals(rng, (6, n_classes), dtype), np.arange(6) % n_classes
     logits[2, column] = special
+    logits[4] = special
     expected_loss, expected = reference.softmax_cross_entropy(logits, labels)
     loss, gradient = jitted.softmax_cross_entropy(logits, labels)
     assert np.array_equal(np.isnan(gradient), np.isnan(expected))
@@ -91,7 +124,12 @@ def test_a_class_that_cannot_be_costs_infinity(kernels, label, dtype):
     assert loss == [0, np.inf][label]
 
 
-@given(st.integers(0, 700), st.integers(1, 40), st.sampled_from([np.float32, np.float64]), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(0, 700),
+    st.integers(1, 40) | st.just(300),
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(0, 2**32 - 1),
+)
 def test_count_correct_counts_the_first_of_the_largest(n_rows, n_columns, dtype, seed):
     rng = np.random.default_rng(seed)
     logits = rng.integers(-2, 3, (n_rows, n_columns)).astype(dtype)

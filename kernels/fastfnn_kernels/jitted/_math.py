@@ -1,25 +1,34 @@
-"""exp and its relatives as straight-line code, which LLVM turns into vector instructions.
+"""Elementary functions as straight-line code, and two reductions, which LLVM turns into vector instructions.
 
-`math.exp` in a loop is one call per element. Here e**x = 2**k e**r with k = round(x / ln 2) and
-|r| <= ln 2 / 2, where the Taylor series of e**r - 1 ends at degree 7 (float32) or 13 (float64) with a
-remainder below a tenth of an ulp. ln 2 is split in two, so that r keeps its digits (Cody & Waite, "Software
-Manual for the Elementary Functions", 1980).
+`math.exp` in a loop is one call per element, and a sum in source order is one addition per element, each of which
+waits for the last. The largest errors, over every float32 of the domain and over ten million float64:
+
+    ====================  ========  ========
+    function              float32   float64
+    ====================  ========  ========
+    `exp_of_negative`     1.03 ulp  1.02 ulp
+    `expm1_of_negative`   0.96 ulp  1.12 ulp
+    `log`                 0.96 ulp  0.89 ulp
+    ====================  ========  ========
+
+In `activations`, sigmoid and tanh follow with 2.5 ulp at most in either dtype.
 """
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import literal_unroll, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from fastfnn_kernels.jitted._jit import inline
 
 _INTEGER_OF = {types.float32: types.int32, types.float64: types.int64}
+_LN2 = Decimal(2).ln()
 
 
 @intrinsic
@@ -43,56 +52,157 @@ def _from_bits(typing: Any, bits: Any) -> Any:
     return number(bits), codegen
 
 
-def _exponentials(real: Any, integer: Any, degree: int, mantissa: int, reach: float, high_bits: int) -> Any:
-    """Build exp and expm1 for one dtype; e**x is 0 or inf where |x| >= `reach`."""
-    exponent_bias = integer((1 << (8 * real().itemsize - 2 - mantissa)) - 1)
-    rounder = real(1.5 * 2.0**mantissa)  # adding it leaves the nearest integer in the low bits
-    rounder_bits = integer(rounder.view(integer))
-    ln2 = Decimal(2).ln()
-    ln2_high = real(math.floor(ln2 * 2**high_bits) / 2.0**high_bits)
-    ln2_low = real(ln2 - Decimal(float(ln2_high)))
-    log2_e, one, limit, least = real(1 / ln2), real(1), real(reach), real(-64)
-    shift, half = integer(mantissa), integer(1)
-    first, *rest = (real(1 / math.factorial(n)) for n in range(degree, 1, -1))
-    coefficients = tuple(rest)
+@intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger of two numbers, and NaN where one is NaN.
+
+    Numba's `max` is a comparison, whose NaN depends on the order, so that LLVM leaves a loop of it in order.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        number = args[0].type
+        function = ir.FunctionType(number, [number, number])
+        llvm_maximum = cgutils.get_or_insert_function(builder.module, function, f"llvm.maximum.f{a.bitwidth}")
+        return builder.call(llvm_maximum, args, fastmath=("nsz",))  # either zero of 0 and -0 will do
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def add_in_any_order(typing: Any, a: Any, b: Any) -> Any:
+    """Add a term to a loop's sum, which LLVM may cut into the sums of a vector's lanes.
+
+    The order is chosen when the loop is compiled, and depends on nothing but the number of terms.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args, flags=("reassoc",))
+
+    return a(a, a), codegen
+
+
+def _ln2_in_two(real: Any, high_bits: int) -> tuple[Any, Any]:
+    """Split ln 2 so that the first part, times the power of two of any number, is exact.
+
+    Cody & Waite, "Software Manual for the Elementary Functions", 1980.
+    """
+    high = Decimal(int(_LN2 * 2**high_bits)) / 2**high_bits
+    return real(high), real(_LN2 - high)
+
+
+# The coefficients of q in e**r = 1 + r + r**2 q(r), lowest first, for |r| <= ln 2 / 2. Remez's algorithm, in 60
+# digits, made the largest relative error of e**r as small as the degree allows: 3.1e-9 and 3.6e-18. One degree less
+# would leave 1.0e-7 and 2.9e-16, which is more than an ulp.
+_EXP32 = (
+    "0.49999993432129290236",
+    "0.16666520399042530069",
+    "0.041668390783547913136",
+    "0.0083687451089425906506",
+    "0.0013814540176801306354",
+)
+_EXP64 = (
+    "0.50000000000000106687",
+    "0.16666666666666411507",
+    "0.041666666666529728401",
+    "0.008333333333494978276",
+    "0.0013888888943759919138",
+    "0.00019841269505771317365",
+    "0.000024801492949677831503",
+    "0.0000027557586806200695995",
+    "0.00000027630306236259960738",
+    "0.000000025000018094703842568",
+)
+
+
+def _exponentials(
+    real: Any, integer: Any, mantissa: int, ln2_bits: int, least: int, coefficients: tuple[str, ...]
+) -> Any:
+    """Build exp and expm1 of negative numbers for one dtype; e**x is 0 where x <= `least`.
+
+    e**x = 2**k e**r with k = round(x / ln 2) and r = x - k ln 2.
+    """
+    exponent_bias = (1 << (8 * real().itemsize - 2 - mantissa)) - 1
+    headroom = (exponent_bias + 1) // 2  # 2**k may be subnormal; 2**(k + headroom) is not
+    round_off = 1.5 * 2.0**mantissa  # a number added to it has no digits left behind the point
+    biased, biased_with_headroom = real(round_off + exponent_bias), real(round_off + exponent_bias + headroom)
+    ln2_high, ln2_low = _ln2_in_two(real, ln2_bits)
+    log2_e, one, scale = real(1 / _LN2), real(1), real(2.0**-headroom)
+    exp_floor, expm1_floor = real(least), real(-64)
+    to_exponent = integer(mantissa)
+    last, *others = (real(c) for c in reversed(coefficients))
+    lower_coefficients = tuple(others)
 
     @inline
-    def reduced(x: Any) -> Any:
-        bounded = limit if x > limit else (-limit if x < -limit else x)
-        rounded = bounded * log2_e + rounder
+    def reduced(x: Any, rounder: Any) -> Any:
+        """Return e**r - 1 and 2**k, times 2**headroom if `rounder` has it: its low bits are those of an exponent."""
+        rounded = x * log2_e + rounder
         k = rounded - rounder
-        r = (bounded - k * ln2_high) - k * ln2_low
-        series = first
-        for c in literal_unroll(coefficients):
-            series = series * r + c
-        return r + r * r * series, integer(_bits(rounded) - rounder_bits)
-
-    @inline
-    def power_of_two(k: Any) -> Any:
-        return _from_bits(integer((k + exponent_bias) << shift))
+        r = (x - k * ln2_high) - k * ln2_low
+        q = last
+        for c in literal_unroll(lower_coefficients):
+            q = q * r + c
+        return r + r * r * q, _from_bits(integer(_bits(rounded) << to_exponent))
 
     @inline
     def exp(x: Any) -> Any:
-        fraction, k = reduced(x)
-        k_half = integer(k >> half)  # 2**k may lie outside the normal numbers; its halves do not
-        return (one + fraction) * power_of_two(k_half) * power_of_two(integer(k - k_half))
+        fraction, power = reduced(exp_floor if x < exp_floor else x, biased_with_headroom)
+        return (power * fraction + power) * scale
 
     @inline
     def expm1(x: Any) -> Any:
-        fraction, k = reduced(least if x < least else x)
-        power = power_of_two(k)
+        fraction, power = reduced(expm1_floor if x < expm1_floor else x, biased)
         return power * fraction + (power - one)
 
     return exp, expm1
 
 
-_exp32, _expm1_32 = _exponentials(np.float32, np.int32, degree=7, mantissa=23, reach=104.5, high_bits=10)
-_exp64, _expm1_64 = _exponentials(np.float64, np.int64, degree=13, mantissa=52, reach=750.0, high_bits=32)
+def _logarithm(real: Any, integer: Any, mantissa: int, ln2_bits: int, terms: int) -> Any:
+    """Build log for one dtype, with as many `terms` of a series as its digits need.
+
+    log x = k ln 2 + log(1 + f) with x = 2**k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2). With s = f / (2 + f),
+
+        log(1 + f) = 2 artanh s = 2 s + s R,  R = 2/3 s**2 + 2/5 s**4 + ...
+                   = f - s (f - R)            since 2 s = f - s f
+
+    whose first term is exact and whose second is small, so that the rounding of s hardly counts.
+    """
+    ln2_high, ln2_low = _ln2_in_two(real, ln2_bits)
+    zero, one, two, infinity = real(0), real(1), real(2), real(np.inf)
+    minus_infinity, nan = real(-np.inf), real(np.nan)
+    least_normal, raised = np.finfo(real).smallest_normal, real(2.0**mantissa)
+    to_exponent, no_exponent = integer(mantissa), integer(0)
+    bits_of_sqrt_half = integer(np.sqrt(real(0.5)).view(integer))
+    last, *others = (real(2 / (2 * n + 1)) for n in range(terms, 0, -1))
+    lower_coefficients = tuple(others)
+
+    @inline
+    def log(x: Any) -> Any:
+        subnormal = x < least_normal
+        bits = _bits(x * raised if subnormal else x)
+        exponent = integer(integer(bits - bits_of_sqrt_half) >> to_exponent)
+        k = real(integer(exponent - (to_exponent if subnormal else no_exponent)))
+        f = _from_bits(integer(bits - integer(exponent << to_exponent))) - one
+        s = f / (two + f)
+        square = s * s
+        series = last
+        for c in literal_unroll(lower_coefficients):
+            series = series * square + c
+        logarithm = k * ln2_high + (f - (s * (f - square * series) - k * ln2_low))
+        beyond = infinity if x == infinity else (minus_infinity if x == zero else nan)
+        return logarithm if zero < x < infinity else beyond
+
+    return log
 
 
-def exp(x: float) -> float:
-    """Compute e**x in the dtype of x; for jitted code alone."""
-    raise NotImplementedError("exp is for jitted code: call math.exp or numpy.exp")
+_exp32, _expm1_32 = _exponentials(np.float32, np.int32, 23, 10, least=-105, coefficients=_EXP32)
+_exp64, _expm1_64 = _exponentials(np.float64, np.int64, 52, 32, least=-750, coefficients=_EXP64)
+_log32 = _logarithm(np.float32, np.int32, 23, 10, terms=4)
+_log64 = _logarithm(np.float64, np.int64, 52, 32, terms=10)
+
+
+def exp_of_negative(x: float) -> float:
+    """Compute e**x for x <= 0 in the dtype of x; for jitted code alone."""
+    raise NotImplementedError("exp_of_negative is for jitted code: call math.exp or numpy.exp")
 
 
 def expm1_of_negative(x: float) -> float:
@@ -100,7 +210,12 @@ def expm1_of_negative(x: float) -> float:
     raise NotImplementedError("expm1_of_negative is for jitted code: call math.expm1 or numpy.expm1")
 
 
-@overload(exp)
+def log(x: float) -> float:
+    """Compute ln x in the dtype of x; for jitted code alone."""
+    raise NotImplementedError("log is for jitted code: call math.log or numpy.log")
+
+
+@overload(exp_of_negative)
 def _overload_exp(x):  # no annotations: Numba compares the signatures, annotations included
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: _exp64(x))
 
@@ -108,3 +223,8 @@ def _overload_exp(x):  # no annotations: Numba compares the signatures, annotati
 @overload(expm1_of_negative)
 def _overload_expm1(x):
     return (lambda x: _expm1_32(x)) if x == types.float32 else (lambda x: _expm1_64(x))
+
+
+@overload(log)
+def _overload_log(x):
+    return (lambda x: _log32(x)) if x == types.float32 else (lambda x: _log64(x))

@@ -9,7 +9,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._jit import In1, Int, Out1, inline, kernel
-from fastfnn_kernels.jitted._math import exp, expm1_of_negative
+from fastfnn_kernels.jitted._math import exp_of_negative, expm1_of_negative
 
 IDENTITY, RELU, SIGMOID, TANH = range(4)
 CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
@@ -78,7 +78,7 @@ def activate(values: Any, code: int) -> None:
     elif code == SIGMOID:
         for i in range(values.size):
             z = values[i]
-            decay = exp(-abs(z))  # exp of a negative number cannot overflow
+            decay = exp_of_negative(-abs(z))
             values[i] = (decay if z < zero else one) / (one + decay)
     elif code == TANH:
         for i in range(values.size):

@@ -1,13 +1,12 @@
 """Softmax and the cross-entropy of class labels.
 
-Rows are cut into blocks that stay in the innermost cache. Each block is passed over three times: the
-maximum is found and subtracted, one flat loop of vectors exponentiates whatever the number of classes, and
-the sums divide.
+Rows are cut into blocks that stay in the innermost cache. Where rows are short, one flat loop of vectors
+exponentiates a whole block, whatever the number of classes. Where they are long, a row is exponentiated and summed in
+one loop, so that it is read as few times as can be; 32,000 float32 still lie in the second cache.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from fastfnn_kernels.jitted._jit import (
     In2,
     IntegersIn1,
+    Out1,
     Out2,
     OutDoubles1,
     OutIntegers1,
@@ -24,17 +24,21 @@ from fastfnn_kernels.jitted._jit import (
     inline,
     kernel,
 )
-from fastfnn_kernels.jitted._math import exp
+from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, log, maximum
 from fastfnn_kernels.jitted.activations import OPERATIONS_OF_EXP
 
 # Elements of a block of rows.
 BLOCK = 4096
 
+# Rows of fewer classes are exponentiated together: one by one, the classes that do not fill a vector would cost as
+# much as those that do.
+NARROW = 256
+
 
 def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Compute softmax row by row; see `fastfnn_kernels.reference.softmax`."""
     out = np.empty_like(logits) if out is None else out
-    _softmax(OPERATIONS_OF_EXP * logits.size, logits.dtype, logits, out)
+    _softmax(OPERATIONS_OF_EXP * logits.size, logits.dtype, logits, out, *_maxima_and_totals(logits))
     return out
 
 
@@ -48,7 +52,8 @@ def softmax_cross_entropy(
     out = np.empty_like(logits) if out is None else out
     scale = 1 / max(len(logits), 1) if scale is None else scale
     block_losses = np.zeros(_number_of_blocks(*logits.shape))
-    _cross_entropy(OPERATIONS_OF_EXP * logits.size, logits.dtype, logits, labels, scale, out, block_losses)
+    operands = (logits, labels, scale, out, *_maxima_and_totals(logits), block_losses)
+    _cross_entropy(OPERATIONS_OF_EXP * logits.size, logits.dtype, *operands)
     return scale * float(block_losses.sum()), out
 
 
@@ -57,6 +62,11 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
     block_counts = np.zeros(_number_of_blocks(*logits.shape), np.int64)
     _count_correct(logits.size, logits.dtype, logits, labels, block_counts)
     return int(block_counts.sum())
+
+
+def _maxima_and_totals(logits: NDArray[Any]) -> NDArray[Any]:
+    """Make room for the maximum of each row and for its sum of exponentials."""
+    return np.empty((2, len(logits)), logits.dtype)
 
 
 @inline
@@ -70,18 +80,26 @@ def _number_of_blocks(n_rows: int, n_columns: int) -> int:
 
 @inline
 def _largest(values: Any) -> Any:
-    """Return the largest value; NaN where the first is NaN."""
-    largest = values[0]
-    for j in range(1, values.size):
-        largest = values[j] if values[j] > largest else largest
+    """Return the largest value, and NaN where one is NaN."""
+    largest = values.dtype.type(-np.inf)
+    for j in range(values.size):
+        largest = maximum(largest, values[j])
     return largest
 
 
 @inline
 def _sum(values: Any) -> Any:
-    total = values[0]
-    for j in range(1, values.size):
-        total += values[j]
+    total = values.dtype.type(0)
+    for j in range(values.size):
+        total = add_in_any_order(total, values[j])
+    return total
+
+
+@inline
+def _sum_of_logs(values: Any) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total = add_in_any_order(total, log(np.float64(values[i])))
     return total
 
 
@@ -94,50 +112,84 @@ def _subtract(source: Any, number: Any, target: Any) -> None:
 @inline
 def _exponentiate(values: Any) -> None:
     for i in range(values.size):
-        values[i] = exp(values[i])
+        values[i] = exp_of_negative(values[i])
 
 
 @inline
-def _divide(values: Any, divisor: Any, factor: Any) -> None:
+def _exponentiate_shifted(source: Any, largest: Any, target: Any) -> Any:
+    """Write exp(source - largest), and return the sum."""
+    total = source.dtype.type(0)
+    for j in range(source.size):
+        exponential = exp_of_negative(source[j] - largest)
+        target[j] = exponential
+        total = add_in_any_order(total, exponential)
+    return total
+
+
+@inline
+def _multiply(values: Any, factor: Any) -> None:
     for j in range(values.size):
-        values[j] = factor * (values[j] / divisor)
+        values[j] *= factor
+
+
+@inline
+def _exponentiate_rows(logits: Any, first: int, end: int, out: Any, maxima: Any, totals: Any) -> None:
+    """Write exp(z - m) of some rows, their maxima m, and the sums of the exponentials."""
+    n_columns = logits.shape[1]
+    if n_columns < NARROW:
+        for row in range(first, end):
+            maxima[row] = _largest(logits[row])
+            _subtract(logits[row], maxima[row], out[row])
+        _exponentiate(out.reshape(-1)[first * n_columns : end * n_columns])
+        for row in range(first, end):
+            totals[row] = _sum(out[row])
+    else:
+        for row in range(first, end):
+            maxima[row] = _largest(logits[row])
+            totals[row] = _exponentiate_shifted(logits[row], maxima[row], out[row])
 
 
 @kernel
-def _softmax(logits: In2, out: Out2) -> None:
+def _softmax(logits: In2, out: Out2, maxima: Out1, totals: Out1) -> None:
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
-    flat = out.reshape(-1)
     for block in prange((n_rows + block_rows - 1) // block_rows):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
+        _exponentiate_rows(logits, first, end, out, maxima, totals)
         for row in range(first, end):
-            _subtract(logits[row], _largest(logits[row]), out[row])
-        _exponentiate(flat[first * n_columns : end * n_columns])
-        for row in range(first, end):
-            _divide(out[row], _sum(out[row]), out.dtype.type(1))
+            _multiply(out[row], out.dtype.type(1) / totals[row])
 
 
 @kernel
-def _cross_entropy(logits: In2, labels: IntegersIn1, scale: Real, out: Out2, block_losses: OutDoubles1) -> None:
+def _cross_entropy(
+    logits: In2, labels: IntegersIn1, scale: Real, out: Out2, maxima: Out1, totals: Out1, block_losses: OutDoubles1
+) -> None:
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
-    flat = out.reshape(-1)
     for block in prange(block_losses.size):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        loss = 0.0
+        _exponentiate_rows(logits, first, end, out, maxima, totals)
+        loss = _sum_of_logs(totals[first:end])
         for row in range(first, end):
-            largest = _largest(logits[row])
-            loss += np.float64(largest) - np.float64(logits[row, labels[row]])
-            _subtract(logits[row], largest, out[row])
-        _exponentiate(flat[first * n_columns : end * n_columns])
-        for row in range(first, end):
-            total = _sum(out[row])
-            loss += math.log(np.float64(total))
-            _divide(out[row], total, scale)
+            loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
+            _multiply(out[row], scale / totals[row])
             out[row, labels[row]] -= scale
         block_losses[block] = loss
+
+
+@inline
+def _is_first_of_largest(values: Any, place: int) -> bool:
+    """Tell whether argmax(values) = place, by counting the values that stand against it; a NaN beats any number."""
+    value = values[place]
+    is_number = value == value
+    against = 0
+    for j in range(values.size):
+        larger = is_number & (not values[j] <= value)
+        as_large = (not values[j] < value) & (is_number | (values[j] != values[j]))
+        against += larger | (as_large & (j < place))
+    return against == 0
 
 
 @kernel
@@ -147,9 +199,5 @@ def _count_correct(logits: In2, labels: IntegersIn1, block_counts: OutIntegers1)
     for block in prange(block_counts.size):
         count = 0
         for row in range(block * block_rows, min((block + 1) * block_rows, n_rows)):
-            best = 0
-            for j in range(1, n_columns):
-                if not logits[row, j] <= logits[row, best] and logits[row, best] == logits[row, best]:
-                    best = j
-            count += best == labels[row]
+            count += _is_first_of_largest(logits[row], labels[row])
         block_counts[block] = count
