@@ -11,9 +11,10 @@ from page_guard import FAMILIES
 DEADLY = {-signal.SIGSEGV, -signal.SIGBUS}
 
 TOUCH = """
-import ctypes
+import ctypes, resource
 import numpy as np
 from page_guard import place
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 array = place(np.arange(5, dtype=np.float32), {edge!r}, writable={writable})
 element = ctypes.c_float.from_address(array.ctypes.data + array.itemsize * {index})
 print(element.value, flush=True)
