@@ -203,6 +203,7 @@ def adamw(
     second_moment: NDArray[Any],
     step: int,
     *scalars: float,
+    **named_scalars: float,
 ) -> None:
     """Check the arguments of `adamw` and `adam`."""
     _update(parameter, gradient, {"first_moment": first_moment, "second_moment": second_moment})

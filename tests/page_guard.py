@@ -1,0 +1,179 @@
+"""Calls kernels on arrays at the edge of memory: one element further, in or out, kills the process.
+
+`python page_guard.py FAMILY` runs a family of kernels and prints each call before it is made, so that the last line
+names the one that died. `test_page_guard.py` runs it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+from collections.abc import Iterator
+from itertools import cycle, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from arrays import integers, mostly_zeros
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.packing import Packed, pack_columns, pack_rows
+from numpy.typing import NDArray
+
+PROT_NONE = 0  # of POSIX's <sys/mman.h>, of which Python's mmap lacks this one
+
+EDGES = ("end", "begin")
+DTYPES = (np.float32, np.float64)
+
+# Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
+ROWS = [*range(1, 31), 41, 42, 43, 55, 56, 57, 111, 113]
+COLUMNS = [*range(1, 71), 95, 97, 127, 128, 129]
+DEPTHS = [1, 2, 3, 7, 8, 63, 64, 399, 400, 401]
+LARGE = (701, 733, 3)  # for every kernel enough to be run on many threads
+SAMPLE = 150
+
+
+class Call(NamedTuple):
+    """A call of the kernel `name`, which changes the arguments that are `written`."""
+
+    name: str
+    arguments: dict[str, Any]
+    written: tuple[str, ...] = ()
+
+
+def place(array: NDArray[Any], edge: str, *, writable: bool) -> NDArray[Any]:
+    """Copy an array to where memory ends behind its last byte, or begins with its first (`edge`)."""
+    data_bytes = max(1, -(-array.nbytes // mmap.PAGESIZE)) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, data_bytes + mmap.PAGESIZE)
+    data, guard = (0, data_bytes) if edge == "end" else (mmap.PAGESIZE, 0)
+    offset = data_bytes - array.nbytes if edge == "end" else data
+    placed = np.ndarray(array.shape, array.dtype, memory, offset)
+    placed[...] = array
+    start = np.frombuffer(memory, np.uint8).ctypes.data
+    _protect(start + guard, mmap.PAGESIZE, PROT_NONE)
+    if not writable:
+        _protect(start + data, data_bytes, mmap.PROT_READ)
+    return placed
+
+
+def _protect(address: int, size: int, access: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), access):
+        raise OSError(ctypes.get_errno(), f"mprotect: {os.strerror(ctypes.get_errno())}")
+
+
+def dense(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw products of which the output has `rows` and `columns`, and `depth` is summed over."""
+    activation = str(rng.choice(["identity", "relu", "sigmoid", "tanh"]))
+    a, b, bias = (integers(rng, shape, dtype) for shape in ((rows, depth), (depth, columns), (columns,)))
+    out = integers(rng, (rows, columns), dtype)
+    yield Call("dense_forward", {"x": a, "weights": b, "bias": bias, "activation": activation, "out": out}, ("out",))
+    gradients = {"x": transposed(a), "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
+    yield Call("dense_weight_gradient", gradients, ("out", "out_bias"))
+    y = integers(rng, (rows, columns), dtype)
+    back = {"grad": a, "weights": transposed(b), "x": y, "activation": activation, "out": out}
+    yield Call("dense_input_gradient", back, ("out",))
+
+
+def sparse(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw products with a mostly-zero input, sometimes an empty one."""
+    activation = str(rng.choice(["identity", "relu", "sigmoid", "tanh"]))
+    a = mostly_zeros(rng, (rows, depth), dtype) * dtype(rng.integers(4))
+    b, bias = integers(rng, (depth, columns), dtype), integers(rng, (columns,), dtype)
+    out = integers(rng, (rows, columns), dtype)
+    forward = {"rows": pack_rows(a, dtype), "weights": b, "bias": bias, "activation": activation, "out": out}
+    yield Call("sparse_forward", forward, ("out",))
+    packed = pack_columns(transposed(a), dtype)
+    gradients = {"columns": packed, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
+    yield Call("sparse_weight_gradient", gradients, ("out", "out_bias"))
+
+
+def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
+    z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
+    labels = rng.integers(0, columns, rows)
+    for activation in ("identity", "relu", "sigmoid", "tanh"):
+        yield Call("activation_forward", {"z": z, "activation": activation, "out": out}, ("out",))
+        gradient = {"y": z, "grad": grad, "activation": activation, "out": out}
+        yield Call("activation_gradient", gradient, ("out",))
+    yield Call("softmax", {"logits": z, "out": out}, ("out",))
+    yield Call("softmax_cross_entropy", {"logits": z, "labels": labels, "scale": 0.5, "out": out}, ("out",))
+    yield Call("count_correct", {"logits": z, "labels": labels})
+
+
+def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw steps of every optimizer, for a matrix; there is nothing to sum over."""
+    w, g, m = (integers(rng, (rows, columns), dtype) for _ in range(3))
+    step = {"parameter": w, "gradient": g, "learning_rate": 0.5}
+    yield Call("sgd", step, ("parameter",))
+    for nesterov in (False, True):
+        moving = {"velocity": m, "momentum": 0.5, "nesterov": nesterov}
+        yield Call("momentum", step | moving, ("parameter", "velocity"))
+    scaled = step | {"rho": 0.5, "epsilon": 1.0}
+    yield Call("rmsprop", scaled | {"mean_square": np.abs(m)}, ("parameter", "mean_square"))
+    yield Call("rmsprop_tensor", scaled | {"mean_square": 1.0}, ("parameter",))
+    moments = {"first_moment": m, "second_moment": np.abs(m), "step": 3, "beta1": 0.5, "beta2": 0.5, "epsilon": 1.0}
+    changed = ("parameter", "first_moment", "second_moment")
+    yield Call("adam", step | moments, changed)
+    yield Call("adamw", step | moments | {"weight_decay": 0.5}, changed)
+    yield Call("squared_norm", {"values": g})
+
+
+FAMILIES = {family.__name__: family for family in (dense, sparse, elementwise, updates)}
+
+
+def transposed(matrix: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(matrix.T)
+
+
+def shapes(rng: np.random.Generator) -> Iterator[tuple[int, int, int]]:
+    """Draw (rows, columns, depth), each of the lists above in an order of its own, again and again."""
+    drawn = zip(*(cycle(rng.permutation(sizes).tolist()) for sizes in (ROWS, COLUMNS, DEPTHS)), strict=True)
+    yield from (next(drawn) for _ in range(SAMPLE))
+    yield LARGE
+
+
+def copied(argument: Any) -> Any:
+    return argument.copy() if isinstance(argument, np.ndarray) else argument
+
+
+def placed(argument: Any, edge: str, *, writable: bool) -> Any:
+    """Place what is an array, or made of arrays."""
+    if isinstance(argument, Packed):
+        return Packed(*(place(array, edge, writable=writable) for array in argument[:3]), argument.shape)
+    return place(argument, edge, writable=writable) if isinstance(argument, np.ndarray) else argument
+
+
+def described(argument: Any) -> str:
+    return str(getattr(argument, "shape", argument)).replace(" ", "")
+
+
+def check(call: Call, dtype: Any, edge: str) -> None:
+    """Announce a call, make it at the edge, and see the reference's results."""
+    arguments = " ".join(f"{name}={described(argument)}" for name, argument in call.arguments.items())
+    print(call.name, np.dtype(dtype), f"at the {edge}:", arguments, flush=True)
+    expected = {name: copied(argument) for name, argument in call.arguments.items()}
+    actual = {
+        name: placed(argument, edge, writable=name in call.written) for name, argument in call.arguments.items()
+    }
+    expected_value = getattr(reference, call.name)(**expected)
+    actual_value = getattr(jitted, call.name)(**actual)
+    # Where the numbers are whole, a wrong one is off by one at least: far more than this.
+    tolerance = 200 * np.finfo(dtype).eps
+    for name in call.written:
+        assert np.allclose(actual[name], expected[name], tolerance, tolerance), f"{name} is not the reference's"
+    if isinstance(expected_value, (int, float)):
+        assert np.isclose(actual_value, expected_value, tolerance, tolerance), f"{actual_value}, not {expected_value}"
+
+
+def main(family: str) -> None:
+    """Run one family of kernels on every dtype, at both edges."""
+    rng = np.random.default_rng(20261121)
+    for dtype, edge in product(DTYPES, EDGES):
+        for shape in shapes(rng):
+            for call in FAMILIES[family](rng, dtype, *shape):
+                check(call, dtype, edge)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
