@@ -44,7 +44,7 @@ def dense_forward(
     """Check the arguments of `dense_forward`."""
     _floats("x", x, 2)
     _like("weights", weights, x.dtype, (x.shape[1], None))
-    _forward_rest(x.shape[0], weights, bias, activation, out, x=x)
+    _forward_rest(x.shape[0], weights, bias, activation, out, ("x", x))
 
 
 def sparse_forward(
@@ -71,7 +71,7 @@ def dense_weight_gradient(
     """Check the arguments of `dense_weight_gradient`."""
     _floats("x", x, 2)
     _like("grad", grad, x.dtype, (x.shape[0], None))
-    _gradient_rest(x.shape[1], grad, out, out_bias, x=x)
+    _gradient_rest(x.shape[1], grad, out, out_bias, ("x", x))
 
 
 def sparse_weight_gradient(
@@ -99,15 +99,13 @@ def dense_input_gradient(
     _floats("grad", grad, 2)
     _like("weights", weights, grad.dtype, (None, grad.shape[1]))
     _activation(activation)
-    inputs = {"grad": grad, "weights": weights}
     shape = (grad.shape[0], weights.shape[0])
     if x is not None:
         _like("x", x, grad.dtype, shape)
-        inputs["x"] = x
     elif activation != "identity":
         raise ValueError(f"x is needed for the derivative of {activation}: pass the layer's inputs, of shape {shape}")
     if out is not None:
-        _output("out", out, grad.dtype, shape, inputs)
+        _output("out", out, grad.dtype, shape, ("grad", grad), ("weights", weights), ("x", grad if x is None else x))
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
@@ -115,7 +113,7 @@ def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | Non
     _floats("z", z, 2)
     _activation(activation)
     if out is not None:
-        _output("out", out, z.dtype, z.shape, {"z": z})
+        _output("out", out, z.dtype, z.shape, ("z", z))
 
 
 def activation_gradient(
@@ -126,14 +124,14 @@ def activation_gradient(
     _like("grad", grad, y.dtype, y.shape)
     _activation(activation)
     if out is not None:
-        _output("out", out, y.dtype, y.shape, {"y": y, "grad": grad})
+        _output("out", out, y.dtype, y.shape, ("y", y), ("grad", grad))
 
 
 def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> None:
     """Check the arguments of `softmax`."""
     _logits(logits)
     if out is not None:
-        _output("out", out, logits.dtype, logits.shape, {"logits": logits})
+        _output("out", out, logits.dtype, logits.shape, ("logits", logits))
 
 
 def softmax_cross_entropy(
@@ -146,7 +144,7 @@ def softmax_cross_entropy(
     _logits(logits)
     _labels(labels, *logits.shape)
     if out is not None:
-        _output("out", out, logits.dtype, logits.shape, {"logits": logits})
+        _output("out", out, logits.dtype, logits.shape, ("logits", logits))
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
@@ -157,7 +155,7 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
 
 def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
     """Check the arguments of `sgd`."""
-    _update(parameter, gradient, {})
+    _update(parameter, gradient)
 
 
 def momentum(
@@ -169,7 +167,7 @@ def momentum(
     nesterov: bool = False,
 ) -> None:
     """Check the arguments of `momentum`."""
-    _update(parameter, gradient, {"velocity": velocity})
+    _update(parameter, gradient, velocity=velocity)
 
 
 def rmsprop(
@@ -181,7 +179,7 @@ def rmsprop(
     epsilon: float,
 ) -> None:
     """Check the arguments of `rmsprop`."""
-    _update(parameter, gradient, {"mean_square": mean_square})
+    _update(parameter, gradient, mean_square=mean_square)
 
 
 def rmsprop_tensor(
@@ -193,7 +191,7 @@ def rmsprop_tensor(
     epsilon: float,
 ) -> None:
     """Check the arguments of `rmsprop_tensor`."""
-    _update(parameter, gradient, {})
+    _update(parameter, gradient)
 
 
 def adamw(
@@ -206,7 +204,7 @@ def adamw(
     **named_scalars: float,
 ) -> None:
     """Check the arguments of `adamw` and `adam`."""
-    _update(parameter, gradient, {"first_moment": first_moment, "second_moment": second_moment})
+    _update(parameter, gradient, first_moment=first_moment, second_moment=second_moment)
     if step < 1:
         raise ValueError(f"step must be 1 for the first step and grow from there; got {step}")
 
@@ -222,16 +220,15 @@ def _forward_rest(
     bias: NDArray[Any] | None,
     activation: str,
     out: NDArray[Any] | None,
-    **inputs: NDArray[Any],
+    *inputs: tuple[str, NDArray[Any]],
 ) -> None:
     n_outputs = weights.shape[1]
     _activation(activation)
-    inputs["weights"] = weights
     if bias is not None:
         _like("bias", bias, weights.dtype, (n_outputs,))
-        inputs["bias"] = bias
     if out is not None:
-        _output("out", out, weights.dtype, (n_rows, n_outputs), inputs)
+        others = (("weights", weights), ("bias", weights if bias is None else bias))
+        _output("out", out, weights.dtype, (n_rows, n_outputs), *inputs, *others)
 
 
 def _gradient_rest(
@@ -239,23 +236,26 @@ def _gradient_rest(
     grad: NDArray[Any],
     out: NDArray[Any] | None,
     out_bias: NDArray[Any] | None,
-    **inputs: NDArray[Any],
+    *inputs: tuple[str, NDArray[Any]],
 ) -> None:
-    inputs["grad"] = grad
     if out is not None:
-        _output("out", out, grad.dtype, (n_inputs, grad.shape[1]), inputs)
-        inputs["out"] = out
+        _output("out", out, grad.dtype, (n_inputs, grad.shape[1]), *inputs, ("grad", grad))
     if out_bias is not None:
-        _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), inputs)
+        others = (("grad", grad), ("out", grad if out is None else out))
+        _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), *inputs, *others)
 
 
-def _update(parameter: NDArray[Any], gradient: NDArray[Any], state: dict[str, NDArray[Any]]) -> None:
+def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
     _floats("parameter", parameter, None)
     _like("gradient", gradient, parameter.dtype, parameter.shape)
-    others = {"gradient": gradient}
-    for name, array in {"parameter": parameter, **state}.items():
-        _output(name, array, parameter.dtype, parameter.shape, others)
-        others[name] = array
+    others = [("gradient", gradient)]
+    for written in (("parameter", parameter), *state.items()):
+        _output(*written, parameter.dtype, parameter.shape, *others)
+        others.append(written)
+
+
+# The four functions below look first whether all is well, in as few steps as Python allows: a call of a small kernel
+# takes no longer than they do. What is wrong is found out afterwards.
 
 
 def _array(name: str, array: Any) -> None:
@@ -265,6 +265,13 @@ def _array(name: str, array: Any) -> None:
 
 def _floats(name: str, array: Any, ndim: int | None) -> None:
     """Refuse what is not a C-contiguous float array of `ndim` dimensions (any, when None)."""
+    if (
+        type(array) is np.ndarray
+        and array.dtype in DTYPES
+        and (ndim is None or array.ndim == ndim)
+        and array.flags.c_contiguous
+    ):
+        return
     _array(name, array)
     if array.dtype not in DTYPES:
         raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
@@ -276,22 +283,26 @@ def _floats(name: str, array: Any, ndim: int | None) -> None:
 
 def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
     """Refuse an array of another dtype or shape; None in `shape` fits any length."""
+    if type(array) is np.ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous:
+        return
     _floats(name, array, len(shape))
     if array.dtype != dtype:
         raise TypeError(f"{name} must be {dtype} as the first argument is; got {array.dtype}: use one dtype")
-    if any(wanted not in (None, length) for wanted, length in zip(shape, array.shape, strict=True)):
-        expected = tuple("any" if length is None else length for length in shape)
-        raise ValueError(f"{name} must have shape ({', '.join(map(str, expected))}); got {array.shape}")
+    for wanted, length in zip(shape, array.shape, strict=True):
+        if wanted is not None and wanted != length:
+            expected = ", ".join("any" if n is None else str(n) for n in shape)
+            raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
 
 
-def _output(
-    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], others: dict[str, NDArray[Any]]
-) -> None:
+def _output(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], *others: tuple[str, Any]) -> None:
     """Refuse an output that cannot be written, or that shares memory with another argument."""
     _like(name, array, dtype, shape)
     if not array.flags.writeable:
         raise ValueError(f"{name} is written to, but is read-only: pass a copy")
-    for other_name, other in others.items():
+    owns_its_memory = array.base is None
+    for other_name, other in others:
+        if owns_its_memory and other is not array and other.base is None:
+            continue
         if np.may_share_memory(array, other) and np.shares_memory(array, other):
             raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
 

@@ -106,6 +106,11 @@ class Kernel:
         return tuple(hint.__metadata__[0].numba_type(numba.from_dtype(dtype)) for hint in hints.values())
 
 
+def threads_for(operations: int) -> int:
+    """Return how many threads a kernel may compute so many operations with."""
+    return 1 if operations < PARALLEL_OPERATIONS else numba.get_num_threads()  # type: ignore[no-any-return]
+
+
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a `Kernel` of an annotated function whose parallel loops are written with `numba.prange`."""
     return Kernel(function)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, prange
+from numba import get_thread_id, prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
     fill_transposed_panel,
@@ -80,7 +80,7 @@ def dense_forward(
         _multiply_few(operations, x.dtype, x, weights, bias, floor_of(activation), CODES[activation], out)
     else:
         finish = (floor_of(activation), CODES[activation], out, IDENTITY)
-        _multiply(operations, x.dtype, x, weights, False, bias, *finish, get_num_threads(), out)
+        _multiply(operations, x.dtype, x, weights, False, bias, *finish, threads_for(operations), out)
     return out
 
 
@@ -110,7 +110,7 @@ def dense_input_gradient(
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
     finish = (-np.inf, IDENTITY, out if x is None else x, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
-    _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, get_num_threads(), out)
+    _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, threads_for(operations), out)
     return out
 
 
@@ -249,12 +249,13 @@ def _multiply(
                             start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
                             extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
                         )  # fmt: skip
-        first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
-        for row in range(first_row, end_row):
-            finished = out[row, first_column:end_column]
-            if activation != RELU:
-                activate(finished, activation)
-            multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
+        if activation > RELU or derivative > IDENTITY:
+            first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
+            for row in range(first_row, end_row):
+                finished = out[row, first_column:end_column]
+                if activation > RELU:
+                    activate(finished, activation)
+                multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
 
 
 @kernel

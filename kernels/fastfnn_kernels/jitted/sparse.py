@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TILE, TILE, UNIT
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, IndicesIn1, Int, IntegersIn1, Out1, Out2, Real, inline, kernel
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, IndicesIn1, Int, IntegersIn1, Out1, Out2, Real, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import (
     SPARSE_TAIL_VECTORS,
@@ -63,7 +63,8 @@ def sparse_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient`."""
     out, out_bias = gradients_to_write(rows.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[grad.dtype] if out_bias is None else out_bias
-    _add_products(2 * rows.values.size * grad.shape[1], grad.dtype, *rows[:4], grad, accumulate, get_num_threads(), out, sums)
+    operations = 2 * rows.values.size * grad.shape[1]
+    _add_products(operations, grad.dtype, *rows[:4], grad, accumulate, threads_for(operations), out, sums)
     return out, out_bias
 
 
