@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from arrays import Unchanged, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.packing import pack_columns, pack_rows
 
 F4 = np.float32
 
@@ -15,7 +14,7 @@ def zeros(*shape, dtype=F4):
 
 X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
-ROWS, COLUMNS = pack_rows(X, F4), pack_columns(X, F4)
+ROWS, COLUMNS = reference.pack_rows(X, F4), reference.pack_columns(X, F4)
 ALL = zeros(100)
 
 BAD = [
@@ -50,6 +49,19 @@ BAD = [
     ("dense_input_gradient", (G, W, zeros(5, 3), "relu"), ValueError, "x must have shape (5, 4); got (5, 3)"),
     ("dense_input_gradient", (G, W, None, "relu"), ValueError, "x is needed for the derivative of relu"),
     ("dense_input_gradient", (G, W, X, "relu", X), ValueError, "out shares memory with x"),
+    ("pack_rows", (zeros(5, 4, dtype=np.int8), F4), TypeError, "x must be uint8, float32 or float64; got int8"),
+    ("pack_rows", ([[1.0]], F4), TypeError, "x must be a NumPy array; got list"),
+    ("pack_rows", (zeros(4), F4), ValueError, "x must have 2 dimensions; got shape (4,)"),
+    ("pack_rows", (X[:, 1:], F4), ValueError, "x must be C-contiguous"),
+    ("pack_rows", (X, np.float16), TypeError, "dtype must be float32 or float64; got float16"),
+    ("pack_rows", (X, F4, 1.0, LABELS.astype(np.int32)), TypeError, "rows must be int64; got int32"),
+    ("pack_rows", (X, F4, 1.0, LABELS[:, None]), ValueError, "rows must have 1 dimension; got shape (5, 1)"),
+    ("pack_rows", (X, F4, 1.0, LABELS[::2]), ValueError, "rows must be C-contiguous"),
+    ("pack_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4, the rows of x; got 5 to 5"),
+    ("pack_rows", (X, F4, 1.0, LABELS - 1), ValueError, "rows must lie from 0 to 4, the rows of x; got -1 to -1"),
+    ("pack_columns", (X.T, F4), ValueError, "x must be C-contiguous"),
+    ("pack_columns", (X, np.int64), TypeError, "dtype must be float32 or float64; got int64"),
+    ("compress_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4"),
     ("sparse_forward", (X, W), TypeError, "rows must be a Packed matrix; got ndarray"),
     ("sparse_forward", (ROWS, zeros(5, 3)), ValueError, "weights must have shape (4, any)"),
     ("sparse_forward", (ROWS, W, B, "relu", zeros(4, 3)), ValueError, "out must have shape (5, 3)"),

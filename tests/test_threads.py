@@ -11,7 +11,6 @@ import hashlib
 import numba, numpy as np
 numba.set_num_threads({threads})
 from fastfnn_kernels import jitted
-from fastfnn_kernels.packing import pack_columns, pack_rows
 rng = np.random.default_rng(0)
 digest = hashlib.sha256()
 for dtype in (np.float32, np.float64):
@@ -19,11 +18,13 @@ for dtype in (np.float32, np.float64):
     x, w, b, g = draw(1700, 500), draw(500, 130), draw(130), draw(1700, 130)
     labels = rng.integers(0, 130, 1700)
     sparse = np.where(rng.random(x.shape) < 0.2, x, 0)
+    rows, columns = jitted.pack_rows(sparse, dtype), jitted.pack_columns(sparse, dtype)
     states = [draw(700, 300) for _ in range(2)] + [np.abs(draw(700, 300)) for _ in range(2)]
     results = [
         jitted.dense_forward(x, w, b, "sigmoid"), *jitted.dense_weight_gradient(x, g),
-        jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(pack_rows(sparse, dtype), w, b, "tanh"),
-        *jitted.sparse_weight_gradient(pack_columns(sparse, dtype), g), jitted.activation_forward(x, "sigmoid"),
+        jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(rows, w, b, "tanh"),
+        *jitted.sparse_weight_gradient(columns, g), *rows[:3], *columns[:3], *jitted.compress_rows(sparse, dtype)[:3],
+        jitted.activation_forward(x, "sigmoid"),
         jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
         jitted.count_correct(g, labels), jitted.squared_norm(x),
     ]

@@ -17,6 +17,7 @@ from fastfnn_kernels.packing import Packed
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+SOURCES = (np.dtype(np.uint8), *DTYPES)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +46,21 @@ def dense_forward(
     _floats("x", x, 2)
     _like("weights", weights, x.dtype, (x.shape[1], None))
     _forward_rest(x.shape[0], weights, bias, activation, out, x=x)
+
+
+def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> None:
+    """Check the arguments of `pack_rows` and `compress_rows`."""
+    _source("x", x)
+    _target(dtype)
+    if rows is not None:
+        _integers("rows", rows)
+        _range("rows", rows, len(x), "the rows of x")
+
+
+def pack_columns(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> None:
+    """Check the arguments of `pack_columns`."""
+    _source("x", x)
+    _target(dtype)
 
 
 def sparse_forward(
@@ -269,6 +285,40 @@ def _floats(name: str, array: Any, ndim: int | None) -> None:
         raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _source(name: str, array: Any) -> None:
+    """Refuse what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
+    _array(name, array)
+    if array.dtype not in SOURCES:
+        raise TypeError(f"{name} must be uint8, float32 or float64; got {array.dtype}: convert it with {name}.astype")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _target(dtype: Any) -> None:
+    if np.dtype(dtype) not in DTYPES:
+        raise TypeError(f"dtype must be float32 or float64; got {np.dtype(dtype)}: packed values are multiplied")
+
+
+def _integers(name: str, array: Any) -> None:
+    """Refuse what is no contiguous vector of int64."""
+    _array(name, array)
+    if array.dtype != np.int64:
+        raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _range(name: str, numbers: NDArray[np.int64], end: int, meaning: str) -> None:
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
+        raise ValueError(f"{name} must lie from 0 to {end - 1}, {meaning}; got {numbers.min()} to {numbers.max()}")
+
+
+def _contiguous(name: str, array: NDArray[Any]) -> None:
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
 
@@ -332,6 +382,8 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_forward,
         dense_weight_gradient,
         dense_input_gradient,
+        pack_rows,
+        pack_columns,
         sparse_forward,
         sparse_weight_gradient,
         activation_forward,
@@ -346,4 +398,4 @@ _CHECKS: dict[str, Callable[..., None]] = {
         adamw,
         squared_norm,
     )
-} | {"adam": adamw}
+} | {"adam": adamw, "compress_rows": pack_rows}

@@ -1,4 +1,4 @@
-"""The form in which mostly-zero inputs are stored, so that their zeros are not multiplied."""
+"""The forms in which mostly-zero inputs are stored, so that their zeros are not multiplied."""
 
 from __future__ import annotations
 
@@ -39,53 +39,35 @@ class Packed(NamedTuple):
         return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
 
 
-def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
-    """Pack the rows of scale * x, for `sparse_forward`.
+class Compressed(NamedTuple):
+    """A matrix as rows of non-zeros: compressed sparse row storage.
 
-    Parameters
+    Attributes
     ----------
-    x : ndarray of uint8, float32 or float64, shape (n_rows, n_inputs)
-        Inputs.
-    dtype : float32 or float64
-        dtype of the packed values.
-    scale : float
-        Factor of every value.
-
-    Returns
-    -------
-    Packed
-        n_rows lines of n_inputs positions.
+    offsets : ndarray of int64, shape (n_rows + 1,)
+        Row i's entries are `offsets[i]:offsets[i + 1]`.
+    indices : ndarray of int32, shape (n_entries,)
+        Column of each entry, ascending within a row.
+    values : ndarray, shape (n_entries,)
+        The entries.
+    shape : (int, int)
+        (n_rows, n_columns) of the matrix.
     """
-    n_lines, n_positions = x.shape
-    n_groups = -(-n_lines // LINES_OF_GROUP)
-    lines = np.zeros((n_groups * LINES_OF_GROUP, n_positions), x.dtype)
-    lines[:n_lines] = x
-    groups = lines.reshape(n_groups, LINES_OF_GROUP, n_positions)
-    group, position = np.nonzero(groups.any(axis=1))
-    offsets = np.searchsorted(group, np.arange(n_groups + 1)).astype(np.int64)
-    values = np.ascontiguousarray(groups.transpose(0, 2, 1)[group, position], dtype)
-    values *= values.dtype.type(scale)
-    return Packed(offsets, position.astype(np.int32), values, (n_lines, n_positions))
+
+    offsets: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[Any]
+    shape: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the three arrays take."""
+        return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
 
 
-def pack_columns(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
-    """Pack the columns of scale * x, for `sparse_weight_gradient`.
-
-    Parameters
-    ----------
-    x : ndarray of uint8, float32 or float64, shape (n_rows, n_inputs)
-        Inputs.
-    dtype : float32 or float64
-        dtype of the packed values.
-    scale : float
-        Factor of every value.
-
-    Returns
-    -------
-    Packed
-        n_inputs lines of n_rows positions.
-    """
-    return pack_rows(x.T, dtype, scale)
+def number_of_groups(n_lines: int) -> int:
+    """Return how many groups of four hold `n_lines` lines."""
+    return -(-n_lines // LINES_OF_GROUP)
 
 
 def unpack(packed: Packed) -> NDArray[Any]:
@@ -102,8 +84,22 @@ def unpack(packed: Packed) -> NDArray[Any]:
         The matrix: the inputs from `pack_rows`, their transpose from `pack_columns`.
     """
     n_lines, n_positions = packed.shape
-    n_groups = len(packed.offsets) - 1
+    n_groups = number_of_groups(n_lines)
     groups = np.zeros((n_groups, n_positions, LINES_OF_GROUP), packed.values.dtype)
     group = np.repeat(np.arange(n_groups), np.diff(packed.offsets))
     groups[group, packed.indices] = packed.values
     return np.ascontiguousarray(groups.transpose(0, 2, 1).reshape(LINES_OF_GROUP * n_groups, n_positions)[:n_lines])
+
+
+def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
+    """Pack rows with the reference, for callers that have no backend; see `reference.packing.pack_rows`."""
+    from fastfnn_kernels.reference import packing
+
+    return packing.pack_rows(x, dtype, scale)
+
+
+def pack_columns(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
+    """Pack columns with the reference, for callers that have no backend; see `reference.packing.pack_columns`."""
+    from fastfnn_kernels.reference import packing
+
+    return packing.pack_columns(x, dtype, scale)

@@ -1,13 +1,16 @@
 """The product: every kernel as a multithreaded Numba function, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.jitted import activations, cross_entropy, dense, sparse, updates
+from fastfnn_kernels.jitted import activations, cross_entropy, dense, packing, sparse, updates
 
 NAME = "numba"
 
 dense_forward = checked(dense.dense_forward)
 dense_weight_gradient = checked(dense.dense_weight_gradient)
 dense_input_gradient = checked(dense.dense_input_gradient)
+pack_rows = checked(packing.pack_rows)
+pack_columns = checked(packing.pack_columns)
+compress_rows = checked(packing.compress_rows)
 sparse_forward = checked(sparse.sparse_forward)
 sparse_weight_gradient = checked(sparse.sparse_weight_gradient)
 activation_forward = checked(activations.activation_forward)

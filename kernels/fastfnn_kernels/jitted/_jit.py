@@ -2,7 +2,7 @@
 
 A kernel's arguments are annotated with the aliases below. Their types are fixed for each dtype before a
 kernel is compiled, so that a read-only input does not cost another compilation, and each kernel is compiled
-twice at most for a dtype: once for one thread and once for many.
+twice at most for a dtype, or for a `Conversion` of two: once for one thread and once for many.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import types as python_types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -38,6 +38,13 @@ OPTIONS = {
 PARALLEL_OPERATIONS = 500_000
 
 
+class Conversion(NamedTuple):
+    """The two dtypes of a kernel that reads numbers of one and writes them in another."""
+
+    source: np.dtype[Any]
+    target: np.dtype[Any]
+
+
 @dataclass(frozen=True)
 class _ArrayOf:
     """An array argument: `dtype` None stands for the dtype a kernel is compiled for."""
@@ -46,8 +53,19 @@ class _ArrayOf:
     readonly: bool
     dtype: Any = None
 
-    def numba_type(self, dtype: Any) -> Any:
-        return types.Array(self.dtype or dtype, self.ndim, "C", readonly=self.readonly)
+    def numba_type(self, conversion: Conversion) -> Any:
+        dtype = self.dtype or numba.from_dtype(conversion.target)
+        return types.Array(dtype, self.ndim, "C", readonly=self.readonly)
+
+
+@dataclass(frozen=True)
+class _SourceArrayOf:
+    """An array that is read and converted."""
+
+    ndim: int
+
+    def numba_type(self, conversion: Conversion) -> Any:
+        return types.Array(numba.from_dtype(conversion.source), self.ndim, "C", readonly=True)
 
 
 @dataclass(frozen=True)
@@ -56,8 +74,8 @@ class _Scalar:
 
     numba_scalar: Any = None
 
-    def numba_type(self, dtype: Any) -> Any:
-        return self.numba_scalar or dtype
+    def numba_type(self, conversion: Conversion) -> Any:
+        return self.numba_scalar or numba.from_dtype(conversion.target)
 
 
 In1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=True)]
@@ -66,7 +84,11 @@ In3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=True)]
 Out1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=False)]
 Out2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=False)]
 Out3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=False)]
+SourceIn2 = Annotated[NDArray[Any], _SourceArrayOf(2)]
 IndicesIn1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=True, dtype=types.int32)]
+OutIndices1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=False, dtype=types.int32)]
+BytesIn2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=True, dtype=types.uint8)]
+OutBytes2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=False, dtype=types.uint8)]
 IntegersIn1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=True, dtype=types.int64)]
 OutIntegers1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=False, dtype=types.int64)]
 OutDoubles1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=False, dtype=types.float64)]
@@ -76,20 +98,20 @@ Flag = Annotated[bool, _Scalar(types.boolean)]
 
 
 class Kernel:
-    """A jitted function that is compiled on first use, for each dtype and for one or many threads."""
+    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self._compiled: dict[tuple[np.dtype[Any], bool], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
 
-    def __call__(self, operations: int, dtype: np.dtype[Any], *args: Any) -> Any:
+    def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
         parallel = operations >= PARALLEL_OPERATIONS
         compiled = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
         return compiled(*args)
 
-    def compile(self, dtype: np.dtype[Any], *, parallel: bool) -> Callable[..., Any]:
+    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
@@ -99,11 +121,12 @@ class Kernel:
         self._compiled[dtype, parallel] = dispatcher
         return dispatcher  # type: ignore[no-any-return]
 
-    def argument_types(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def argument_types(self, dtype: np.dtype[Any] | Conversion) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""
+        conversion = dtype if isinstance(dtype, Conversion) else Conversion(dtype, dtype)
         hints = typing.get_type_hints(self.function, include_extras=True)
         hints.pop("return", None)
-        return tuple(hint.__metadata__[0].numba_type(numba.from_dtype(dtype)) for hint in hints.values())
+        return tuple(hint.__metadata__[0].numba_type(conversion) for hint in hints.values())
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
