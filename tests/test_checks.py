@@ -15,6 +15,7 @@ def zeros(*shape, dtype=F4):
 X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
 ROWS, COLUMNS = reference.pack_rows(X, F4), reference.pack_columns(X, F4)
+SAMPLES = reference.compress_rows(X, F4)
 ALL = zeros(100)
 
 BAD = [
@@ -81,6 +82,51 @@ BAD = [
     ("softmax_cross_entropy", (Y, [0] * 5), TypeError, "labels must be a NumPy array"),
     ("softmax_cross_entropy", (Y, LABELS, 1.0, zeros(5, 2)), ValueError, "out must have shape (5, 3)"),
     ("count_correct", (Y, LABELS + 3), ValueError, "labels must lie from 0 to 2"),
+    (
+        "sgd_samples",
+        (ROWS, LABELS, [W], [B], ["relu"], 0.1),
+        TypeError,
+        "samples must be a Compressed matrix; got Pa",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS, [], [], [], 0.1), ValueError, "an element for each layer; got 0, 0 and 0"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [], ["relu"], 0.1), ValueError, "for each layer; got 1, 0 and 1"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [B], ["gelu"], 0.1), ValueError, "activation must be one of"),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [zeros(5, 3)], [B], ["relu"], 0.1),
+        ValueError,
+        "weights[0] must have shape (4,",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [W, W], [B, B], ["relu"] * 2, 0.1),
+        ValueError,
+        "weights[1] must have shape (3,",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [zeros(4)], ["relu"], 0.1), ValueError, "biases[0] must have shape (3)"),
+    ("sgd_samples", (SAMPLES, LABELS, [W.astype("f8")], [B], ["relu"], 0.1), TypeError, "weights[0] must be float32"),
+    ("sgd_samples", (SAMPLES, LABELS, [read_only(W)], [B], ["relu"], 0.1), ValueError, "weights[0] is written to"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [read_only(B)], ["relu"], 0.1), ValueError, "biases[0] is written to"),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [ALL[:12].reshape(4, 3), ALL[11:20].reshape(3, 3)], [None] * 2, ["relu"] * 2, 0.1),
+        ValueError,
+        "weights[1] shares memory with weights[0]",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [ALL[:12].reshape(4, 3)], [ALL[9:12]], ["relu"], 0.1),
+        ValueError,
+        "biases[0] shares memory with weights[0]",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [zeros(4, 0)], [None], ["relu"], 0.1),
+        ValueError,
+        "at least one column, a class",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS + 3, [W], [B], ["relu"], 0.1), ValueError, "labels must lie from 0 to 2"),
+    ("sgd_samples", (SAMPLES, LABELS[1:], [W], [B], ["relu"], 0.1), ValueError, "labels must have shape (5,)"),
     ("sgd", (W, zeros(3, 4), 0.1), ValueError, "gradient must have shape (4, 3); got (3, 4)"),
     ("sgd", (W, W, 0.1), ValueError, "parameter shares memory with gradient"),
     ("sgd", (read_only(W), zeros(4, 3), 0.1), ValueError, "parameter is written to, but is read-only"),

@@ -35,6 +35,8 @@ for dtype in (np.float32, np.float64):
     results.append(jitted.rmsprop_tensor(p, q, 1.0, 0.1, 0.9, 1e-6))
     jitted.adam(p, q, m, v, 3, 0.1, 0.9, 0.99, 1e-6)
     jitted.adamw(p, q, m, v, 4, 0.1, 0.9, 0.99, 1e-6, 0.1)
+    layers = [draw(500, 130) / 32, draw(130, 40) / 16], [draw(130), None], ["tanh", "identity"]
+    results += jitted.sgd_samples(jitted.compress_rows(sparse, dtype), labels % 40, *layers, 0.01) + tuple(layers[0])
     for result in results + states:
         digest.update(np.asarray(result).tobytes())
 print(digest.hexdigest())

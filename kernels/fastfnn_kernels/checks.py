@@ -7,13 +7,13 @@ refuse the same arguments with the same words, and neither the reference nor the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.packing import Packed
+from fastfnn_kernels.packing import Compressed, Packed
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -171,6 +171,33 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
     _labels(labels, *logits.shape)
 
 
+def sgd_samples(
+    samples: Compressed,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> None:
+    """Check the arguments of `sgd_samples`."""
+    _compressed("samples", samples)
+    n_layers = len(weights)
+    if not n_layers == len(biases) == len(activations) > 0:
+        lengths = f"{n_layers}, {len(biases)} and {len(activations)}"
+        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+    others = {"samples.values": samples.values}
+    width: int = samples.shape[1]
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        _parameter(f"weights[{layer}]", w, samples.values.dtype, (width, None), others)
+        width = w.shape[1]
+        if b is not None:
+            _parameter(f"biases[{layer}]", b, samples.values.dtype, (width,), others)
+        _activation(activation)
+    if width == 0:
+        raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
+    _labels(labels, samples.shape[0], width)
+
+
 def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
     """Check the arguments of `sgd`."""
     _update(parameter, gradient, {})
@@ -264,13 +291,20 @@ def _gradient_rest(
         _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), inputs)
 
 
+def _parameter(
+    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], others: dict[str, NDArray[Any]]
+) -> None:
+    """Refuse what cannot be trained, and add the parameter to the others."""
+    _output(name, array, dtype, shape, others)
+    others[name] = array
+
+
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], state: dict[str, NDArray[Any]]) -> None:
     _floats("parameter", parameter, None)
     _like("gradient", gradient, parameter.dtype, parameter.shape)
     others = {"gradient": gradient}
     for name, array in {"parameter": parameter, **state}.items():
-        _output(name, array, parameter.dtype, parameter.shape, others)
-        others[name] = array
+        _parameter(name, array, parameter.dtype, parameter.shape, others)
 
 
 def _array(name: str, array: Any) -> None:
@@ -334,7 +368,7 @@ def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, 
 
 
 def _output(
-    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], others: dict[str, NDArray[Any]]
+    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], others: dict[str, NDArray[Any]]
 ) -> None:
     """Refuse an output that cannot be written, or that shares memory with another argument."""
     _like(name, array, dtype, shape)
@@ -353,9 +387,16 @@ def _activation(activation: Any) -> None:
 def _packed(name: str, packed: Any) -> None:
     if not isinstance(packed, Packed):
         raise TypeError(
-            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with fastfnn_kernels.packing"
+            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with pack_rows or pack_columns"
         )
     _floats(f"{name}.values", packed.values, 2)
+
+
+def _compressed(name: str, compressed: Any) -> None:
+    if not isinstance(compressed, Compressed):
+        kind = type(compressed).__name__
+        raise TypeError(f"{name} must be a Compressed matrix; got {kind}: store it with compress_rows")
+    _floats(f"{name}.values", compressed.values, 1)
 
 
 def _logits(logits: Any) -> None:
@@ -391,6 +432,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         softmax,
         softmax_cross_entropy,
         count_correct,
+        sgd_samples,
         sgd,
         momentum,
         rmsprop,

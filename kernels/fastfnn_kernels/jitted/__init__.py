@@ -1,7 +1,7 @@
 """The product: every kernel as a multithreaded Numba function, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.jitted import activations, cross_entropy, dense, packing, sparse, updates
+from fastfnn_kernels.jitted import activations, cross_entropy, dense, packing, samples, sparse, updates
 
 NAME = "numba"
 
@@ -18,6 +18,7 @@ activation_gradient = checked(activations.activation_gradient)
 softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)
+sgd_samples = checked(samples.sgd_samples)
 sgd = checked(updates.sgd)
 momentum = checked(updates.momentum)
 rmsprop = checked(updates.rmsprop)
