@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from arrays import Unchanged, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.packing import pack_columns, pack_rows
 
 F4 = np.float32
 
@@ -15,7 +14,8 @@ def zeros(*shape, dtype=F4):
 
 X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
-ROWS, COLUMNS = pack_rows(X, F4), pack_columns(X, F4)
+ROWS, COLUMNS = reference.pack_rows(X, F4), reference.pack_columns(X, F4)
+SAMPLES = reference.compress_rows(X, F4)
 ALL = zeros(100)
 
 BAD = [
@@ -50,6 +50,19 @@ BAD = [
     ("dense_input_gradient", (G, W, zeros(5, 3), "relu"), ValueError, "x must have shape (5, 4); got (5, 3)"),
     ("dense_input_gradient", (G, W, None, "relu"), ValueError, "x is needed for the derivative of relu"),
     ("dense_input_gradient", (G, W, X, "relu", X), ValueError, "out shares memory with x"),
+    ("pack_rows", (zeros(5, 4, dtype=np.int8), F4), TypeError, "x must be uint8, float32 or float64; got int8"),
+    ("pack_rows", ([[1.0]], F4), TypeError, "x must be a NumPy array; got list"),
+    ("pack_rows", (zeros(4), F4), ValueError, "x must have 2 dimensions; got shape (4,)"),
+    ("pack_rows", (X[:, 1:], F4), ValueError, "x must be C-contiguous"),
+    ("pack_rows", (X, np.float16), TypeError, "dtype must be float32 or float64; got float16"),
+    ("pack_rows", (X, F4, 1.0, LABELS.astype(np.int32)), TypeError, "rows must be int64; got int32"),
+    ("pack_rows", (X, F4, 1.0, LABELS[:, None]), ValueError, "rows must have 1 dimension; got shape (5, 1)"),
+    ("pack_rows", (X, F4, 1.0, LABELS[::2]), ValueError, "rows must be C-contiguous"),
+    ("pack_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4, the rows of x; got 5 to 5"),
+    ("pack_rows", (X, F4, 1.0, LABELS - 1), ValueError, "rows must lie from 0 to 4, the rows of x; got -1 to -1"),
+    ("pack_columns", (X.T, F4), ValueError, "x must be C-contiguous"),
+    ("pack_columns", (X, np.int64), TypeError, "dtype must be float32 or float64; got int64"),
+    ("compress_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4"),
     ("sparse_forward", (X, W), TypeError, "rows must be a Packed matrix; got ndarray"),
     ("sparse_forward", (ROWS, zeros(5, 3)), ValueError, "weights must have shape (4, any)"),
     ("sparse_forward", (ROWS, W, B, "relu", zeros(4, 3)), ValueError, "out must have shape (5, 3)"),
@@ -69,6 +82,51 @@ BAD = [
     ("softmax_cross_entropy", (Y, [0] * 5), TypeError, "labels must be a NumPy array"),
     ("softmax_cross_entropy", (Y, LABELS, 1.0, zeros(5, 2)), ValueError, "out must have shape (5, 3)"),
     ("count_correct", (Y, LABELS + 3), ValueError, "labels must lie from 0 to 2"),
+    (
+        "sgd_samples",
+        (ROWS, LABELS, [W], [B], ["relu"], 0.1),
+        TypeError,
+        "samples must be a Compressed matrix; got Pa",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS, [], [], [], 0.1), ValueError, "an element for each layer; got 0, 0 and 0"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [], ["relu"], 0.1), ValueError, "for each layer; got 1, 0 and 1"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [B], ["gelu"], 0.1), ValueError, "activation must be one of"),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [zeros(5, 3)], [B], ["relu"], 0.1),
+        ValueError,
+        "weights[0] must have shape (4,",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [W, W], [B, B], ["relu"] * 2, 0.1),
+        ValueError,
+        "weights[1] must have shape (3,",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [zeros(4)], ["relu"], 0.1), ValueError, "biases[0] must have shape (3)"),
+    ("sgd_samples", (SAMPLES, LABELS, [W.astype("f8")], [B], ["relu"], 0.1), TypeError, "weights[0] must be float32"),
+    ("sgd_samples", (SAMPLES, LABELS, [read_only(W)], [B], ["relu"], 0.1), ValueError, "weights[0] is written to"),
+    ("sgd_samples", (SAMPLES, LABELS, [W], [read_only(B)], ["relu"], 0.1), ValueError, "biases[0] is written to"),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [ALL[:12].reshape(4, 3), ALL[11:20].reshape(3, 3)], [None] * 2, ["relu"] * 2, 0.1),
+        ValueError,
+        "weights[1] shares memory with weights[0]",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [ALL[:12].reshape(4, 3)], [ALL[9:12]], ["relu"], 0.1),
+        ValueError,
+        "biases[0] shares memory with weights[0]",
+    ),
+    (
+        "sgd_samples",
+        (SAMPLES, LABELS, [zeros(4, 0)], [None], ["relu"], 0.1),
+        ValueError,
+        "at least one column, a class",
+    ),
+    ("sgd_samples", (SAMPLES, LABELS + 3, [W], [B], ["relu"], 0.1), ValueError, "labels must lie from 0 to 2"),
+    ("sgd_samples", (SAMPLES, LABELS[1:], [W], [B], ["relu"], 0.1), ValueError, "labels must have shape (5,)"),
     ("sgd", (W, zeros(3, 4), 0.1), ValueError, "gradient must have shape (4, 3); got (3, 4)"),
     ("sgd", (W, W, 0.1), ValueError, "parameter shares memory with gradient"),
     ("sgd", (read_only(W), zeros(4, 3), 0.1), ValueError, "parameter is written to, but is read-only"),

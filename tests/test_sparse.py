@@ -1,4 +1,4 @@
-"""Products with packed inputs, against the dense reference; and the packing itself."""
+"""Products with packed inputs, against the dense reference."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,13 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._cpu import UNIT
 from fastfnn_kernels.jitted._simd import SPARSE_ROWS, SPARSE_VECTORS
 from fastfnn_kernels.jitted.sparse import BLOCK_GROUPS
-from fastfnn_kernels.packing import LINES_OF_GROUP, Packed, pack_columns, pack_rows, unpack
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
+from fastfnn_kernels.reference import pack_columns, pack_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_product_close
 
-BLOCK_LINES = BLOCK_GROUPS * LINES_OF_GROUP
+BLOCK_LINES = BLOCK_GROUPS * ROWS_OF_GROUP
 LANES = UNIT.lanes(4)
 DTYPE = st.sampled_from([np.float32, np.float64])
 N_ROWS = st.sampled_from([0, 1, 3, 4, 5, BLOCK_LINES - 1, BLOCK_LINES, BLOCK_LINES + 1, 150])
@@ -24,7 +25,7 @@ SEED = st.integers(0, 2**32 - 1)
 
 
 def test_the_micro_kernel_has_the_rows_of_a_group():
-    assert SPARSE_ROWS == LINES_OF_GROUP
+    assert SPARSE_ROWS == ROWS_OF_GROUP
 
 
 @given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.sampled_from(["identity", "relu"]), SEED)
@@ -93,28 +94,3 @@ def test_zeros_are_not_multiplied(dtype):
     x = np.array([[1, 0]], dtype)
     weights = np.array([[2.0], [np.nan]], dtype)
     assert jitted.sparse_forward(pack_rows(x, dtype), weights).tolist() == [[2.0]]
-
-
-@given(N_ROWS, N_INPUTS, DTYPE, st.sampled_from([np.uint8, np.float32, np.float64]), SEED)
-def test_packing_loses_nothing(n_rows, n_inputs, dtype, source, seed):
-    x = mostly_zeros(np.random.default_rng(seed), (n_rows, n_inputs), source)
-    unchanged = Unchanged(x)
-    for packed, expected in ((pack_rows(x, dtype, 0.5), x), (pack_columns(x, dtype, 0.5), x.T)):
-        assert packed.values.dtype == dtype
-        assert packed.shape == expected.shape
-        assert np.array_equal(unpack(packed), expected.astype(dtype) * dtype(0.5))
-        assert packed.nbytes == sum(array.nbytes for array in packed[:3])
-    unchanged.check()
-
-
-def test_a_worked_example_of_packing():
-    x = np.array([[0, 5, 0], [0, 0, 0], [0, 6, 7], [0, 0, 0], [8, 0, 0]], np.uint8)
-    packed = pack_rows(x, np.float32)
-    assert packed.offsets.tolist() == [0, 2, 3]
-    assert packed.indices.tolist() == [1, 2, 0]
-    assert packed.values.tolist() == [[5, 0, 6, 0], [0, 0, 7, 0], [8, 0, 0, 0]]
-
-
-def test_nan_is_kept_as_a_non_zero():
-    packed = pack_rows(np.array([[0, np.nan, -0.0]]), np.float64)
-    assert packed.indices.tolist() == [1]

@@ -12,7 +12,6 @@ DIGEST = """
 import hashlib
 import numba, numpy as np
 from fastfnn_kernels import jitted
-from fastfnn_kernels.packing import pack_columns, pack_rows
 numba.set_num_threads({threads})
 rng = np.random.default_rng(0)
 digest = hashlib.sha256()
@@ -21,11 +20,13 @@ for dtype in (np.float32, np.float64):
     x, w, b, g = draw(1700, 500), draw(500, 130), draw(130), draw(1700, 130)
     labels = rng.integers(0, 130, 1700)
     sparse = np.where(rng.random(x.shape) < 0.2, x, 0)
+    rows, columns = jitted.pack_rows(sparse, dtype), jitted.pack_columns(sparse, dtype)
     states = [draw(700, 300) for _ in range(2)] + [np.abs(draw(700, 300)) for _ in range(2)]
     results = [
         jitted.dense_forward(x, w, b, "sigmoid"), *jitted.dense_weight_gradient(x, g),
-        jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(pack_rows(sparse, dtype), w, b, "tanh"),
-        *jitted.sparse_weight_gradient(pack_columns(sparse, dtype), g), jitted.activation_forward(x, "sigmoid"),
+        jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(rows, w, b, "tanh"),
+        *jitted.sparse_weight_gradient(columns, g), *rows[:3], *columns[:3], *jitted.compress_rows(sparse, dtype)[:3],
+        jitted.activation_forward(x, "sigmoid"),
         jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
         jitted.count_correct(g, labels), jitted.squared_norm(x),
     ]
@@ -36,6 +37,8 @@ for dtype in (np.float32, np.float64):
     results.append(jitted.rmsprop_tensor(p, q, 1.0, 0.1, 0.9, 1e-6))
     jitted.adam(p, q, m, v, 3, 0.1, 0.9, 0.99, 1e-6)
     jitted.adamw(p, q, m, v, 4, 0.1, 0.9, 0.99, 1e-6, 0.1)
+    layers = [draw(500, 130) / 32, draw(130, 40) / 16], [draw(130), None], ["tanh", "identity"]
+    results += jitted.sgd_samples(jitted.compress_rows(sparse, dtype), labels % 40, *layers, 0.01) + tuple(layers[0])
     for result in results + states:
         digest.update(np.asarray(result).tobytes())
 print(digest.hexdigest(), numba.threading_layer())

@@ -7,16 +7,17 @@ refuse the same arguments with the same words, and neither the reference nor the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.packing import Packed
+from fastfnn_kernels.packing import Compressed, Packed
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+SOURCES = (np.dtype(np.uint8), *DTYPES)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +46,20 @@ def dense_forward(
     _floats("x", x, 2)
     _like("weights", weights, x.dtype, (x.shape[1], None))
     _forward_rest(x.shape[0], weights, bias, activation, out, ("x", x))
+
+
+def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> None:
+    """Check the arguments of `pack_rows` and `compress_rows`."""
+    _source("x", x)
+    _target(dtype)
+    if rows is not None:
+        _integers("rows", rows)
+        _range("rows", rows, len(x), "the rows of x")
+
+
+def similar_rows(x: NDArray[Any]) -> None:
+    """Check the argument of `similar_rows`."""
+    _source("x", x)
 
 
 def sparse_forward(
@@ -153,6 +168,33 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
     _labels(labels, *logits.shape)
 
 
+def sgd_samples(
+    samples: Compressed,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> None:
+    """Check the arguments of `sgd_samples`."""
+    _compressed("samples", samples)
+    n_layers = len(weights)
+    if not n_layers == len(biases) == len(activations) > 0:
+        lengths = f"{n_layers}, {len(biases)} and {len(activations)}"
+        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+    others = [("samples.values", samples.values)]
+    width: int = samples.shape[1]
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        _parameter(f"weights[{layer}]", w, samples.values.dtype, (width, None), others)
+        width = w.shape[1]
+        if b is not None:
+            _parameter(f"biases[{layer}]", b, samples.values.dtype, (width,), others)
+        _activation(activation)
+    if width == 0:
+        raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
+    _labels(labels, samples.shape[0], width)
+
+
 def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
     """Check the arguments of `sgd`."""
     _update(parameter, gradient)
@@ -249,9 +291,20 @@ def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[An
     _floats("parameter", parameter, None)
     _like("gradient", gradient, parameter.dtype, parameter.shape)
     others = [("gradient", gradient)]
-    for written in (("parameter", parameter), *state.items()):
-        _output(*written, parameter.dtype, parameter.shape, *others)
-        others.append(written)
+    for name, array in (("parameter", parameter), *state.items()):
+        _parameter(name, array, parameter.dtype, parameter.shape, others)
+
+
+def _parameter(
+    name: str,
+    array: Any,
+    dtype: np.dtype[Any],
+    shape: tuple[int | None, ...],
+    others: list[tuple[str, NDArray[Any]]],
+) -> None:
+    """Refuse what cannot be trained, and add the parameter to the others."""
+    _output(name, array, dtype, shape, *others)
+    others.append((name, array))
 
 
 # The four functions below look first whether all is well, in as few steps as Python allows: a call of a small kernel
@@ -277,6 +330,40 @@ def _floats(name: str, array: Any, ndim: int | None) -> None:
         raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _source(name: str, array: Any) -> None:
+    """Refuse what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
+    _array(name, array)
+    if array.dtype not in SOURCES:
+        raise TypeError(f"{name} must be uint8, float32 or float64; got {array.dtype}: convert it with {name}.astype")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _target(dtype: Any) -> None:
+    if np.dtype(dtype) not in DTYPES:
+        raise TypeError(f"dtype must be float32 or float64; got {np.dtype(dtype)}: packed values are multiplied")
+
+
+def _integers(name: str, array: Any) -> None:
+    """Refuse what is no contiguous vector of int64."""
+    _array(name, array)
+    if array.dtype != np.int64:
+        raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension; got shape {array.shape}")
+    _contiguous(name, array)
+
+
+def _range(name: str, numbers: NDArray[np.int64], end: int, meaning: str) -> None:
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
+        raise ValueError(f"{name} must lie from 0 to {end - 1}, {meaning}; got {numbers.min()} to {numbers.max()}")
+
+
+def _contiguous(name: str, array: NDArray[Any]) -> None:
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
 
@@ -294,7 +381,7 @@ def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, 
             raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
 
 
-def _output(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int, ...], *others: tuple[str, Any]) -> None:
+def _output(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], *others: tuple[str, Any]) -> None:
     """Refuse an output that cannot be written, or that shares memory with another argument."""
     _like(name, array, dtype, shape)
     if not array.flags.writeable:
@@ -315,9 +402,16 @@ def _activation(activation: Any) -> None:
 def _packed(name: str, packed: Any) -> None:
     if not isinstance(packed, Packed):
         raise TypeError(
-            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with fastfnn_kernels.packing"
+            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with pack_rows"
         )
     _floats(f"{name}.values", packed.values, 2)
+
+
+def _compressed(name: str, compressed: Any) -> None:
+    if not isinstance(compressed, Compressed):
+        kind = type(compressed).__name__
+        raise TypeError(f"{name} must be a Compressed matrix; got {kind}: store it with compress_rows")
+    _floats(f"{name}.values", compressed.values, 1)
 
 
 def _logits(logits: Any) -> None:
@@ -344,6 +438,8 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_forward,
         dense_weight_gradient,
         dense_input_gradient,
+        pack_rows,
+        similar_rows,
         sparse_forward,
         sparse_weight_gradient,
         activation_forward,
@@ -351,6 +447,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         softmax,
         softmax_cross_entropy,
         count_correct,
+        sgd_samples,
         sgd,
         momentum,
         rmsprop,
@@ -358,4 +455,4 @@ _CHECKS: dict[str, Callable[..., None]] = {
         adamw,
         squared_norm,
     )
-} | {"adam": adamw}
+} | {"adam": adamw, "compress_rows": pack_rows}

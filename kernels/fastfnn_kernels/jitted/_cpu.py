@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 from numba import config
 
-from fastfnn_kernels.packing import LINES_OF_GROUP
+from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ def tile_shape(unit: VectorUnit) -> TileShape:
 
 
 def sparse_tile_shape(unit: VectorUnit) -> TileShape:
-    """Let three lines share each vector of the other operand, over as many vectors as the registers hold.
+    """Let three rows of a group share each vector of the other operand, over as many vectors as the registers hold.
 
     Three accumulators and the operand make four registers a vector. The broadcast number needs another register,
     except on AVX-512, whose multiply-add reads it from memory.
     """
     broadcast = 0 if unit.name == "AVX-512" else 1
-    return TileShape(rows=LINES_OF_GROUP, vectors=(unit.registers - broadcast) // (LINES_OF_GROUP + 1))
+    return TileShape(rows=ROWS_OF_GROUP, vectors=(unit.registers - broadcast) // (ROWS_OF_GROUP + 1))
 
 
 def target_features() -> frozenset[str]:
@@ -77,4 +77,4 @@ SPARSE_TILE = sparse_tile_shape(UNIT)
 FEW_ROWS_VECTORS = 8
 
 # Vectors of the gradient's rows that stay in registers, for each of the lines of a group, while the result's go by.
-SCATTERING_VECTORS = (UNIT.registers - LINES_OF_GROUP - 2) // LINES_OF_GROUP // 2 * 2
+SCATTERING_VECTORS = (UNIT.registers - ROWS_OF_GROUP - 2) // ROWS_OF_GROUP // 2 * 2

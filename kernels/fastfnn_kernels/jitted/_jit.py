@@ -2,7 +2,7 @@
 
 A kernel's arguments are annotated with the aliases below. Their types are fixed for each dtype before a
 kernel is compiled, so that a read-only input does not cost another compilation, and each kernel is compiled
-twice at most for a dtype: once for one thread and once for many.
+twice at most for a dtype, or for a `Conversion` of two: once for one thread and once for many.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import types as python_types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -34,8 +34,18 @@ OPTIONS = {
     "nogil": True,
 }
 
+# A sum that nothing cuts may be added up in the order the compiler likes: only so does it become vector instructions.
+SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
+
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 500_000
+
+
+class Conversion(NamedTuple):
+    """The two dtypes of a kernel that reads numbers of one and writes them in another."""
+
+    source: np.dtype[Any]
+    target: np.dtype[Any]
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,19 @@ class _ArrayOf:
     readonly: bool
     dtype: Any = None
 
-    def numba_type(self, dtype: Any) -> Any:
-        return types.Array(self.dtype or dtype, self.ndim, "C", readonly=self.readonly)
+    def numba_type(self, conversion: Conversion) -> Any:
+        dtype = self.dtype or numba.from_dtype(conversion.target)
+        return types.Array(dtype, self.ndim, "C", readonly=self.readonly)
+
+
+@dataclass(frozen=True)
+class _SourceArrayOf:
+    """An array that is read and converted."""
+
+    ndim: int
+
+    def numba_type(self, conversion: Conversion) -> Any:
+        return types.Array(numba.from_dtype(conversion.source), self.ndim, "C", readonly=True)
 
 
 @dataclass(frozen=True)
@@ -56,8 +77,8 @@ class _Scalar:
 
     numba_scalar: Any = None
 
-    def numba_type(self, dtype: Any) -> Any:
-        return self.numba_scalar or dtype
+    def numba_type(self, conversion: Conversion) -> Any:
+        return self.numba_scalar or numba.from_dtype(conversion.target)
 
 
 In1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=True)]
@@ -66,7 +87,12 @@ In3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=True)]
 Out1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=False)]
 Out2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=False)]
 Out3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=False)]
+SourceIn2 = Annotated[NDArray[Any], _SourceArrayOf(2)]
 IndicesIn1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=True, dtype=types.int32)]
+OutIndices1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=False, dtype=types.int32)]
+BytesIn2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=True, dtype=types.uint8)]
+OutBytes2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=False, dtype=types.uint8)]
+WordsIn2 = Annotated[NDArray[np.uint64], _ArrayOf(2, readonly=True, dtype=types.uint64)]
 IntegersIn1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=True, dtype=types.int64)]
 OutIntegers1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=False, dtype=types.int64)]
 OutDoubles1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=False, dtype=types.float64)]
@@ -76,20 +102,20 @@ Flag = Annotated[bool, _Scalar(types.boolean)]
 
 
 class Kernel:
-    """A jitted function that is compiled on first use, for each dtype and for one or many threads."""
+    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self._compiled: dict[tuple[np.dtype[Any], bool], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
 
-    def __call__(self, operations: int, dtype: np.dtype[Any], *args: Any) -> Any:
+    def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
         parallel = operations >= PARALLEL_OPERATIONS
         compiled = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
         return compiled(*args)
 
-    def compile(self, dtype: np.dtype[Any], *, parallel: bool) -> Callable[..., Any]:
+    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
@@ -99,11 +125,12 @@ class Kernel:
         self._compiled[dtype, parallel] = dispatcher
         return dispatcher  # type: ignore[no-any-return]
 
-    def argument_types(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def argument_types(self, dtype: np.dtype[Any] | Conversion) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""
+        conversion = dtype if isinstance(dtype, Conversion) else Conversion(dtype, dtype)
         hints = typing.get_type_hints(self.function, include_extras=True)
         hints.pop("return", None)
-        return tuple(hint.__metadata__[0].numba_type(numba.from_dtype(dtype)) for hint in hints.values())
+        return tuple(hint.__metadata__[0].numba_type(conversion) for hint in hints.values())
 
 
 def threads_for(operations: int) -> int:
@@ -119,6 +146,11 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call."""
     return numba.njit(**OPTIONS)(function)
+
+
+def inline_sum(function: Callable[..., Any]) -> Any:
+    """Compile a helper that kernels call and that does nothing but add up."""
+    return numba.njit(**SUM_OPTIONS)(function)
 
 
 def _renamed(function: Callable[..., Any], suffix: str) -> Callable[..., Any]:

@@ -293,7 +293,7 @@ def _emit_sparse_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
     a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
-    lines, c = pointer("lines"), pointer("c")
+    order, c = pointer("order"), pointer("c")
     offsets = [_constant(v * vec.lanes) for v in range(vectors)]
 
     tile = _reduce(
@@ -308,7 +308,7 @@ def _emit_sparse_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
     _store_tile(
         vec,
         tile,
-        lambda i: _row_at(builder, c, lines, _constant(i), value("c_row")),
+        lambda i: _row_at(builder, c, order, _constant(i), value("c_row")),
         *map(value, _EXTENT_AND_FINISH),
     )
 
@@ -316,9 +316,9 @@ def _emit_sparse_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
 def _emit_scattering_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
-    a, b, indices, lines, c = map(pointer, ("a", "b", "indices", "lines", "c"))
+    a, b, indices, order, c = map(pointer, ("a", "b", "indices", "order", "c"))
     b_rows = [
-        _row_at(builder, b, lines, number, value("b_row"))
+        _row_at(builder, b, order, number, value("b_row"))
         for number in _existing_rows(builder, value("n_rows"), rows)
     ]
 
@@ -423,10 +423,10 @@ _DENSE = (
 )  # fmt: skip
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "lines", "lines_offset", "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
+    "order", "order_offset", "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
 )  # fmt: skip
 _SCATTERING = (
-    "a", "a_offset", "indices", "indices_offset", "depth", "lines", "lines_offset", "b", "b_offset", "b_row",
+    "a", "a_offset", "indices", "indices_offset", "depth", "order", "order_offset", "b", "b_offset", "b_row",
     "c", "c_offset", "c_row", "n_rows", "n_columns",
 )  # fmt: skip
 _PREFETCH = ("a", "a_offset", "a_row", "n_rows", "n_columns")
@@ -436,7 +436,7 @@ _PANEL = ("a", "a_offset", "a_row", "n_rows", "n_columns", "c", "c_offset")
 def _signature(names: Sequence[str], given: Sequence[Any]) -> Any:
     """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
     named = dict(zip(names, given, strict=True))
-    arrays = ("a", "b", "c", "start", "indices", "lines")
+    arrays = ("a", "b", "c", "start", "indices", "order")
     fixed = {"accumulate": types.boolean, "floor": named["a"].dtype}
     return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
 
@@ -468,35 +468,35 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 
 
 def make_sparse_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group of lines.
+    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group of rows.
 
-    Row i of the tile is row `lines[i]` of C.
+    Row i of the tile is row `order[i]` of C.
     """
 
     @intrinsic
     def sparse_tile(
         typing, a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-        lines, lines_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+        order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
     ):  # fmt: skip
         given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-                 lines, lines_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+                 order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
         return _signature(_SPARSE, given), _code_of(_SPARSE, _emit_sparse_tile, rows, vectors)
 
     return sparse_tile
 
 
 def make_scattering_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[lines[i]].
+    """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
 
     The rows of B stay in registers while the rows of C go by.
     """
 
     @intrinsic
     def scattering_tile(
-        typing, a, a_offset, indices, indices_offset, depth, lines, lines_offset, b, b_offset, b_row,
+        typing, a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
         c, c_offset, c_row, n_rows, n_columns,
     ):  # fmt: skip
-        given = (a, a_offset, indices, indices_offset, depth, lines, lines_offset, b, b_offset, b_row,
+        given = (a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
                  c, c_offset, c_row, n_rows, n_columns)  # fmt: skip
         return _signature(_SCATTERING, given), _code_of(_SCATTERING, _emit_scattering_tile, rows, vectors)
 

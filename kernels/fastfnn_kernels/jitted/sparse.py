@@ -1,7 +1,7 @@
 """Products with a mostly-zero input, packed once.
 
-Three lines share the positions of their non-zeros, so that each vector of the other operand is loaded once for three
-multiply-adds. In the forward product the sums stay in registers for a whole group of lines; in the weight gradient
+Three rows share the columns of their non-zeros, so that each vector of the other operand is loaded once for three
+multiply-adds. In the forward product the sums stay in registers for a whole group of rows; in the weight gradient
 the gradient's rows stay there, and those of the result go by.
 """
 
@@ -26,7 +26,7 @@ from fastfnn_kernels.jitted._simd import (
 )
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
 from fastfnn_kernels.jitted.dense import NO_BIAS, add_sums_of_panel, floor_of, gradients_to_write, padded_bias
-from fastfnn_kernels.packing import LINES_OF_GROUP, Packed
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 
 # Pieces that a forward product is cut into at least, so that threads share one with few columns.
 TASKS = 8
@@ -73,7 +73,7 @@ def _multiply(
     offsets: IntegersIn1,
     indices: IndicesIn1,
     values: In2,
-    lines: IndicesIn1,
+    order: IndicesIn1,
     weights: In2,
     bias: In1,
     floor: Real,
@@ -81,7 +81,7 @@ def _multiply(
     out: Out2,
 ) -> None:
     """Write f(x w + bias); the floor is the whole of relu."""
-    n_lines, n_columns = out.shape
+    n_rows, n_columns = out.shape
     n_inputs = weights.shape[0]
     n_groups = offsets.size - 1
     lanes = VECTOR_BYTES // out.itemsize
@@ -100,21 +100,21 @@ def _multiply(
         n_existing = min(width, n_columns - j)
         for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
             first, depth = offsets[group], offsets[group + 1] - offsets[group]
-            line = group * LINES_OF_GROUP
-            n_rows = min(LINES_OF_GROUP, n_lines - line)
+            row = group * ROWS_OF_GROUP
+            n_stored = min(ROWS_OF_GROUP, n_rows - row)
             if width == wide:
                 sparse_tile(
-                    values, first * LINES_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
-                    start, j, lines, line, out, j, n_columns, n_rows, n_existing, False, floor,
+                    values, first * ROWS_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
+                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
                 )  # fmt: skip
             else:
                 sparse_tail_tile(
-                    values, first * LINES_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
-                    start, j, lines, line, out, j, n_columns, n_rows, n_existing, False, floor,
+                    values, first * ROWS_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
+                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
                 )  # fmt: skip
             if activation != RELU:
-                for i in range(n_rows):
-                    activate(out[lines[line + i], j : j + n_existing], activation)
+                for i in range(n_stored):
+                    activate(out[order[row + i], j : j + n_existing], activation)
 
 
 @kernel
@@ -122,7 +122,7 @@ def _add_products(
     offsets: IntegersIn1,
     indices: IndicesIn1,
     values: In2,
-    lines: IndicesIn1,
+    order: IndicesIn1,
     grad: In2,
     accumulate: Flag,
     n_threads: Int,
@@ -130,7 +130,7 @@ def _add_products(
     out_bias: Out1,
 ) -> None:
     """Write x^T g and the column sums of g, or add them; a task owns some columns of `out` in some of its rows."""
-    n_lines, n_columns = grad.shape
+    n_rows, n_columns = grad.shape
     n_inputs = out.shape[0]
     lanes = VECTOR_BYTES // grad.itemsize
     width = SCATTERING_VECTORS * lanes
@@ -146,17 +146,17 @@ def _add_products(
             for k in range(first_input, end_input):
                 out[k, j:end] = 0
         for group in range(offsets.size - 1):
-            line = group * LINES_OF_GROUP
+            row = group * ROWS_OF_GROUP
             entries = indices[offsets[group] : offsets[group + 1]]
             first = offsets[group] + number_below(entries, first_input)
             depth = offsets[group] + number_below(entries, end_input) - first
             scattering_tile(
-                values, first * LINES_OF_GROUP, indices, first, depth, lines, line, grad, j, n_columns,
-                out, j, n_columns, min(LINES_OF_GROUP, n_lines - line), end - j,
+                values, first * ROWS_OF_GROUP, indices, first, depth, order, row, grad, j, n_columns,
+                out, j, n_columns, min(ROWS_OF_GROUP, n_rows - row), end - j,
             )  # fmt: skip
     if out_bias.size:
         for panel in prange(number_of_panels(n_columns, TILE_VECTORS * lanes)):
-            add_sums_of_panel(grad, 0, n_lines, panel * TILE_VECTORS * lanes, out_bias)
+            add_sums_of_panel(grad, 0, n_rows, panel * TILE_VECTORS * lanes, out_bias)
 
 
 @inline

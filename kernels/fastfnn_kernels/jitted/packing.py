@@ -1,0 +1,211 @@
+"""Mostly-zero inputs, stored without their zeros, in two passes.
+
+The first pass marks and counts what each line, or group of lines, will hold; then every thread knows where its lines
+go, and the second pass writes them. Positions are collected without a branch, since a branch on pixels is often
+predicted wrongly: each position is written where the next non-zero belongs, and stays if it is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import (
+    BytesIn2,
+    Conversion,
+    In2,
+    IntegersIn1,
+    Out1,
+    Out2,
+    OutBytes2,
+    OutIndices1,
+    OutIntegers1,
+    Real,
+    SourceIn2,
+    inline,
+    kernel,
+)
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, number_of_groups
+
+# Groups, or rows, that one thread packs with the same scratch memory.
+BLOCK = 16
+
+
+def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
+    """Pack rows of scale * x; see `fastfnn_kernels.reference.pack_rows`."""
+    rows = np.arange(len(x)) if rows is None else rows
+    n_rows, n_columns = len(rows), x.shape[1]
+    n_groups = number_of_groups(n_rows)
+    operations = n_rows * n_columns
+    marks = np.empty((n_groups, n_columns), np.uint8)
+    offsets = np.empty(n_groups + 1, np.int64)
+    _mark_groups(operations, x.dtype, x, rows, marks, offsets)
+    indices = np.empty(offsets[-1], np.int32)
+    values = np.empty((offsets[-1], ROWS_OF_GROUP), dtype)
+    _fill_groups(operations, Conversion(x.dtype, values.dtype), x, rows, scale, marks, offsets, indices, values)
+    return Packed(offsets, indices, values, np.arange(n_rows, dtype=np.int32), (n_rows, n_columns))
+
+
+def compress_rows(
+    x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> Compressed:
+    """Store the non-zeros of rows of scale * x; see `fastfnn_kernels.reference.compress_rows`."""
+    rows = np.arange(len(x)) if rows is None else rows
+    n_rows, n_columns = len(rows), x.shape[1]
+    operations = n_rows * n_columns
+    offsets = np.empty(n_rows + 1, np.int64)
+    _count_in_rows(operations, x.dtype, x, rows, offsets)
+    indices, values = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], dtype)
+    _fill_rows(operations, Conversion(x.dtype, values.dtype), x, rows, scale, offsets, indices, values)
+    return Compressed(offsets, indices, values, (n_rows, n_columns))
+
+
+@inline
+def _rows_of_group(x: Any, rows: Any, group: int) -> Any:
+    """Return the three rows of a group; those behind the last one repeat it, which marks nothing new."""
+    first, last = group * ROWS_OF_GROUP, rows.size - 1
+    second, third = min(first + 1, last), min(first + 2, last)
+    return x[rows[first]], x[rows[second]], x[rows[third]]
+
+
+@inline
+def _add_up(counts: Any) -> None:
+    """Replace the counts, which stand from 1 on, by where each begins and the last ends."""
+    counts[0] = 0
+    for i in range(1, counts.size):
+        counts[i] += counts[i - 1]
+
+
+@kernel
+def _mark_groups(x: In2, rows: IntegersIn1, marks: OutBytes2, offsets: OutIntegers1) -> None:
+    """Write 1 where a row of the group is not zero and 0 elsewhere; then the offsets."""
+    for group in prange(offsets.size - 1):
+        a, b, c = _rows_of_group(x, rows, group)
+        _mark_any(a, b, c, marks[group])
+        offsets[group + 1] = _sum(marks[group])
+    _add_up(offsets)
+
+
+@inline
+def _mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
+    zero = a.dtype.type(0)
+    for j in range(marks.size):
+        marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
+
+
+@inline
+def _sum(marks: Any) -> int:
+    total = 0
+    for j in range(marks.size):
+        total += marks[j]
+    return total
+
+
+@kernel
+def _fill_groups(
+    x: SourceIn2,
+    rows: IntegersIn1,
+    scale: Real,
+    marks: BytesIn2,
+    offsets: IntegersIn1,
+    indices: OutIndices1,
+    values: Out2,
+) -> None:
+    n_groups, n_positions = marks.shape
+    n_blocks = (n_groups + BLOCK - 1) // BLOCK
+    scratch = np.empty((n_blocks, n_positions * ROWS_OF_GROUP), x.dtype)
+    for block in prange(n_blocks):
+        lines = scratch[block]
+        for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
+            first, end = offsets[group], offsets[group + 1]
+            group_indices, group_values = indices[first:end], values[first:end]
+            a, b, c = _rows_of_group(x, rows, group)
+            _collect(marks[group], group_indices)
+            _interleave(a, b, c, lines)
+            _keep(group_indices, lines)
+            _convert(lines, scale, group_values.reshape(-1))
+            group_values[:, rows.size - group * ROWS_OF_GROUP :] = 0
+
+
+@inline
+def _collect(marks: Any, indices: Any) -> None:
+    """List the positions of the ones."""
+    n, j = 0, 0
+    while n < indices.size:
+        indices[n] = j
+        n += marks[j]
+        j += 1
+
+
+@inline
+def _interleave(a: Any, b: Any, c: Any, lines: Any) -> None:
+    for j in range(a.size):
+        lines[3 * j] = a[j]
+        lines[3 * j + 1] = b[j]
+        lines[3 * j + 2] = c[j]
+
+
+@inline
+def _keep(indices: Any, lines: Any) -> None:
+    """Move what stands at the indices, which ascend, to the front."""
+    triples = lines.reshape(-1, ROWS_OF_GROUP)
+    for n in range(indices.size):
+        j = np.uintp(indices[n])
+        a, b, c = triples[j, 0], triples[j, 1], triples[j, 2]
+        triples[n, 0], triples[n, 1], triples[n, 2] = a, b, c
+
+
+@inline
+def _convert(source: Any, scale: Any, target: Any) -> None:
+    """Convert as many numbers as `target` holds, and scale them."""
+    for i in range(target.size):
+        target[i] = target.dtype.type(source[i]) * scale
+
+
+@kernel
+def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
+    for row in prange(rows.size):
+        offsets[row + 1] = _count(x[rows[row]])
+    _add_up(offsets)
+
+
+@inline
+def _count(line: Any) -> int:
+    zero = line.dtype.type(0)
+    total = 0
+    for j in range(line.size):
+        total += line[j] != zero
+    return total
+
+
+@kernel
+def _fill_rows(
+    x: SourceIn2, rows: IntegersIn1, scale: Real, offsets: IntegersIn1, indices: OutIndices1, values: Out1
+) -> None:
+    n_blocks = (rows.size + BLOCK - 1) // BLOCK
+    scratch = np.empty((n_blocks, x.shape[1]), np.uint8)
+    for block in prange(n_blocks):
+        marks = scratch[block]
+        for row in range(block * BLOCK, min((block + 1) * BLOCK, rows.size)):
+            first, end = offsets[row], offsets[row + 1]
+            line = x[rows[row]]
+            _mark(line, marks)
+            _collect(marks, indices[first:end])
+            _take(line, indices[first:end], scale, values[first:end])
+
+
+@inline
+def _mark(line: Any, marks: Any) -> None:
+    zero = line.dtype.type(0)
+    for j in range(marks.size):
+        marks[j] = line[j] != zero
+
+
+@inline
+def _take(line: Any, indices: Any, scale: Any, values: Any) -> None:
+    """Convert what stands at the indices, and scale it."""
+    for n in range(indices.size):
+        values[n] = values.dtype.type(line[np.uintp(indices[n])]) * scale

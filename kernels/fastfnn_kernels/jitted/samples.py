@@ -1,0 +1,224 @@
+"""Training on one sample after the other.
+
+The work of one sample is too small to be shared by threads, and its parameters stay in the second cache, whose
+loads are what it waits for. So only the rows of the first weights that the sample's non-zeros name are read and
+written, each twice, in vectors. The later weights are kept transposed, a row for each output: then the gradient of
+their inputs is a sum of rows, as the first product is, and both updates add to rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
+from fastfnn_kernels.jitted._math import exp_of_negative
+from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
+from fastfnn_kernels.packing import Compressed
+
+# Operations that are too few for a second thread.
+SERIAL = 0
+
+
+def sgd_samples(
+    samples: Compressed,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> tuple[float, int]:
+    """Take a step of gradient descent on each sample; see `fastfnn_kernels.reference.sgd_samples`."""
+    first, later, dtype = weights[0], weights[1:], weights[0].dtype
+    flat_weights, weight_starts = _joined([w.T for w in later], dtype)
+    starts_of_sums = [np.zeros(w.shape[1], dtype) if b is None else b for w, b in zip(weights, biases, strict=True)]
+    flat_biases, unit_starts = _joined(starts_of_sums, dtype)
+    has_bias = np.array([b is not None for b in biases], np.int64)
+    codes = np.array([CODES[activation] for activation in activations], np.int64)
+    layers = (first, flat_weights, weight_starts, flat_biases, unit_starts, has_bias, codes)
+    try:
+        loss_sum, n_correct = _train(SERIAL, dtype, *samples[:3], labels, *layers, learning_rate)
+    finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
+        for layer, w in enumerate(later):
+            w[...] = _part.py_func(flat_weights, weight_starts, layer).reshape(w.shape[::-1]).T
+        for layer, b in enumerate(biases):
+            if b is not None:
+                b[...] = _part.py_func(flat_biases, unit_starts, layer)
+    return loss_sum, n_correct
+
+
+def _joined(arrays: list[NDArray[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Copy all arrays into one vector; return it, and where each of them starts and the last ends."""
+    joined = np.concatenate([np.zeros(0, dtype), *(array.reshape(-1) for array in arrays)])
+    return joined, np.cumsum([0, *(array.size for array in arrays)], dtype=np.int64)
+
+
+class _Layers(NamedTuple):
+    """All parameters and activations; a vector holds one layer's part behind the other's, from its starts on."""
+
+    first_weights: Any
+    later_weights: Any
+    weight_starts: Any
+    biases: Any
+    unit_starts: Any
+    has_bias: Any
+    codes: Any
+    positions: Any  # 0, 1, 2, ...: the indices of all rows
+
+
+@kernel
+def _train(
+    offsets: IntegersIn1,
+    indices: IndicesIn1,
+    values: In1,
+    labels: IntegersIn1,
+    first_weights: Out2,
+    later_weights: Out1,
+    weight_starts: IntegersIn1,
+    biases: Out1,
+    unit_starts: IntegersIn1,
+    has_bias: IntegersIn1,
+    codes: IntegersIn1,
+    learning_rate: Real,
+) -> tuple[float, int]:
+    positions = np.arange(biases.size).astype(np.int32)
+    layers = _Layers(first_weights, later_weights, weight_starts, biases, unit_starts, has_bias, codes, positions)
+    outputs, gradients = np.empty(biases.size, biases.dtype), np.empty(biases.size, biases.dtype)
+    last = codes.size - 1
+    loss_sum, n_correct = 0.0, 0
+    for sample in range(labels.size):
+        named = indices[offsets[sample] : offsets[sample + 1]]
+        x = values[offsets[sample] : offsets[sample + 1]]
+        _forward(layers, named, x, outputs)
+        y, g = _part(outputs, unit_starts, last), _part(gradients, unit_starts, last)
+        n_correct += _first_of_the_largest(y) == labels[sample]
+        loss_sum += _cross_entropy(y, labels[sample], g)
+        multiply_by_derivative(g, y, codes[last])
+        _backward_and_step(layers, named, x, outputs, gradients, learning_rate)
+    return loss_sum, n_correct
+
+
+@inline
+def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
+    """Write y = f(x w + b) of each layer into its part of `outputs`."""
+    y = _part(outputs, layers.unit_starts, 0)
+    copy(_part(layers.biases, layers.unit_starts, 0), y)
+    _add_rows(layers.first_weights, named, x, y)
+    activate(y, layers.codes[0])
+    for layer in range(1, layers.codes.size):
+        y_before, y = y, _part(outputs, layers.unit_starts, layer)
+        copy(_part(layers.biases, layers.unit_starts, layer), y)
+        _add_dots(_transposed_weights(layers, layer), y_before, y)
+        activate(y, layers.codes[layer])
+
+
+@inline
+def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any) -> None:
+    """Write the gradient of each layer's sums into its part of `gradients`, the last given, and take the step."""
+    g = _part(gradients, layers.unit_starts, layers.codes.size - 1)
+    for layer in range(layers.codes.size - 1, 0, -1):
+        y_before = _part(outputs, layers.unit_starts, layer - 1)
+        g_before = _part(gradients, layers.unit_starts, layer - 1)
+        w, every_row = _transposed_weights(layers, layer), layers.positions[: g.size]
+        g_before[:] = 0
+        _add_rows(w, every_row, g, g_before)
+        multiply_by_derivative(g_before, y_before, layers.codes[layer - 1])
+        _step_rows(w, every_row, g, y_before, learning_rate)
+        _step_bias(layers, layer, g, learning_rate)
+        g = g_before
+    _step_rows(layers.first_weights, named, x, g, learning_rate)
+    _step_bias(layers, 0, g, learning_rate)
+
+
+@inline
+def _transposed_weights(layers: _Layers, layer: int) -> Any:
+    """Return the weights of a layer behind the first, a row for each output."""
+    starts = layers.unit_starts
+    shape = (starts[layer + 1] - starts[layer], starts[layer] - starts[layer - 1])
+    return _part(layers.later_weights, layers.weight_starts, layer - 1).reshape(shape)
+
+
+@inline
+def _step_bias(layers: _Layers, layer: int, gradient: Any, learning_rate: Any) -> None:
+    if layers.has_bias[layer]:
+        _step(_part(layers.biases, layers.unit_starts, layer), gradient, learning_rate)
+
+
+@inline
+def _part(flat: Any, starts: Any, layer: int) -> Any:
+    """Return one layer's part of a vector that holds all layers'."""
+    return flat[starts[layer] : starts[layer + 1]]
+
+
+@inline
+def _add_rows(matrix: Any, indices: Any, factors: Any, total: Any) -> None:
+    """Add factors[n] * matrix[indices[n]] to `total`, four rows at a time, so that it is loaded once for four."""
+    whole = indices.size // 4 * 4
+    for n in range(0, whole, 4):
+        a, b = matrix[indices[n]], matrix[indices[n + 1]]
+        c, d = matrix[indices[n + 2]], matrix[indices[n + 3]]
+        fa, fb, fc, fd = factors[n], factors[n + 1], factors[n + 2], factors[n + 3]
+        for j in range(total.size):
+            total[j] += (fa * a[j] + fb * b[j]) + (fc * c[j] + fd * d[j])
+    for n in range(whole, indices.size):
+        row, factor = matrix[indices[n]], factors[n]
+        for j in range(total.size):
+            total[j] += factor * row[j]
+
+
+@inline
+def _add_dots(matrix: Any, x: Any, total: Any) -> None:
+    """Add the product of each row with x to `total`."""
+    for i in range(total.size):
+        total[i] += _dot(matrix[i], x)
+
+
+@inline_sum
+def _dot(row: Any, x: Any) -> Any:
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += row[i] * x[i]
+    return total
+
+
+@inline
+def _first_of_the_largest(y: Any) -> int:
+    """Return where the largest stands, the first of equals; NaN is larger than any number."""
+    best = 0
+    for j in range(1, y.size):
+        if not y[j] <= y[best] and y[best] == y[best]:
+            best = j
+    return best
+
+
+@inline
+def _cross_entropy(y: Any, label: int, g: Any) -> float:
+    """Return log sum_j exp_of_negative(y_j - m) + m - y_label for the maximum m, and write its gradient softmax(y) - onehot."""
+    largest, total = y[0], y.dtype.type(0)
+    for j in range(1, y.size):
+        largest = y[j] if y[j] > largest else largest
+    for j in range(y.size):
+        g[j] = exp_of_negative(y[j] - largest)
+    for j in range(y.size):
+        total += g[j]
+    for j in range(y.size):
+        g[j] /= total
+    g[label] -= y.dtype.type(1)
+    return math.log(np.float64(total)) + (np.float64(largest) - np.float64(y[label]))
+
+
+@inline
+def _step_rows(matrix: Any, indices: Any, factors: Any, vector: Any, learning_rate: Any) -> None:
+    """Subtract learning_rate * factors[n] * vector from matrix[indices[n]]."""
+    for n in range(indices.size):
+        _step(matrix[indices[n]], vector, learning_rate * factors[n])
+
+
+@inline
+def _step(parameter: Any, gradient: Any, learning_rate: Any) -> None:
+    for j in range(parameter.size):
+        parameter[j] -= learning_rate * gradient[j]

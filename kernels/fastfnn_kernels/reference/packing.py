@@ -1,0 +1,74 @@
+"""Mostly-zero inputs, stored without their zeros."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, number_of_groups
+
+
+def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
+    """Pack rows of scale * x, for `sparse_forward` and `sparse_weight_gradient`.
+
+    Parameters
+    ----------
+    x : ndarray of uint8, float32 or float64, shape (n_rows, n_inputs)
+        Inputs. NaN is no zero; -0.0 is one.
+    dtype : float32 or float64
+        dtype of the packed values.
+    scale : float
+        Factor of every value, multiplied in `dtype`.
+    rows : ndarray of int64, shape (n_taken,), optional
+        Rows to take, in this order; all rows when None.
+
+    Returns
+    -------
+    Packed
+        The rows taken, of n_inputs columns; groups are made of them as they come.
+    """
+    taken = x if rows is None else x[rows]
+    n_rows, n_columns = taken.shape
+    n_groups = number_of_groups(n_rows)
+    padded = np.zeros((n_groups * ROWS_OF_GROUP, n_columns), x.dtype)
+    padded[:n_rows] = taken
+    groups = padded.reshape(n_groups, ROWS_OF_GROUP, n_columns)
+    group, column = np.nonzero(groups.any(axis=1))
+    values = _scaled(groups.transpose(0, 2, 1)[group, column], dtype, scale)
+    order = np.arange(n_rows, dtype=np.int32)
+    return Packed(_offsets(group, n_groups), column.astype(np.int32), values, order, (n_rows, n_columns))
+
+
+def compress_rows(
+    x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> Compressed:
+    """Store the non-zeros of rows of scale * x, for `sgd_samples`.
+
+    Parameters
+    ----------
+    x, dtype, scale, rows
+        As in `pack_rows`.
+
+    Returns
+    -------
+    Compressed
+        The rows taken, of n_inputs columns.
+    """
+    taken = x if rows is None else x[rows]
+    row, column = np.nonzero(taken)
+    values = _scaled(taken[row, column], dtype, scale)
+    return Compressed(_offsets(row, len(taken)), column.astype(np.int32), values, taken.shape)
+
+
+def _offsets(line: NDArray[np.intp], n_lines: int) -> NDArray[np.int64]:
+    """Return where the entries of each line begin, and the last end; `line` is that of each entry, ascending."""
+    return np.searchsorted(line, np.arange(n_lines + 1)).astype(np.int64)
+
+
+def _scaled(values: NDArray[Any], dtype: Any, scale: float) -> NDArray[Any]:
+    """Convert to `dtype`, then multiply in it."""
+    scaled = np.ascontiguousarray(values, dtype)
+    scaled *= scaled.dtype.type(scale)
+    return scaled

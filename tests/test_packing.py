@@ -1,0 +1,119 @@
+"""Inputs stored without their zeros: rows, columns and compressed rows."""
+
+import numpy as np
+import pytest
+from arrays import Unchanged, mostly_zeros, normals, read_only
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted.packing import BLOCK, TRANSPOSED_BLOCK
+from fastfnn_kernels.packing import ROWS_OF_GROUP, unpack
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOURCES = [np.uint8, np.float32, np.float64]
+BLOCK_LINES = BLOCK * ROWS_OF_GROUP
+N_ROWS = st.sampled_from([0, 1, 3, 4, 5, BLOCK, BLOCK + 1, BLOCK_LINES - 1, BLOCK_LINES + 1, 150])
+N_INPUTS = st.sampled_from([0, 1, 2, 4, 5, TRANSPOSED_BLOCK - 1, TRANSPOSED_BLOCK, TRANSPOSED_BLOCK + 1, 130])
+DTYPE = st.sampled_from([np.float32, np.float64])
+SOURCE = st.sampled_from(SOURCES)
+SEED = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(params=SOURCES, ids=lambda source: source.__name__)
+def source(request):
+    return request.param
+
+
+def expanded(compressed):
+    """Write a compressed matrix out in full."""
+    matrix = np.zeros(compressed.shape, compressed.values.dtype)
+    row = np.repeat(np.arange(compressed.shape[0]), np.diff(compressed.offsets))
+    matrix[row, compressed.indices] = compressed.values
+    return matrix
+
+
+def assert_same(actual, expected):
+    """Check that every bit of a packed or compressed matrix is as expected."""
+    assert actual.shape == expected.shape
+    for array, wanted in zip(actual[:3], expected[:3], strict=True):
+        assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape)
+        assert array.flags.c_contiguous
+        assert array.tobytes() == wanted.tobytes()
+
+
+@given(N_ROWS, N_INPUTS, DTYPE, SOURCE, SEED)
+def test_packing_loses_nothing(n_rows, n_inputs, dtype, source, seed):
+    x = read_only(mostly_zeros(np.random.default_rng(seed), (n_rows, n_inputs), source))
+    expected = x.astype(dtype) * dtype(0.5)
+    unchanged = Unchanged(x)
+    for kernels in (reference, jitted):
+        assert np.array_equal(unpack(kernels.pack_rows(x, dtype, 0.5)), expected)
+        assert np.array_equal(unpack(kernels.pack_columns(x, dtype, 0.5)), expected.T)
+        assert np.array_equal(expanded(kernels.compress_rows(x, dtype, 0.5)), expected)
+    unchanged.check()
+
+
+@given(N_ROWS, N_INPUTS, DTYPE, SOURCE, SEED)
+def test_the_kernels_store_what_the_reference_stores(n_rows, n_inputs, dtype, source, seed):
+    rng = np.random.default_rng(seed)
+    x = mostly_zeros(rng, (n_rows, n_inputs), source)
+    rows = rng.integers(0, n_rows, rng.integers(0, 2 * n_rows)) if n_rows else None
+    assert_same(jitted.pack_columns(x, dtype, 0.3), reference.pack_columns(x, dtype, 0.3))
+    for name in ("pack_rows", "compress_rows"):
+        expected = getattr(reference, name)(x, dtype, 0.3, rows)
+        assert_same(getattr(jitted, name)(x, dtype, 0.3, rows), expected)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+def test_many_threads_store_the_same(source, density, dtype, threads, rng):
+    x = ((rng.random((1201, 783)) < density) * rng.integers(1, 256, (1201, 783))).astype(source)
+    rows = rng.permutation(len(x))
+    assert_same(jitted.pack_columns(x, dtype, 1 / 255), reference.pack_columns(x, dtype, 1 / 255))
+    assert_same(jitted.pack_rows(x, dtype, 1 / 255, rows), reference.pack_rows(x, dtype, 1 / 255, rows))
+    assert_same(jitted.compress_rows(x, dtype, 1 / 255, rows), reference.compress_rows(x, dtype, 1 / 255, rows))
+
+
+def test_rows_are_taken_in_their_order_and_may_come_twice(kernels, source, dtype):
+    x = np.arange(12).reshape(4, 3).astype(source)
+    rows = read_only(np.array([3, 0, 0, 2, 3]))
+    unchanged = Unchanged(x, rows)
+    assert np.array_equal(unpack(kernels.pack_rows(x, dtype, rows=rows)), x[rows])
+    assert np.array_equal(expanded(kernels.compress_rows(x, dtype, rows=rows)), x[rows])
+    unchanged.check()
+
+
+def test_no_rows_are_taken(kernels, dtype, rng):
+    x, rows = normals(rng, (4, 3), dtype), np.zeros(0, np.int64)
+    assert kernels.pack_rows(x, dtype, rows=rows).shape == (0, 3)
+    assert kernels.compress_rows(x, dtype, rows=rows).offsets.tolist() == [0]
+
+
+def test_a_worked_example(kernels):
+    x = np.array([[0, 5, 0], [0, 0, 0], [0, 6, 7], [0, 0, 0], [8, 0, 0]], np.uint8)
+    packed = kernels.pack_rows(x, np.float32)
+    assert packed.offsets.tolist() == [0, 2, 3]
+    assert packed.indices.tolist() == [1, 2, 0]
+    assert packed.values.tolist() == [[5, 0, 6, 0], [0, 0, 7, 0], [8, 0, 0, 0]]
+    compressed = kernels.compress_rows(x, np.float32)
+    assert compressed.offsets.tolist() == [0, 1, 1, 3, 3, 4]
+    assert compressed.indices.tolist() == [1, 1, 2, 0]
+    assert compressed.values.tolist() == [5, 6, 7, 8]
+    for stored in (packed, compressed):
+        assert stored.nbytes == sum(array.nbytes for array in stored[:3])
+
+
+@pytest.mark.parametrize("source", [np.float32, np.float64])
+def test_nan_and_inf_are_kept_and_minus_zero_is_a_zero(kernels, source, dtype):
+    x = np.array([[0, np.nan, -0.0, np.inf, 1e-45]], source)
+    compressed = kernels.compress_rows(x, dtype)
+    assert compressed.indices.tolist() == [1, 3, 4]
+    assert np.array_equal(compressed.values, x[0, [1, 3, 4]].astype(dtype), equal_nan=True)
+    assert kernels.pack_rows(x, dtype).indices.tolist() == [1, 3, 4]
+    assert kernels.pack_columns(x, dtype).offsets.tolist() == [0, 1, 2]
+
+
+def test_every_pixel_is_scaled_as_numpy_scales_it(kernels, dtype):
+    pixels = np.arange(256, dtype=np.uint8).reshape(2, 128)
+    expected = pixels.astype(dtype) * dtype.type(1 / 255)
+    assert np.array_equal(unpack(kernels.pack_rows(pixels, dtype, 1 / 255)), expected)
+    assert np.array_equal(unpack(kernels.pack_columns(pixels, dtype, 1 / 255)), expected.T)
+    assert np.array_equal(expanded(kernels.compress_rows(pixels, dtype, 1 / 255)), expected)
