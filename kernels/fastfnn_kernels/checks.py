@@ -88,6 +88,20 @@ def sparse_weight_gradient(
     _gradient_rest(columns.shape[0], grad, out, out_bias)
 
 
+def sparse_weight_gradient_of_rows(
+    rows: Packed,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> None:
+    """Check the arguments of `sparse_weight_gradient_of_rows`."""
+    _packed("rows", rows)
+    _like("grad", grad, rows.values.dtype, (rows.shape[0], None))
+    _gradient_rest(rows.shape[1], grad, out, out_bias)
+
+
 def dense_input_gradient(
     grad: NDArray[Any],
     weights: NDArray[Any],
@@ -334,6 +348,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_input_gradient,
         sparse_forward,
         sparse_weight_gradient,
+        sparse_weight_gradient_of_rows,
         activation_forward,
         activation_gradient,
         softmax,

@@ -26,8 +26,8 @@ from fastfnn_kernels.jitted._jit import (
 )
 from fastfnn_kernels.jitted._simd import SPARSE_VECTORS, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
-from fastfnn_kernels.jitted.dense import add_column_sums, floor_of, prepare_gradients
-from fastfnn_kernels.packing import LINES_OF_GROUP, Packed
+from fastfnn_kernels.jitted.dense import add_column_sums, dense_weight_gradient, floor_of, prepare_gradients
+from fastfnn_kernels.packing import LINES_OF_GROUP, Packed, unpack
 
 # Groups of lines that one thread computes: the panel of the other operand stays in cache.
 BLOCK_GROUPS = 16
@@ -68,6 +68,18 @@ def sparse_weight_gradient(
     if out_bias is not None:
         add_column_sums(grad, out_bias)
     return out, out_bias
+
+
+def sparse_weight_gradient_of_rows(
+    rows: Packed,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient_of_rows`."""
+    return dense_weight_gradient(unpack(rows), grad, out, out_bias, use_bias, accumulate)
 
 
 def _whole_vectors(matrix: NDArray[Any]) -> NDArray[Any]:
