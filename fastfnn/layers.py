@@ -16,9 +16,7 @@ from fastfnn_kernels.checks import ACTIVATIONS
 from numpy.typing import NDArray
 
 from fastfnn.initializers import Initializer, glorot, he
-from fastfnn.inputs import PackedTile
-
-Tile = NDArray[Any] | PackedTile
+from fastfnn.tiles import PackedTile, Tile
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,12 @@ class Gradient:
 
     weights: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
+
+    def clear(self) -> None:
+        """Set all of it to zero, in place."""
+        for array in (self.weights, self.bias):
+            if array is not None:
+                array.fill(0)
 
 
 class Layer(ABC):
@@ -231,10 +235,12 @@ class Dense(Layer):
     def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""
         arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, True)
-        if isinstance(x, PackedTile):
-            self.kernels.sparse_weight_gradient(x.columns, *arguments)
-        else:
+        if not isinstance(x, PackedTile):
             self.kernels.dense_weight_gradient(x, *arguments)
+        elif x.columns is None:
+            self.kernels.sparse_weight_gradient_of_rows(x.rows, *arguments)
+        else:
+            self.kernels.sparse_weight_gradient(x.columns, *arguments)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
