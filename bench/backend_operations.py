@@ -59,7 +59,7 @@ class BackendOperations:
 
         def run() -> NDArray[Any]:
             for rows, tile in tiles:
-                self._kernels.sparse_forward(tile.rows, weights, bias, "relu", out[rows])
+                self._kernels.sparse_forward(tile, weights, bias, "relu", out[rows])
             return out
 
         return run
@@ -71,9 +71,7 @@ class BackendOperations:
 
         def run() -> tuple[NDArray[Any], NDArray[Any]]:
             for rows, tile in tiles:
-                self._kernels.sparse_weight_gradient(
-                    tile.columns, grad[rows], out, out_bias, accumulate=rows.start > 0
-                )
+                self._kernels.sparse_weight_gradient(tile, grad[rows], out, out_bias, accumulate=rows.start > 0)
             return out, out_bias
 
         return run
@@ -115,7 +113,7 @@ class FullBatch:
         optimizer = fastfnn.RMSprop(
             LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
         )
-        tiles = prepare_to_keep(self._network, samples.X, with_columns=True)
+        tiles = prepare_to_keep(self._network, samples.X)
         self._steps = training.Steps(self._network, tiles, samples.y, optimizer, l2=L2)
 
     def step(self) -> float:
@@ -159,7 +157,7 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
 
 def _packed_tiles(x: NDArray[Any]) -> list[tuple[slice, Any]]:
     """Pack x tile by tile, with the rows of each tile."""
-    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0), with_columns=True)
+    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0))
     tiles.keep(max_bytes=2**30)
     slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
     return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]

@@ -105,34 +105,26 @@ def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
     return Entries(row_of_entry, csr.indices[entries], csr.values[entries], (len(lengths), csr.shape[1]))
 
 
-def pack_rows_of(entries: Entries) -> Packed:
-    """Pack rows, for `sparse_forward`; as `pack_rows` packs the dense ones."""
-    return _pack(entries.rows, entries.columns, entries.values, entries.shape)
-
-
-def pack_columns_of(entries: Entries) -> Packed:
-    """Pack columns, for `sparse_weight_gradient`; as `pack_columns` packs the dense ones."""
-    return _pack(entries.columns, entries.rows, entries.values, entries.shape[::-1])
+def pack_entries(entries: Entries) -> Packed:
+    """Pack rows as `pack_rows` packs the dense ones."""
+    n_rows, n_columns = entries.shape
+    n_groups = -(-n_rows // LINES_OF_GROUP)
+    groups = entries.rows // LINES_OF_GROUP
+    order = np.lexsort((_short(entries.columns, n_columns), _short(groups, n_groups)))
+    groups, columns = groups[order], entries.columns[order]
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = (groups[1:] != groups[:-1]) | (columns[1:] != columns[:-1])
+    values = np.zeros((np.count_nonzero(is_new), LINES_OF_GROUP), entries.values.dtype)
+    values[np.cumsum(is_new) - 1, (entries.rows % LINES_OF_GROUP)[order]] = entries.values[order]
+    offsets = np.searchsorted(groups[is_new], np.arange(n_groups + 1)).astype(np.int64)
+    lines = np.arange(n_rows, dtype=np.int32)
+    return Packed(offsets, columns[is_new].astype(np.int32), values, lines, entries.shape)
 
 
 def write_dense(entries: Entries, out: NDArray[Any]) -> None:
     """Write rows out in full."""
     out[...] = 0
     out[entries.rows, entries.columns] = entries.values
-
-
-def _pack(lines: NDArray[Any], positions: NDArray[Any], values: NDArray[Any], shape: tuple[int, int]) -> Packed:
-    """Pack entries that come in any order."""
-    n_groups = -(-shape[0] // LINES_OF_GROUP)
-    groups = lines // LINES_OF_GROUP
-    order = np.lexsort((_short(positions, shape[1]), _short(groups, n_groups)))
-    groups, positions = groups[order], positions[order]
-    is_new = np.ones(len(order), bool)
-    is_new[1:] = (groups[1:] != groups[:-1]) | (positions[1:] != positions[:-1])
-    packed_values = np.zeros((np.count_nonzero(is_new), LINES_OF_GROUP), values.dtype)
-    packed_values[np.cumsum(is_new) - 1, (lines % LINES_OF_GROUP)[order]] = values[order]
-    offsets = np.searchsorted(groups[is_new], np.arange(n_groups + 1)).astype(np.int64)
-    return Packed(offsets, positions[is_new].astype(np.int32), packed_values, shape)
 
 
 def _short(numbers: NDArray[Any], end: int) -> NDArray[Any]:

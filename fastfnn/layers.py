@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from fastfnn_kernels.checks import ACTIVATIONS
+from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
 from fastfnn.initializers import Initializer, glorot, he
-from fastfnn.tiles import PackedTile, Tile
+from fastfnn.tiles import Tile
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,8 @@ class Dense(Layer):
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x w + b)."""
         arguments = (self.weights, self.bias, self.activation, out)
-        if isinstance(x, PackedTile):
-            return self.kernels.sparse_forward(x.rows, *arguments)
+        if isinstance(x, Packed):
+            return self.kernels.sparse_forward(x, *arguments)
         return self.kernels.dense_forward(x, *arguments)
 
     def start_gradient(self) -> None:
@@ -235,12 +236,10 @@ class Dense(Layer):
     def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""
         arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, True)
-        if not isinstance(x, PackedTile):
-            self.kernels.dense_weight_gradient(x, *arguments)
-        elif x.columns is None:
-            self.kernels.sparse_weight_gradient_of_rows(x.rows, *arguments)
+        if isinstance(x, Packed):
+            self.kernels.sparse_weight_gradient(x, *arguments)
         else:
-            self.kernels.sparse_weight_gradient(x.columns, *arguments)
+            self.kernels.dense_weight_gradient(x, *arguments)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None

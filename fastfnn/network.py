@@ -170,10 +170,7 @@ class Network:
         if batch_size is not None:
             _check_count("batch_size", batch_size)
         _check_l2(l2)
-        if batch_size is None:
-            tiles = prepare_to_keep(self, samples, input_format, with_columns=True)
-        else:
-            tiles = prepare(self, samples, input_format)
+        tiles = (prepare_to_keep if batch_size is None else prepare)(self, samples, input_format)
         held_out = None
         if validation is not None:
             held_out = prepare_to_keep(self, validation[0], input_format), validation[1]
@@ -204,7 +201,7 @@ class Network:
         check_input_format(input_format)
         samples, labels = self._check_samples(X, y)
         _check_l2(l2)
-        tiles = prepare(self, samples, input_format, with_columns=True)
+        tiles = prepare(self, samples, input_format)
         loss, _ = Backpropagation(self, tiles.n_rows, l2).run(in_order(tiles, labels), tiles.n_rows)
         return loss, [layer.gradient for layer in self.layers]
 

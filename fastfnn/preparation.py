@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 # Share of non-zeros below which packed inputs are faster than dense ones.
 PACKING_DENSITY = 0.4
 
-# What packing a tile costs, in outputs of the dense product of as many samples: its rows, and its columns too.
-ROWS_OUTPUTS = 32
-COLUMNS_OUTPUTS = 64
+# What packing samples costs, in outputs of their dense product.
+PACKING_OUTPUTS = 32
 
 # Packed inputs are kept beside the data for a whole training unless they take more bytes than this.
 PACKING_BYTES = 256 * 2**20
@@ -28,12 +27,7 @@ PACKING_BYTES = 256 * 2**20
 DENSITY_ROWS = 128
 
 
-def prepare(
-    network: Network,
-    X: NDArray[Any] | Csr,
-    input_format: str = "auto",
-    with_columns: bool = False,
-) -> Tiles:
+def prepare(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
     """Prepare samples to be gone through once; what is packed is packed as it is needed.
 
     Parameters
@@ -44,25 +38,18 @@ def prepare(
         From `check_inputs` or `check_samples`.
     input_format : str
         As in `Network.fit`.
-    with_columns : bool
-        Whether gradients are computed from tiles that are not gathered.
     """
-    return _for_one_pass(network, X, _deciding_density(network, X, input_format), with_columns)
+    return _for_one_pass(network, X, _deciding_density(network, X, input_format))
 
 
-def prepare_to_keep(
-    network: Network,
-    X: NDArray[Any] | Csr,
-    input_format: str = "auto",
-    with_columns: bool = False,
-) -> Tiles:
+def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
     """Prepare samples as `prepare` does, for many passes: packed tiles are kept if they fit in memory."""
     density = _deciding_density(network, X, input_format)
     if density < PACKING_DENSITY and not isinstance(X, np.memmap):
-        packed = PackedTiles(_samples(network, X), with_columns)
+        packed = PackedTiles(_samples(network, X))
         if packed.keep(PACKING_BYTES):
             return packed
-    return _for_one_pass(network, X, density, with_columns)
+    return _for_one_pass(network, X, density)
 
 
 def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
@@ -70,13 +57,10 @@ def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "
     return _deciding_density(network, X, input_format) < PACKING_DENSITY
 
 
-def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float, with_columns: bool) -> Tiles:
-    samples = _samples(network, X)
-    packing_outputs = COLUMNS_OUTPUTS if with_columns else ROWS_OUTPUTS
+def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float) -> Tiles:
     # A packed product takes density / PACKING_DENSITY of the dense one's time; packing comes on top.
-    if density < PACKING_DENSITY * (1 - packing_outputs / network.widths[0]):
-        return PackedTiles(samples, with_columns)
-    return DenseTiles(samples)
+    packing_pays = density < PACKING_DENSITY * (1 - PACKING_OUTPUTS / network.widths[0])
+    return (PackedTiles if packing_pays else DenseTiles)(_samples(network, X))
 
 
 def _deciding_density(network: Network, X: NDArray[Any] | Csr, input_format: str) -> float:

@@ -6,14 +6,14 @@ from a file, costs the memory of one tile. A tile has all its rows in order, or 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from fastfnn_kernels import packing
 from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
-from fastfnn.csr import Csr, pack_columns_of, pack_rows_of, take_rows, write_dense
+from fastfnn.csr import Csr, pack_entries, take_rows, write_dense
 
 # Rows that run forward and backward together.
 TILE_ROWS = 1200
@@ -21,22 +21,7 @@ TILE_ROWS = 1200
 Rows = slice | NDArray[np.int64]
 
 
-class PackedTile(NamedTuple):
-    """A tile of mostly-zero inputs: its rows for the forward product, its columns for the gradient.
-
-    Without columns the gradient is computed from the rows.
-    """
-
-    rows: Packed
-    columns: Packed | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_rows, n_inputs)."""
-        return self.rows.shape
-
-
-Tile = NDArray[Any] | PackedTile
+Tile = NDArray[Any] | Packed
 
 
 class Samples(Protocol):
@@ -48,12 +33,8 @@ class Samples(Protocol):
         """Return at most `TILE_ROWS` rows; they are valid until the next ones are asked for."""
         ...
 
-    def packed_rows(self, rows: Rows) -> Packed:
+    def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
-        ...
-
-    def packed_columns(self, rows: slice) -> Packed:
-        """Pack the columns of these rows."""
         ...
 
 
@@ -80,15 +61,11 @@ class ArraySamples:
             converted[...] = taken
         return converted
 
-    def packed_rows(self, rows: Rows) -> Packed:
+    def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
             return pack_rows(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
         return pack_rows(self._X, self._dtype, self._scale, rows)
-
-    def packed_columns(self, rows: slice) -> Packed:
-        """Pack the columns of these rows."""
-        return packing.pack_columns(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
 
     def _take(self, rows: Rows) -> NDArray[Any]:
         # `take` would first copy an array that is not contiguous as a whole.
@@ -113,13 +90,9 @@ class CsrSamples:
         write_dense(entries, written)
         return written
 
-    def packed_rows(self, rows: Rows) -> Packed:
+    def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
-        return pack_rows_of(take_rows(self._csr, rows))
-
-    def packed_columns(self, rows: slice) -> Packed:
-        """Pack the columns of these rows."""
-        return pack_columns_of(take_rows(self._csr, rows))
+        return pack_entries(take_rows(self._csr, rows))
 
 
 class Tiles(Protocol):
@@ -153,48 +126,32 @@ class DenseTiles:
 
 
 class PackedTiles:
-    """Tiles of mostly-zero samples, packed as they are asked for unless they are kept.
+    """Tiles of mostly-zero samples, packed as they are asked for unless they are kept."""
 
-    Parameters
-    ----------
-    samples : Samples
-        All rows.
-    with_columns : bool
-        Whether the tiles are for gradients too. A gathered tile has no columns: it is used once.
-    """
-
-    def __init__(self, samples: Samples, with_columns: bool = False) -> None:
+    def __init__(self, samples: Samples) -> None:
         self.n_rows = samples.n_rows
         self._samples = samples
-        self._with_columns = with_columns
-        self._kept: list[PackedTile] = []
+        self._kept: list[Packed] = []
 
     def keep(self, max_bytes: int) -> bool:
         """Pack all tiles once and for all; keep none, and return False, if they take more than `max_bytes`."""
         tiles, n_bytes = [], 0
         for first in range(0, self.n_rows, TILE_ROWS):
-            tile = self._pack(slice(first, min(first + TILE_ROWS, self.n_rows)))
-            n_bytes += sum(packed.nbytes for packed in tile if packed is not None)
+            tile = self._samples.packed(slice(first, min(first + TILE_ROWS, self.n_rows)))
+            n_bytes += tile.nbytes
             if n_bytes > max_bytes:
                 return False
             tiles.append(tile)
         self._kept = tiles
         return True
 
-    def tile(self, first: int, end: int) -> PackedTile:
+    def tile(self, first: int, end: int) -> Packed:
         """Return rows first:end."""
-        return self._kept[first // TILE_ROWS] if self._kept else self._pack(slice(first, end))
+        return self._kept[first // TILE_ROWS] if self._kept else self._samples.packed(slice(first, end))
 
-    def gather(self, rows: NDArray[np.int64]) -> PackedTile:
+    def gather(self, rows: NDArray[np.int64]) -> Packed:
         """Return rows in the order given."""
-        return PackedTile(self._samples.packed_rows(rows))
-
-    def _pack(self, rows: slice) -> PackedTile:
-        packed = self._samples.packed_rows(rows)
-        # The gradient from columns reads and writes every row of the weights', also where a tile has nothing to add.
-        if self._with_columns and len(packed.indices) >= packed.shape[1]:
-            return PackedTile(packed, self._samples.packed_columns(rows))
-        return PackedTile(packed)
+        return self._samples.packed(rows)
 
 
 class _Buffer:

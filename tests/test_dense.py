@@ -5,7 +5,7 @@ import pytest
 from arrays import Unchanged, integers, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._cpu import TILE, UNIT
-from fastfnn_kernels.jitted.dense import BLOCK_INPUTS, BLOCK_ROWS, REDUCTION_CHUNK, SPAN_ROWS
+from fastfnn_kernels.jitted.dense import BLOCK_ROWS, BLOCK_TILES, REDUCTION_CHUNK, SPAN_ROWS
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_product_close
@@ -14,7 +14,7 @@ ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 WIDTH = TILE.vectors * UNIT.lanes(4)
 DTYPE = st.sampled_from([np.float32, np.float64])
 N_ROWS = st.sampled_from([0, 1, 2, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1, 131])
-N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_INPUTS - 1, BLOCK_INPUTS + 1, 205])
+N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_TILES * TILE.rows - 1, BLOCK_TILES * TILE.rows + 1, 205])
 N_OUTPUTS = st.sampled_from([1, 2, UNIT.lanes(8), UNIT.lanes(8) + 1, WIDTH // 2, WIDTH - 1, WIDTH, WIDTH + 1, 100])
 SEED = st.integers(0, 2**32 - 1)
 

@@ -18,7 +18,7 @@ FILES = sorted(name for _, name, _ in pkgutil.iter_modules(reference.__path__))
 
 def test_same_kernels():
     assert public_names(reference) == public_names(jitted)
-    assert len(KERNELS) == 18
+    assert len(KERNELS) == 17
 
 
 def test_same_files():

@@ -9,9 +9,8 @@ import fastfnn
 from fastfnn import preparation
 from fastfnn.inputs import check_inputs
 from fastfnn.preparation import (
-    COLUMNS_OUTPUTS,
     PACKING_DENSITY,
-    ROWS_OUTPUTS,
+    PACKING_OUTPUTS,
     density_of,
     may_be_packed,
     prepare,
@@ -55,17 +54,16 @@ def test_samples_of_a_full_batch_are_packed_and_kept_below_the_threshold():
     below, above = of_density(PACKING_DENSITY - 0.1), of_density(PACKING_DENSITY)
     for n_outputs in (1, 256):
         net = wide_network(n_outputs)
-        assert kept(prepare_to_keep(net, below, with_columns=True))
+        assert kept(prepare_to_keep(net, below))
         assert may_be_packed(net, below)
         assert type(prepare_to_keep(net, above)) is DenseTiles
         assert not may_be_packed(net, above)
 
 
-@pytest.mark.parametrize(("with_columns", "packing_outputs"), [(False, ROWS_OUTPUTS), (True, COLUMNS_OUTPUTS)])
-def test_packing_for_one_pass_must_pay_in_outputs(with_columns, packing_outputs):
+def test_packing_for_one_pass_must_pay_in_outputs():
     X = of_density(PACKING_DENSITY / 2)
-    assert type(prepare(wide_network(2 * packing_outputs), X, "auto", with_columns)) is DenseTiles
-    packed = prepare(wide_network(2 * packing_outputs + 1), X, "auto", with_columns)
+    assert type(prepare(wide_network(2 * PACKING_OUTPUTS), X)) is DenseTiles
+    packed = prepare(wide_network(2 * PACKING_OUTPUTS + 1), X)
     assert type(packed) is PackedTiles
     assert not kept(packed)
 
@@ -100,15 +98,13 @@ def test_an_activation_takes_dense_tiles(input_format):
 def test_tiles_are_kept_when_they_fit(dtype, monkeypatch):
     X, _ = sparse_samples(2401, 4, 3, "uint8")
     net = small_network("numba", dtype)
-    tiles = prepare_to_keep(net, X, with_columns=True)
-    used = sum(
-        packed.nbytes for first in (0, 1200, 2400) for packed in tiles.tile(first, min(first + 1200, 2401)) if packed
-    )
+    tiles = prepare_to_keep(net, X)
+    used = sum(tiles.tile(first, min(first + 1200, 2401)).nbytes for first in (0, 1200, 2400))
     monkeypatch.setattr(preparation, "PACKING_BYTES", used)
-    assert kept(prepare_to_keep(net, X, with_columns=True))
+    assert kept(prepare_to_keep(net, X))
     monkeypatch.setattr(preparation, "PACKING_BYTES", used - 1)
-    assert type(prepare_to_keep(net, X, with_columns=True)) is DenseTiles
-    packed = prepare_to_keep(net, X, "sparse", with_columns=True)
+    assert type(prepare_to_keep(net, X)) is DenseTiles
+    packed = prepare_to_keep(net, X, "sparse")
     assert type(packed) is PackedTiles
     assert not kept(packed)
 
@@ -118,7 +114,7 @@ def test_tiles_of_a_memmap_are_not_kept(tmp_path, view):
     X = view(np.memmap(tmp_path / "X", np.uint8, "w+", shape=(40, 10)))
     net = wide_network(n_inputs=X.shape[1])
     for input_format in ("auto", "sparse"):
-        tiles = prepare_to_keep(net, X, input_format, with_columns=True)
+        tiles = prepare_to_keep(net, X, input_format)
         assert type(tiles) is PackedTiles
         assert not kept(tiles)
     assert type(prepare_to_keep(wide_network(8, n_inputs=X.shape[1]), X)) is DenseTiles

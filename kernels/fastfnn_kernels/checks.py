@@ -75,20 +75,6 @@ def dense_weight_gradient(
 
 
 def sparse_weight_gradient(
-    columns: Packed,
-    grad: NDArray[Any],
-    out: NDArray[Any] | None = None,
-    out_bias: NDArray[Any] | None = None,
-    use_bias: bool = True,
-    accumulate: bool = False,
-) -> None:
-    """Check the arguments of `sparse_weight_gradient`."""
-    _packed("columns", columns)
-    _like("grad", grad, columns.values.dtype, (columns.shape[1], None))
-    _gradient_rest(columns.shape[0], grad, out, out_bias)
-
-
-def sparse_weight_gradient_of_rows(
     rows: Packed,
     grad: NDArray[Any],
     out: NDArray[Any] | None = None,
@@ -96,7 +82,7 @@ def sparse_weight_gradient_of_rows(
     use_bias: bool = True,
     accumulate: bool = False,
 ) -> None:
-    """Check the arguments of `sparse_weight_gradient_of_rows`."""
+    """Check the arguments of `sparse_weight_gradient`."""
     _packed("rows", rows)
     _like("grad", grad, rows.values.dtype, (rows.shape[0], None))
     _gradient_rest(rows.shape[1], grad, out, out_bias)
@@ -348,7 +334,6 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_input_gradient,
         sparse_forward,
         sparse_weight_gradient,
-        sparse_weight_gradient_of_rows,
         activation_forward,
         activation_gradient,
         softmax,

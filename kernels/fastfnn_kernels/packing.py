@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LINES_OF_GROUP = 4
+# Three share each load of the other operand, which is what the product would wait for; a fourth would add more zeros
+# than it saves loads.
+LINES_OF_GROUP = 3
 
 
 class Packed(NamedTuple):
-    """A matrix as groups of four neighbouring lines that share the positions of their non-zeros.
+    """A matrix as groups of three lines that share the positions of their non-zeros.
 
-    It is block compressed sparse row storage with blocks of four by one. Four lines share each load of the
-    other operand, which is what the product waits for.
+    It is block compressed sparse row storage with blocks of three by one, the lines in any order.
 
     Attributes
     ----------
@@ -22,8 +23,10 @@ class Packed(NamedTuple):
         Group g's entries are `offsets[g]:offsets[g + 1]`.
     indices : ndarray of int32, shape (n_entries,)
         Position along the lines of each entry, ascending within a group.
-    values : ndarray, shape (n_entries, 4)
-        The entry in each of the four lines; zero in a line that has none there, or behind the last line.
+    values : ndarray, shape (n_entries, 3)
+        The entry in each of the three lines; zero in a line that has none there, or behind the last line.
+    lines : ndarray of int32, shape (n_lines,)
+        The lines in the order of the groups: those of group g are `lines[3 * g : 3 * g + 3]`.
     shape : (int, int)
         (n_lines, n_positions) of the matrix.
     """
@@ -31,12 +34,13 @@ class Packed(NamedTuple):
     offsets: NDArray[np.int64]
     indices: NDArray[np.int32]
     values: NDArray[Any]
+    lines: NDArray[np.int32]
     shape: tuple[int, int]
 
     @property
     def nbytes(self) -> int:
-        """Bytes the three arrays take."""
-        return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
+        """Bytes the arrays take."""
+        return sum(array.nbytes for array in self[:4])
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
@@ -65,7 +69,7 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
     offsets = np.searchsorted(group, np.arange(n_groups + 1)).astype(np.int64)
     values = np.ascontiguousarray(groups.transpose(0, 2, 1)[group, position], dtype)
     values *= values.dtype.type(scale)
-    return Packed(offsets, position.astype(np.int32), values, (n_lines, n_positions))
+    return Packed(offsets, position.astype(np.int32), values, np.arange(n_lines, dtype=np.int32), (n_lines, n_positions))
 
 
 def pack_columns(x: NDArray[Any], dtype: Any, scale: float = 1.0) -> Packed:
@@ -106,4 +110,6 @@ def unpack(packed: Packed) -> NDArray[Any]:
     groups = np.zeros((n_groups, n_positions, LINES_OF_GROUP), packed.values.dtype)
     group = np.repeat(np.arange(n_groups), np.diff(packed.offsets))
     groups[group, packed.indices] = packed.values
-    return np.ascontiguousarray(groups.transpose(0, 2, 1).reshape(LINES_OF_GROUP * n_groups, n_positions)[:n_lines])
+    matrix = np.empty((n_lines, n_positions), packed.values.dtype)
+    matrix[packed.lines] = groups.transpose(0, 2, 1).reshape(LINES_OF_GROUP * n_groups, n_positions)[:n_lines]
+    return matrix

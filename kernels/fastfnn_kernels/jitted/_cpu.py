@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 from numba import config
 
+from fastfnn_kernels.packing import LINES_OF_GROUP
+
 
 @dataclass(frozen=True)
 class VectorUnit:
@@ -50,6 +52,16 @@ def tile_shape(unit: VectorUnit) -> TileShape:
     return TileShape(rows=(unit.registers - 4) // 2, vectors=2)
 
 
+def sparse_tile_shape(unit: VectorUnit) -> TileShape:
+    """Let three lines share each vector of the other operand, over as many vectors as the registers hold.
+
+    Three accumulators and the operand make four registers a vector. The broadcast number needs another register,
+    except on AVX-512, whose multiply-add reads it from memory.
+    """
+    broadcast = 0 if unit.name == "AVX-512" else 1
+    return TileShape(rows=LINES_OF_GROUP, vectors=(unit.registers - broadcast) // (LINES_OF_GROUP + 1))
+
+
 def target_features() -> frozenset[str]:
     """List the CPU features Numba compiles for: the host's, or those of `NUMBA_CPU_FEATURES`."""
     if config.CPU_FEATURES is not None:
@@ -59,3 +71,10 @@ def target_features() -> frozenset[str]:
 
 UNIT = vector_unit(platform.machine(), target_features())
 TILE = tile_shape(UNIT)
+SPARSE_TILE = sparse_tile_shape(UNIT)
+
+# Accumulators of a single row: enough chains to hide the latency of a multiply-add.
+FEW_ROWS_VECTORS = 8
+
+# Vectors of the gradient's rows that stay in registers, for each of the lines of a group, while the result's go by.
+SCATTERING_VECTORS = (UNIT.registers - LINES_OF_GROUP - 2) // LINES_OF_GROUP // 2 * 2

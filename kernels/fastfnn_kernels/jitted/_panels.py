@@ -1,68 +1,60 @@
-"""One operand of a product, laid out as its micro-kernel reads it."""
+"""The operand of a product that is read again and again, laid out as its micro-kernel reads it.
+
+A panel is as many columns as a tile is wide, one row after the other without gaps; the last panel may be narrower.
+All panels of a matrix stand behind each other in one vector. Behind the last column stand zeros: what is computed from
+them is never stored, and anything else there might be slow numbers, such as subnormal ones.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import prange
-from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import TILE, UNIT
-from fastfnn_kernels.jitted._jit import In2, Out3, kernel
+from fastfnn_kernels.jitted._jit import inline
 from fastfnn_kernels.jitted.activations import copy
 
-
-def panels_of(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Cut a matrix into panels of columns as wide as a tile: (n_panels, n_rows, width).
-
-    Behind the last column stand zeros. What is computed from them is never stored; anything else there might be slow
-    numbers, such as subnormal ones.
-    """
-    panels = _empty_panels(matrix.shape[0], matrix.shape[1], matrix.dtype)
-    _copy(matrix.size, matrix.dtype, matrix, panels)
-    return panels
+CACHE_LINE = 64
 
 
-def panels_of_transposed(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Cut the transpose of a matrix into panels."""
-    panels = _empty_panels(matrix.shape[1], matrix.shape[0], matrix.dtype)
-    _copy_transposed(matrix.size, matrix.dtype, matrix, panels)
-    return panels
+@inline
+def aligned_empty(size: int, dtype: Any) -> Any:
+    """Allocate a vector that begins at a cache line: a load or store across two lines takes twice as long."""
+    vector = np.empty(size + CACHE_LINE, dtype)
+    first = -vector.ctypes.data % CACHE_LINE // vector.itemsize
+    return vector[first : first + size]
 
 
-def start_of_panels(panels: NDArray[Any], bias: NDArray[Any] | None) -> NDArray[Any]:
-    """Lay a bias out beside its panels: (n_panels * width,), zero where there is none."""
-    start = np.zeros(panels.shape[0] * panels.shape[2], panels.dtype)
-    if bias is not None:
-        start[: len(bias)] = bias
-    return start
+@inline
+def number_of_panels(n_columns: int, wide: int) -> int:
+    """Count the panels of `wide` columns, the last one included."""
+    return (n_columns + wide - 1) // wide
 
 
-def _empty_panels(n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    width = TILE.vectors * UNIT.lanes(dtype.itemsize)
-    return np.empty((-(-n_columns // width), n_rows, width), dtype)
+@inline
+def width_of_panel(panel: int, n_columns: int, wide: int, narrow: int) -> int:
+    """Return `narrow` for a last panel that needs no more, and `wide` for all others."""
+    return narrow if n_columns - panel * wide <= narrow else wide
 
 
-@kernel
-def _copy(matrix: In2, panels: Out3) -> None:
-    n_rows, n_columns = matrix.shape
-    n_panels, _, width = panels.shape
-    for panel in prange(n_panels):
-        first = panel * width
-        end = min(first + width, n_columns)
+@inline
+def fill_panel(matrix: Any, first: int, panel: Any) -> None:
+    """Copy the columns from `first` on."""
+    n_rows, width = panel.shape
+    end = min(first + width, matrix.shape[1])
+    for k in range(n_rows):
+        copy(matrix[k, first:end], panel[k])
+        panel[k, end - first :] = 0
+
+
+@inline
+def fill_transposed_panel(matrix: Any, first: int, panel: Any) -> None:
+    """Copy the rows from `first` on, as columns."""
+    n_rows, width = panel.shape
+    end = min(first + width, matrix.shape[0])
+    for j in range(end - first):
+        row = matrix[first + j]
         for k in range(n_rows):
-            copy(matrix[k, first:end], panels[panel, k])
-            panels[panel, k, end - first :] = 0
-
-
-@kernel
-def _copy_transposed(matrix: In2, panels: Out3) -> None:
-    n_columns, n_rows = matrix.shape
-    n_panels, _, width = panels.shape
-    for panel in prange(n_panels):
-        first = panel * width
-        end = min(first + width, n_columns)
-        for k in range(n_rows):
-            copy(matrix[first:end, k], panels[panel, k])
-            panels[panel, k, end - first :] = 0
+            panel[k, j] = row[k]
+    for k in range(n_rows):
+        panel[k, end - first :] = 0

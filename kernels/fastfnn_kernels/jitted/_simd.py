@@ -10,8 +10,9 @@ Arrays come with the flat offset of their first element; A's element (i, k) lies
 Each output is one chain of multiply-adds over ascending k, whatever the tile, so that the same numbers give
 the same bits wherever a row or column happens to lie.
 
-Vectors are loaded and stored at the alignment of one element, since NumPy promises no more. Addresses are
-walked with `gep` from the array's own pointer, never through integers.
+Nothing outside an array is read or written: rows behind the last repeat it and are not stored, columns behind the
+last are masked. Vectors are loaded and stored at the alignment of one element, since NumPy promises no more.
+Addresses are walked with `gep` from the array's own pointer, never through integers.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import TILE, UNIT
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TILE, TILE, UNIT
 
 INT64 = ir.IntType(64)
 INT32 = ir.IntType(32)
+BIT = ir.IntType(1)
+
+# Before LLVM 22 masked loads and stores took their alignment as an argument.
+MASKED_ACCESS_TAKES_ALIGNMENT = llvm.llvm_version_info < (22,)
 
 
 class _VectorBuilder:
@@ -39,10 +45,7 @@ class _VectorBuilder:
         self.itemsize = itemsize
         self.lanes = UNIT.lanes(itemsize)
         self.type = ir.VectorType(element, self.lanes)
-        signature = ir.FunctionType(self.type, [self.type] * 3)
-        # fmuladd is one instruction where the CPU has it, and a multiply and an add where it has not.
-        name = f"llvm.fmuladd.v{self.lanes}f{8 * itemsize}"
-        self._multiply_add = cgutils.get_or_insert_function(builder.module, signature, name)
+        self._suffix = f"v{self.lanes}f{8 * itemsize}"
 
     def address(self, base: Any, offset: Any) -> Any:
         return self.ir.bitcast(self.ir.gep(base, [offset]), self.type.as_pointer())
@@ -53,20 +56,47 @@ class _VectorBuilder:
     def store(self, value: Any, base: Any, offset: Any) -> None:
         self.ir.store(value, self.address(base, offset), align=self.itemsize)
 
+    def mask_below(self, count: Any) -> Any:
+        """Return a mask of the first `count` lanes."""
+        numbers = ir.Constant(ir.VectorType(INT64, self.lanes), list(range(self.lanes)))
+        return self.ir.icmp_signed("<", numbers, self._splat(count, INT64))
+
+    def load_masked(self, base: Any, offset: Any, mask: Any) -> Any:
+        """Load where the mask is set; zero stands elsewhere."""
+        args = [self.address(base, offset), *self._alignment(), mask, ir.Constant(self.type, None)]
+        return self._call("masked.load", self.type, args, ".p0")
+
+    def store_masked(self, value: Any, base: Any, offset: Any, mask: Any) -> None:
+        """Store where the mask is set."""
+        args = [value, self.address(base, offset), *self._alignment(), mask]
+        self._call("masked.store", ir.VoidType(), args, ".p0")
+
     def broadcast(self, scalar: Any) -> Any:
-        undefined = ir.Constant(self.type, ir.Undefined)
-        single = self.ir.insert_element(undefined, scalar, ir.Constant(INT32, 0))
-        return self.ir.shuffle_vector(
-            single, undefined, ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
-        )
+        return self._splat(scalar, self.element)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        return self.ir.call(self._multiply_add, [a, b, c])
+        # fmuladd is one instruction where the CPU has it, and a multiply and an add where it has not.
+        return self._call("fmuladd", self.type, [a, b, c])
 
     def maximum(self, value: Any, floor: Any) -> Any:
         """Return the larger, and NaN where `value` is NaN."""
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
+
+    def _splat(self, scalar: Any, element: ir.Type) -> Any:
+        undefined = ir.Constant(ir.VectorType(element, self.lanes), ir.Undefined)
+        single = self.ir.insert_element(undefined, scalar, ir.Constant(INT32, 0))
+        return self.ir.shuffle_vector(
+            single, undefined, ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
+        )
+
+    def _alignment(self) -> list[ir.Constant]:
+        return [ir.Constant(INT32, self.itemsize)] if MASKED_ACCESS_TAKES_ALIGNMENT else []
+
+    def _call(self, operation: str, returned: ir.Type, args: list[Any], suffix: str = "") -> Any:
+        signature = ir.FunctionType(returned, [arg.type for arg in args])
+        name = f"llvm.{operation}.{self._suffix}{suffix}"
+        return self.ir.call(cgutils.get_or_insert_function(self.ir.module, signature, name), args)
 
 
 def _constant(number: int) -> ir.Constant:
@@ -78,14 +108,19 @@ def _element_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array
     return builder.gep(data, [offset])
 
 
-def _row_pointers(builder: ir.IRBuilder, first: Any, stride: Any, n_rows: Any, rows: int) -> list[Any]:
-    """Point at each row of A; rows past the last one repeat it, so that nothing outside is read."""
+def _existing_rows(builder: ir.IRBuilder, n_rows: Any, rows: int) -> list[Any]:
+    """Number the rows of a tile; those past the last repeat it, so that nothing outside is read."""
     last = builder.sub(n_rows, _constant(1))
-    pointers = []
-    for i in range(rows):
-        row = builder.select(builder.icmp_signed("<", last, _constant(i)), last, _constant(i))
-        pointers.append(builder.gep(first, [builder.mul(row, stride)]))
-    return pointers
+    return [builder.select(builder.icmp_signed("<", last, _constant(i)), last, _constant(i)) for i in range(rows)]
+
+
+def _keep_rolled(builder: ir.IRBuilder, back: ir.Instruction) -> None:
+    """Forbid LLVM to unroll the loop that `back` closes: the registers are full, and two rounds at once would spill."""
+    module = builder.module
+    option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = ir.MDValue(module, [], str(len(module.metadata)))
+    loop.operands = (loop, option)  # a loop's metadata names itself first
+    back.set_metadata("llvm.loop", loop)
 
 
 def _reduce(
@@ -94,10 +129,15 @@ def _reduce(
     start: Sequence[Any],
     a_rows: Sequence[Any],
     a_step: Any,
-    b_offset: Callable[[Any], Any],
-    b: Any,
+    row_of_b: Callable[[Any], Any],
+    load_b: Callable[[Any, int], Any],
 ) -> list[list[Any]]:
-    """Emit the loop over k; `start` holds the accumulators' first value for each vector of a row."""
+    """Emit the loop over k.
+
+    `start` holds the accumulators' first value for each vector of a row; `row_of_b` emits the pointer to B's k-th
+    row, and `load_b` the load of one of its vectors. The numbers of A wait in registers for those vectors where they
+    are fewer, and the vectors for the numbers elsewhere.
+    """
     builder = vec.ir
     entry = builder.block
     loop, done = builder.append_basic_block("reduce"), builder.append_basic_block("reduced")
@@ -106,16 +146,29 @@ def _reduce(
     builder.position_at_end(loop)
     k = builder.phi(INT64)
     sums = [[builder.phi(vec.type) for _ in start] for _ in a_rows]
-    b_row, a_offset = b_offset(k), builder.mul(k, a_step)
-    b_vectors = [vec.load(b, builder.add(b_row, _constant(v * vec.lanes))) for v in range(len(start))]
-    updated = []
-    for a_row, row_sums in zip(a_rows, sums, strict=True):
-        a = vec.broadcast(builder.load(builder.gep(a_row, [a_offset])))
-        updated.append([vec.multiply_add(a, x, total) for x, total in zip(b_vectors, row_sums, strict=True)])
+    a_offset, b_row = builder.mul(k, a_step), row_of_b(k)
+    n_rows, n_vectors = len(a_rows), len(start)
+
+    def number(i: int) -> Any:
+        return vec.broadcast(builder.load(builder.gep(a_rows[i], [a_offset])))
+
+    updated = [list(row_sums) for row_sums in sums]
+    if n_rows < n_vectors:
+        numbers = [number(i) for i in range(n_rows)]
+        for v in range(n_vectors):
+            vector = load_b(b_row, v)
+            for i in range(n_rows):
+                updated[i][v] = vec.multiply_add(numbers[i], vector, sums[i][v])
+    else:
+        b_vectors = [load_b(b_row, v) for v in range(n_vectors)]
+        for i in range(n_rows):
+            a = number(i)
+            for v in range(n_vectors):
+                updated[i][v] = vec.multiply_add(a, b_vectors[v], sums[i][v])
     following = builder.add(k, _constant(1))
     k.add_incoming(_constant(0), entry)
     k.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+    _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", following, depth), loop, done))
 
     builder.position_at_end(done)
     results = []
@@ -132,168 +185,260 @@ def _reduce(
     return results
 
 
-def _store_whole_tile(
-    vec: _VectorBuilder, tile: list[list[Any]], c: Any, c_row: Any, accumulate: Any, floor: Any
-) -> None:
-    builder = vec.ir
-
-    def store(combine: Callable[[Any, Any], Any]) -> None:
-        for i, row in enumerate(tile):
-            row_offset = builder.mul(c_row, _constant(i))
-            for v, value in enumerate(row):
-                offset = builder.add(row_offset, _constant(v * vec.lanes))
-                vec.store(vec.maximum(combine(value, offset), floor), c, offset)
-
-    with builder.if_else(accumulate) as (adding, replacing):
-        with adding:
-            store(lambda value, offset: builder.fadd(vec.load(c, offset), value))
-        with replacing:
-            store(lambda value, offset: value)
-
-
-def _store_part_of_tile(
+def _store_tile(
     vec: _VectorBuilder,
     tile: list[list[Any]],
-    c: Any,
-    c_row: Any,
+    row_of_c: Callable[[int], Any],
     n_rows: Any,
     n_columns: Any,
     accumulate: Any,
     floor: Any,
 ) -> None:
-    """Spill the tile to the stack and copy the elements that exist, so that nothing else is written."""
-    builder = vec.ir
-    width = len(tile[0]) * vec.lanes
-    spill = cgutils.alloca_once(builder, ir.ArrayType(vec.type, len(tile) * len(tile[0])))
-    spilled = builder.bitcast(spill, vec.element.as_pointer())
-    for i, row in enumerate(tile):
-        for v, value in enumerate(row):
-            vec.store(value, spilled, _constant(i * width + v * vec.lanes))
-    with cgutils.for_range(builder, n_rows) as rows, cgutils.for_range(builder, n_columns) as columns:
-        target = builder.gep(c, [builder.add(builder.mul(rows.index, c_row), columns.index)])
-        value = builder.load(
-            builder.gep(spilled, [builder.add(builder.mul(rows.index, _constant(width)), columns.index)])
-        )
-        value = builder.select(accumulate, builder.fadd(builder.load(target), value), value)
-        builder.store(builder.select(builder.fcmp_ordered("<", value, floor), floor, value), target)
-
-
-def _emit_tile(
-    context: Any,
-    builder: ir.IRBuilder,
-    signature: Any,
-    args: Sequence[Any],
-    rows: int,
-    vectors: int,
-    *,
-    indexed: bool,
-) -> Any:
-    """Emit one micro-kernel; the arguments are those of `dense_tile` and `sparse_tile`."""
-    named = dict(
-        zip(_ARGUMENTS_INDEXED if indexed else _ARGUMENTS, zip(signature.args, args, strict=True), strict=True)
+    """Emit the stores of what exists of a tile; `row_of_c` emits the pointer to a row of C."""
+    builder, floor = vec.ir, vec.broadcast(floor)
+    whole = builder.and_(
+        builder.icmp_signed("==", n_rows, _constant(len(tile))),
+        builder.icmp_signed("==", n_columns, _constant(len(tile[0]) * vec.lanes)),
     )
 
-    def value(name: str) -> Any:
-        return named[name][1]
+    def store_rows(load: Callable[..., Any], store: Callable[..., None], *, all_exist: bool) -> None:
+        def store_row(i: int, adding: bool) -> None:
+            c = row_of_c(i)
+            for v, value in enumerate(tile[i]):
+                total = builder.fadd(load(c, v), value) if adding else value
+                store(vec.maximum(total, floor), c, v)
 
-    def pointer(name: str) -> Any:
-        return _element_pointer(context, builder, *named[name], value(f"{name}_offset"))
+        with builder.if_else(accumulate) as branches:
+            for branch, adding in zip(branches, (True, False), strict=True):
+                with branch:
+                    for i in range(len(tile)):
+                        if all_exist:
+                            store_row(i, adding)
+                        else:
+                            with builder.if_then(builder.icmp_signed("<", _constant(i), n_rows)):
+                                store_row(i, adding)
 
-    dtype = named["a"][0].dtype
-    vec = _VectorBuilder(builder, context.get_data_type(dtype), dtype.bitwidth // 8)
-    start, c, b_row = pointer("start"), pointer("c"), value("b_row")
-    if indexed:
-        indices = pointer("indices")
+    def offset(v: int) -> ir.Constant:
+        return _constant(v * vec.lanes)
 
-        def b_offset(k: Any) -> Any:
-            return builder.mul(builder.zext(builder.load(builder.gep(indices, [k])), INT64), b_row)
-    else:
+    with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
+        with all_of_it:
+            store_rows(
+                lambda c, v: vec.load(c, offset(v)),
+                lambda value, c, v: vec.store(value, c, offset(v)),
+                all_exist=True,
+            )
+        with part_of_it:
+            masks = [vec.mask_below(builder.sub(n_columns, offset(v))) for v in range(len(tile[0]))]
+            store_rows(
+                lambda c, v: vec.load_masked(c, offset(v), masks[v]),
+                lambda value, c, v: vec.store_masked(value, c, offset(v), masks[v]),
+                all_exist=False,
+            )
 
-        def b_offset(k: Any) -> Any:
-            return builder.mul(k, b_row)
+
+class _Arguments:
+    """The arguments of a micro-kernel by name, and the vectors of its dtype."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, names: Sequence[str], signature: Any, args: Any) -> None:
+        self._context = context
+        self._named = dict(zip(names, zip(signature.args, args, strict=True), strict=True))
+        dtype = self._named["a"][0].dtype
+        self.vec = _VectorBuilder(builder, context.get_data_type(dtype), dtype.bitwidth // 8)
+
+    def value(self, name: str) -> Any:
+        return self._named[name][1]
+
+    def pointer(self, name: str) -> Any:
+        return _element_pointer(self._context, self.vec.ir, *self._named[name], self.value(f"{name}_offset"))
+
+
+def _emit_dense_tile(arguments: _Arguments, rows: int, vectors: int, *, masked: bool) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    b, c = pointer("b"), pointer("c")
+    offsets = [_constant(v * vec.lanes) for v in range(vectors)]
+    masks = [vec.mask_below(builder.sub(value("n_columns"), offset)) for offset in offsets] if masked else []
+
+    def load_b(row: Any, v: int) -> Any:
+        return vec.load_masked(row, offsets[v], masks[v]) if masked else vec.load(row, offsets[v])
+
+    numbers = _existing_rows(builder, value("n_rows"), rows)
+    start, a = pointer("start"), pointer("a")
+    tile = _reduce(
+        vec,
+        value("depth"),
+        [vec.load(start, offset) for offset in offsets],
+        [builder.gep(a, [builder.mul(number, value("a_row"))]) for number in numbers],
+        value("a_step"),
+        lambda k: builder.gep(b, [builder.mul(k, value("b_row"))]),
+        load_b,
+    )
+    _store_tile(
+        vec,
+        tile,
+        lambda i: builder.gep(c, [builder.mul(_constant(i), value("c_row"))]),
+        *map(value, _EXTENT_AND_FINISH),
+    )
+
+
+def _emit_sparse_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
+    lines, c = pointer("lines"), pointer("c")
+    offsets = [_constant(v * vec.lanes) for v in range(vectors)]
 
     tile = _reduce(
         vec,
         value("depth"),
-        [vec.load(start, _constant(v * vec.lanes)) for v in range(vectors)],
-        _row_pointers(builder, pointer("a"), value("a_row"), value("n_rows"), rows),
-        value("a_step"),
-        b_offset,
-        pointer("b"),
+        [vec.load(start, offset) for offset in offsets],
+        [builder.gep(a, [_constant(i)]) for i in range(rows)],
+        _constant(rows),
+        lambda k: _row_at(builder, b, indices, k, value("b_row")),
+        lambda row, v: vec.load(row, offsets[v]),
     )
-    whole = builder.and_(
-        builder.icmp_signed("==", value("n_rows"), _constant(rows)),
-        builder.icmp_signed("==", value("n_columns"), _constant(vectors * vec.lanes)),
+    _store_tile(
+        vec,
+        tile,
+        lambda i: _row_at(builder, c, lines, _constant(i), value("c_row")),
+        *map(value, _EXTENT_AND_FINISH),
     )
-    target = (c, value("c_row"))
-    finish = (value("accumulate"), value("floor"))
+
+
+def _emit_scattering_tile(arguments: _Arguments, rows: int, vectors: int) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    a, b, indices, lines, c = map(pointer, ("a", "b", "indices", "lines", "c"))
+    offsets = [_constant(v * vec.lanes) for v in range(vectors)]
+    b_rows = [
+        _row_at(builder, b, lines, number, value("b_row"))
+        for number in _existing_rows(builder, value("n_rows"), rows)
+    ]
+
+    def scatter(load: Callable[..., Any], store: Callable[..., None]) -> None:
+        b_vectors = [[load(b_row, v) for v in range(vectors)] for b_row in b_rows]
+        with cgutils.for_range(builder, value("depth")) as k:
+            target = _row_at(builder, c, indices, k.index, value("c_row"))
+            a_numbers = [
+                vec.broadcast(builder.load(builder.gep(a, [builder.add(builder.mul(k.index, _constant(rows)), _constant(i))])))
+                for i in range(rows)
+            ]
+            for v in range(vectors):
+                total = load(target, v)
+                for number, b_row in zip(a_numbers, b_vectors, strict=True):
+                    total = vec.multiply_add(number, b_row[v], total)
+                store(total, target, v)
+
+    whole = builder.icmp_signed("==", value("n_columns"), _constant(vectors * vec.lanes))
     with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
         with all_of_it:
-            _store_whole_tile(vec, tile, *target, finish[0], vec.broadcast(finish[1]))
+            scatter(lambda row, v: vec.load(row, offsets[v]), lambda total, row, v: vec.store(total, row, offsets[v]))
         with part_of_it:
-            _store_part_of_tile(vec, tile, *target, value("n_rows"), value("n_columns"), *finish)
-    return context.get_dummy_value()
+            masks = [vec.mask_below(builder.sub(value("n_columns"), offset)) for offset in offsets]
+            scatter(
+                lambda row, v: vec.load_masked(row, offsets[v], masks[v]),
+                lambda total, row, v: vec.store_masked(total, row, offsets[v], masks[v]),
+            )
 
 
-_A = ("a", "a_offset", "a_row", "a_step")
-_REST = (
-    "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "c", "c_offset", "c_row", "n_rows", "n_columns", "accumulate", "floor",
+def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
+    """Point at the row of `base` whose number is the k-th of `numbers`."""
+    number = builder.zext(builder.load(builder.gep(numbers, [k])), INT64)
+    return builder.gep(base, [builder.mul(number, stride)])
+
+
+_EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
+_DENSE = (
+    "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
+    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
 )  # fmt: skip
-_ARGUMENTS = (*_A, *_REST)
-_ARGUMENTS_INDEXED = (*_A, "indices", "indices_offset", *_REST)
+_SPARSE = (
+    "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
+    "lines", "lines_offset", "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
+)  # fmt: skip
+_SCATTERING = (
+    "a", "a_offset", "indices", "indices_offset", "depth", "lines", "lines_offset", "b", "b_offset", "b_row",
+    "c", "c_offset", "c_row", "n_rows", "n_columns",
+)  # fmt: skip
 
 
-def _tile_signature(named: dict[str, Any]) -> Any:
+def _signature(names: Sequence[str], given: Sequence[Any]) -> Any:
     """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
-    arrays = ("a", "b", "c", "start", "indices")
+    named = dict(zip(names, given, strict=True))
+    arrays = ("a", "b", "c", "start", "indices", "lines")
     fixed = {"accumulate": types.boolean, "floor": named["a"].dtype}
     return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
 
 
-def make_dense_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel for a `rows` x `vectors` tile whose B has rows `b_row` elements apart."""
+def _code_of(names: Sequence[str], emit: Callable[..., None], *shape: int, **options: bool) -> Callable[..., Any]:
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
+        emit(_Arguments(context, builder, names, signature, args), *shape, **options)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
+    """Build the micro-kernel for a `rows` x `vectors` tile whose B has rows `b_row` elements apart.
+
+    B's rows are read as whole vectors, or, when `masked`, to the last of `n_columns` alone.
+    """
 
     @intrinsic
     def dense_tile(
-        typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth,
-        start, start_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+        typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
+        c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
     ):  # fmt: skip
-        given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth,
-                 start, start_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
-        signature = _tile_signature(dict(zip(_ARGUMENTS, given, strict=True)))
-
-        def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Sequence[Any]) -> Any:
-            return _emit_tile(context, builder, sig, args, rows, vectors, indexed=False)
-
-        return signature, codegen
+        given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
+                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+        return _signature(_DENSE, given), _code_of(_DENSE, _emit_dense_tile, rows, vectors, masked=masked)
 
     return dense_tile
 
 
 def make_sparse_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel whose k-th row of B is `indices[k]`, for an A of non-zeros."""
+    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group of lines.
+
+    Row i of the tile is row `lines[i]` of C.
+    """
 
     @intrinsic
     def sparse_tile(
-        typing, a, a_offset, a_row, a_step, indices, indices_offset, b, b_offset, b_row, depth,
-        start, start_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+        typing, a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
+        lines, lines_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
     ):  # fmt: skip
-        given = (a, a_offset, a_row, a_step, indices, indices_offset, b, b_offset, b_row, depth,
-                 start, start_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
-        signature = _tile_signature(dict(zip(_ARGUMENTS_INDEXED, given, strict=True)))
-
-        def codegen(context: Any, builder: ir.IRBuilder, sig: Any, args: Sequence[Any]) -> Any:
-            return _emit_tile(context, builder, sig, args, rows, vectors, indexed=True)
-
-        return signature, codegen
+        given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
+                 lines, lines_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+        return _signature(_SPARSE, given), _code_of(_SPARSE, _emit_sparse_tile, rows, vectors)
 
     return sparse_tile
 
 
-SPARSE_ROWS = 4
-SPARSE_VECTORS = UNIT.registers // 8
+def make_scattering_tile(rows: int, vectors: int) -> Any:
+    """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[lines[i]].
+
+    The rows of B stay in registers while the rows of C go by.
+    """
+
+    @intrinsic
+    def scattering_tile(
+        typing, a, a_offset, indices, indices_offset, depth, lines, lines_offset, b, b_offset, b_row,
+        c, c_offset, c_row, n_rows, n_columns,
+    ):  # fmt: skip
+        given = (a, a_offset, indices, indices_offset, depth, lines, lines_offset, b, b_offset, b_row,
+                 c, c_offset, c_row, n_rows, n_columns)  # fmt: skip
+        return _signature(_SCATTERING, given), _code_of(_SCATTERING, _emit_scattering_tile, rows, vectors)
+
+    return scattering_tile
+
+
+# Vectors of the last panel of a sparse product, where no more are needed.
+SPARSE_TAIL_VECTORS = 2
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
-sparse_tile = make_sparse_tile(SPARSE_ROWS, SPARSE_VECTORS)
-sparse_tail_tile = make_sparse_tile(SPARSE_ROWS, 1)
+narrow_dense_tile = make_dense_tile(TILE.rows, 1)
+few_rows_tile = make_dense_tile(1, FEW_ROWS_VECTORS, masked=True)
+sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
+sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
+scattering_tile = make_scattering_tile(SPARSE_TILE.rows, SCATTERING_VECTORS)

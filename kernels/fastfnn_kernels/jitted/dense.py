@@ -10,14 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, get_thread_id, prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import TILE
-from fastfnn_kernels.jitted._jit import In1, In2, In3, Int, Out1, Out2, Real, inline, kernel
-from fastfnn_kernels.jitted._panels import panels_of, panels_of_transposed, start_of_panels
-from fastfnn_kernels.jitted._simd import dense_tile
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel
+from fastfnn_kernels.jitted._panels import (
+    aligned_empty,
+    fill_panel,
+    fill_transposed_panel,
+    number_of_panels,
+    width_of_panel,
+)
+from fastfnn_kernels.jitted._simd import dense_tile, few_rows_tile, narrow_dense_tile
+from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
 REDUCTION_CHUNK = 400
@@ -25,16 +31,29 @@ REDUCTION_CHUNK = 400
 # Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
 BLOCK_ROWS = 4 * TILE.rows
 
-# Outputs of the weight gradient, in inputs, that one thread computes.
-BLOCK_INPUTS = 7 * TILE.rows
+# With fewer row blocks than this, threads share out the panels instead.
+MANY_BLOCKS = 16
+
+# Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
+FEW_ROWS = 4
+
+# Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
+INPUT_BLOCKS = 4
+
+# Tiles of such a block at most: its inputs stay in cache while the panels go by.
+BLOCK_TILES = 7
 
 # Rows between two meetings of the threads in the weight gradient: they share the caches they fill.
 SPAN_ROWS = 3 * REDUCTION_CHUNK
 
-# Columns of a bias gradient that one thread sums.
-BLOCK_COLUMNS = 64
+# Rows so many bytes apart fall into the same few places of the innermost cache, which then forgets them.
+CONFLICTING_BYTES = 4096
 
 TILE_ROWS = TILE.rows
+TILE_VECTORS = TILE.vectors
+VECTOR_BYTES = UNIT.vector_bytes
+
+NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
 
 def dense_forward(
@@ -45,11 +64,15 @@ def dense_forward(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute y = f(x w + b); see `fastfnn_kernels.reference.dense_forward`."""
-    out = np.empty((x.shape[0], weights.shape[1]), x.dtype) if out is None else out
-    panels = panels_of(weights)
-    start = start_of_panels(panels, bias)
-    operations = 2 * x.shape[0] * weights.size
-    _multiply(operations, x.dtype, x, panels, start, floor_of(activation), CODES[activation], out, IDENTITY, out)
+    n_rows = x.shape[0]
+    out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
+    bias = NO_BIAS[x.dtype] if bias is None else bias
+    operations = 2 * n_rows * weights.size
+    if n_rows <= FEW_ROWS:
+        _multiply_few(operations, x.dtype, x, weights, bias, floor_of(activation), CODES[activation], out)
+    else:
+        finish = (floor_of(activation), CODES[activation], out, IDENTITY)
+        _multiply(operations, x.dtype, x, weights, False, bias, *finish, get_num_threads(), out)
     return out
 
 
@@ -62,10 +85,9 @@ def dense_weight_gradient(
     accumulate: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
-    out, out_bias = prepare_gradients(x.shape[1], grad, out, out_bias, use_bias, accumulate)
-    _add_products(2 * x.size * grad.shape[1], x.dtype, x, panels_of(grad), out)
-    if out_bias is not None:
-        add_column_sums(grad, out_bias)
+    out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
+    sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
+    _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, get_num_threads(), out, sums)
     return out, out_bias
 
 
@@ -78,11 +100,9 @@ def dense_input_gradient(
 ) -> NDArray[Any]:
     """Compute (g w^T) * f'(x); see `fastfnn_kernels.reference.dense_input_gradient`."""
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
-    y = out if x is None else x
-    panels = panels_of_transposed(weights)
-    start = start_of_panels(panels, None)
+    finish = (-np.inf, IDENTITY, out if x is None else x, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
-    _multiply(operations, grad.dtype, grad, panels, start, -np.inf, IDENTITY, y, CODES[activation], out)
+    _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, get_num_threads(), out)
     return out
 
 
@@ -91,7 +111,7 @@ def floor_of(activation: str) -> float:
     return 0.0 if activation == "relu" else -np.inf
 
 
-def prepare_gradients(
+def gradients_to_write(
     n_inputs: int,
     grad: NDArray[Any],
     out: NDArray[Any] | None,
@@ -99,96 +119,208 @@ def prepare_gradients(
     use_bias: bool,
     accumulate: bool,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the arrays that gradients are added to: those given, emptied unless accumulating, or new ones."""
-    n_outputs = grad.shape[1]
+    """Return the arrays that gradients are written to, new ones where none are given; zeros to accumulate on."""
+    make = np.zeros if accumulate else np.empty
     if out is None:
-        out = np.zeros((n_inputs, n_outputs), grad.dtype)
-    elif not accumulate:
-        out[...] = 0
+        out = make((n_inputs, grad.shape[1]), grad.dtype)
     if not use_bias:
         return out, None
-    if out_bias is None:
-        out_bias = np.zeros(n_outputs, grad.dtype)
-    elif not accumulate:
-        out_bias[...] = 0
-    return out, out_bias
+    return out, make(grad.shape[1], grad.dtype) if out_bias is None else out_bias
 
 
-def add_column_sums(grad: NDArray[Any], out: NDArray[Any]) -> None:
-    """Add the sum of each column of `grad` to `out`."""
-    _add_column_sums(grad.size, grad.dtype, grad, out)
+@inline
+def padded_bias(bias: Any, n_columns: int, wide: int) -> Any:
+    """Return the bias with zeros behind it to the end of the last panel; zeros alone where it is empty."""
+    start = np.zeros(number_of_panels(n_columns, wide) * wide, bias.dtype)
+    copy(bias, start)
+    return start
+
+
+@inline
+def multiply_tile(
+    x: Any,
+    x_offset: int,
+    x_row: int,
+    x_step: int,
+    panels: Any,
+    panel_offset: int,
+    width: int,
+    depth: int,
+    start: Any,
+    start_offset: int,
+    out: Any,
+    out_offset: int,
+    n_rows: int,
+    n_columns: int,
+    accumulate: bool,
+    floor: float,
+) -> None:
+    """Compute one tile with the micro-kernel of its panel's width."""
+    out_row = out.shape[1]
+    if width == VECTOR_BYTES // out.itemsize:
+        narrow_dense_tile(
+            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
+        )  # fmt: skip
+    else:
+        dense_tile(
+            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
+        )  # fmt: skip
 
 
 @kernel
 def _multiply(
-    x: In2, panels: In3, start: In1, floor: Real, activation: Int, y: In2, derivative: Int, out: Out2
+    x: In2,
+    matrix: In2,
+    transposed: Flag,
+    bias: In1,
+    floor: Real,
+    activation: Int,
+    y: In2,
+    derivative: Int,
+    n_threads: Int,
+    out: Out2,
 ) -> None:
-    """Write f(x b + start) * g'(y); the floor is the whole of relu, and both f and g may be the identity."""
+    """Write f(x b + bias) * g'(y), b the matrix or its transpose; the floor is the whole of relu."""
     n_rows, depth = x.shape
-    n_panels, _, width = panels.shape
     n_columns = out.shape[1]
-    zeros = np.zeros(width, out.dtype)
-    flat, flat_y = out.reshape(-1), y.reshape(-1)
-    for block in prange((n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS):
-        first_row = block * BLOCK_ROWS
-        end_row = min(first_row + BLOCK_ROWS, n_rows)
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    start = padded_bias(bias, n_columns, wide)
+    zeros = np.zeros(wide, out.dtype)
+    panels = aligned_empty(n_panels * wide * depth, out.dtype)
+    for panel in prange(n_panels):
+        j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+        laid_out = panels[j * depth : (j + width) * depth].reshape((depth, width))
+        if transposed:
+            fill_transposed_panel(matrix, j, laid_out)
+        else:
+            fill_panel(matrix, j, laid_out)
+
+    conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
+    n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS
+    panel_groups = n_panels if n_blocks < MANY_BLOCKS and n_panels >= MANY_BLOCKS // 4 else 1
+    block_rows = n_rows if panel_groups > 1 else BLOCK_ROWS
+    n_blocks = (n_rows + block_rows - 1) // block_rows
+    spread = REDUCTION_CHUNK + lanes
+    scratch = np.empty((n_threads, block_rows * spread if conflicting else 0), x.dtype)
+    for task in prange(n_blocks * panel_groups):
+        first_row = task // panel_groups * block_rows
+        end_row = min(first_row + block_rows, n_rows)
+        first_panel, end_panel = task % panel_groups, n_panels if panel_groups == 1 else task % panel_groups + 1
         for k in range(0, max(depth, 1), REDUCTION_CHUNK):
             chunk = min(REDUCTION_CHUNK, depth - k)
-            for panel in range(n_panels):
-                j = panel * width
+            first_chunk, last_chunk = k == 0, k + chunk == depth
+            copied = scratch[get_thread_id()]
+            if conflicting:
+                for row in range(first_row, end_row):
+                    copy(x[row, k : k + chunk], copied[(row - first_row) * spread :])
+            for panel in range(first_panel, end_panel):
+                j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
                 for row in range(first_row, end_row, TILE_ROWS):
-                    dense_tile(
-                        x, row * depth + k, depth, 1,
-                        panels, (panel * depth + k) * width, width, chunk,
-                        start if k == 0 else zeros, j if k == 0 else 0,
-                        out, row * n_columns + j, n_columns,
-                        min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                        k > 0, floor if k + chunk == depth else -np.inf,
-                    )  # fmt: skip
-        first, end = first_row * n_columns, end_row * n_columns
-        if activation != RELU:
-            activate(flat[first:end], activation)
-        multiply_by_derivative(flat[first:end], flat_y[first:end], derivative)
+                    extent = (min(TILE_ROWS, end_row - row), min(width, n_columns - j))
+                    offsets = (j * depth + k * width, row * n_columns + j)
+                    if conflicting:
+                        multiply_tile(
+                            copied, (row - first_row) * spread, spread, 1, panels, offsets[0], width, chunk,
+                            start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
+                            extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
+                        )  # fmt: skip
+                    else:
+                        multiply_tile(
+                            x, row * depth + k, depth, 1, panels, offsets[0], width, chunk,
+                            start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
+                            extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
+                        )  # fmt: skip
+        first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
+        for row in range(first_row, end_row):
+            finished = out[row, first_column:end_column]
+            if activation != RELU:
+                activate(finished, activation)
+            multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
 
 
 @kernel
-def _add_products(x: In2, panels: In3, out: Out2) -> None:
-    """Add x^T b to `out`."""
-    n_rows, n_inputs = x.shape
-    n_panels, _, width = panels.shape
+def _multiply_few(
+    x: In2, weights: In2, bias: In1, floor: Real, activation: Int, out: Out2
+) -> None:
+    """Write f(x w + bias) row by row, reading the weights where they lie."""
+    n_rows, depth = x.shape
     n_columns = out.shape[1]
+    width = FEW_ROWS_VECTORS * (VECTOR_BYTES // out.itemsize)
+    n_panels = number_of_panels(n_columns, width)
+    start = padded_bias(bias, n_columns, width)
     zeros = np.zeros(width, out.dtype)
-    for span in range(0, n_rows, SPAN_ROWS):
-        span_end = min(span + SPAN_ROWS, n_rows)
-        for block in prange((n_inputs + BLOCK_INPUTS - 1) // BLOCK_INPUTS):
-            first = block * BLOCK_INPUTS
-            end = min(first + BLOCK_INPUTS, n_inputs)
-            for row in range(span, span_end, REDUCTION_CHUNK):
+    for panel in prange(n_panels):
+        j = panel * width
+        for row in range(n_rows):
+            for k in range(0, max(depth, 1), REDUCTION_CHUNK):
+                chunk = min(REDUCTION_CHUNK, depth - k)
+                first_chunk, last_chunk = k == 0, k + chunk == depth
+                few_rows_tile(
+                    x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
+                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j, n_columns,
+                    1, min(width, n_columns - j), not first_chunk, floor if last_chunk else -np.inf,
+                )  # fmt: skip
+            if activation != RELU:
+                activate(out[row, j : j + width], activation)
+
+
+@kernel
+def _add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
+    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    n_rows, n_inputs = x.shape
+    n_columns = out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    zeros = np.zeros(wide, out.dtype)
+    panels = aligned_empty(n_panels * wide * min(SPAN_ROWS, n_rows), out.dtype)
+    chunk_sums = np.empty(n_panels * wide, out.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+
+    n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
+    n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
+    block_inputs = ((n_tiles + n_blocks - 1) // n_blocks) * TILE_ROWS
+    scratch = aligned_empty(n_threads * REDUCTION_CHUNK * block_inputs, x.dtype)
+    for span in range(0, max(n_rows, 1), SPAN_ROWS):
+        span_rows = min(SPAN_ROWS, n_rows - span)
+        for panel in prange(n_panels):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            fill_panel(grad[span : span + span_rows], j, panels[j * span_rows : (j + width) * span_rows].reshape((span_rows, width)))
+            if out_bias.size:
+                add_column_sums(grad[span : span + span_rows], j, chunk_sums[j : j + width], out_bias[j : j + width])
+        for block in prange(n_blocks):
+            first = block * n_tiles // n_blocks * TILE_ROWS
+            end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
+            copied = scratch[get_thread_id() * REDUCTION_CHUNK * block_inputs :]
+            n_copied = end - first
+            for row in range(0, max(span_rows, 1), REDUCTION_CHUNK):
+                chunk = min(REDUCTION_CHUNK, span_rows - row)
+                for k in range(chunk):
+                    copy(x[span + row + k, first:end], copied[k * n_copied :])
                 for panel in range(n_panels):
-                    j = panel * width
+                    j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
                     for i in range(first, end, TILE_ROWS):
-                        dense_tile(
-                            x, row * n_inputs + i, 1, n_inputs,
-                            panels, (panel * n_rows + row) * width, width, min(REDUCTION_CHUNK, n_rows - row),
-                            zeros, 0,
-                            out, i * n_columns + j, n_columns,
-                            min(TILE_ROWS, end - i), min(width, n_columns - j),
-                            True, -np.inf,
+                        multiply_tile(
+                            copied, i - first, 1, n_copied, panels, j * span_rows + row * width, width, chunk,
+                            zeros, 0, out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
+                            accumulate or span + row > 0, -np.inf,
                         )  # fmt: skip
 
 
-@kernel
-def _add_column_sums(grad: In2, out: Out1) -> None:
-    n_rows, n_columns = grad.shape
-    n_chunks = (n_rows + REDUCTION_CHUNK - 1) // REDUCTION_CHUNK
-    sums = np.zeros((n_chunks, n_columns), out.dtype)
-    for block in prange((n_columns + BLOCK_COLUMNS - 1) // BLOCK_COLUMNS):
-        first = block * BLOCK_COLUMNS
-        end = min(first + BLOCK_COLUMNS, n_columns)
-        for row in range(n_rows):
-            add(grad[row, first:end], sums[row // REDUCTION_CHUNK, first:end])
-        for chunk in range(n_chunks):
-            add(sums[chunk, first:end], out[first:end])
+@inline
+def add_column_sums(grad: Any, first: int, chunk_sums: Any, out: Any) -> None:
+    """Add the sums of the columns from `first` on, chunk after chunk of rows, to as many as `out` has."""
+    n_rows = grad.shape[0]
+    for start in range(0, n_rows, REDUCTION_CHUNK):
+        chunk_sums[:] = 0
+        for row in range(start, min(start + REDUCTION_CHUNK, n_rows)):
+            add(grad[row, first : first + out.size], chunk_sums)
+        add(chunk_sums[: out.size], out)
 
 
 @inline

@@ -1,7 +1,8 @@
 """Products with a mostly-zero input, packed once.
 
-Four neighbouring lines share the positions of their non-zeros, so that each vector of the other operand is
-loaded once for four multiply-adds; the sums stay in registers for a whole line.
+Three lines share the positions of their non-zeros, so that each vector of the other operand is loaded once for three
+multiply-adds. In the forward product the sums stay in registers for a whole group of lines; in the weight gradient
+the gradient's rows stay there, and those of the result go by.
 """
 
 from __future__ import annotations
@@ -9,30 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import UNIT
-from fastfnn_kernels.jitted._jit import (
-    In1,
-    In2,
-    IndicesIn1,
-    Int,
-    IntegersIn1,
-    Out2,
-    Real,
-    inline,
-    kernel,
-)
-from fastfnn_kernels.jitted._simd import SPARSE_VECTORS, sparse_tail_tile, sparse_tile
+from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, IndicesIn1, Int, IntegersIn1, Out1, Out2, Real, inline, kernel
+from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._simd import SPARSE_TAIL_VECTORS, scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
-from fastfnn_kernels.jitted.dense import add_column_sums, dense_weight_gradient, floor_of, prepare_gradients
-from fastfnn_kernels.packing import LINES_OF_GROUP, Packed, unpack
+from fastfnn_kernels.jitted.dense import NO_BIAS, add_column_sums, floor_of, gradients_to_write, padded_bias
+from fastfnn_kernels.packing import LINES_OF_GROUP, Packed
 
-# Groups of lines that one thread computes: the panel of the other operand stays in cache.
-BLOCK_GROUPS = 16
+# Pieces that a forward product is cut into at least, so that threads share one with few columns.
+TASKS = 8
 
 VECTOR_BYTES = UNIT.vector_bytes
+WIDE_VECTORS = SPARSE_TILE.vectors
 
 
 def sparse_forward(
@@ -43,34 +36,15 @@ def sparse_forward(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute y = f(x w + b) for packed rows; see `fastfnn_kernels.reference.sparse_forward`."""
-    n_rows, n_outputs = rows.shape[0], weights.shape[1]
-    out = np.empty((n_rows, n_outputs), weights.dtype) if out is None else out
-    padded = _whole_vectors(weights)
-    start = np.zeros(padded.shape[1], weights.dtype)
-    if bias is not None:
-        start[:n_outputs] = bias
-    finish = (floor_of(activation), CODES[activation])
-    _multiply(2 * rows.values.size * n_outputs, weights.dtype, *rows[:3], padded, start, *finish, out)
+    dtype, n_outputs = weights.dtype, weights.shape[1]
+    out = np.empty((rows.shape[0], n_outputs), dtype) if out is None else out
+    bias = NO_BIAS[dtype] if bias is None else bias
+    operations = 2 * rows.values.size * n_outputs
+    _multiply(operations, dtype, *rows[:4], weights, bias, floor_of(activation), CODES[activation], out)
     return out
 
 
 def sparse_weight_gradient(
-    columns: Packed,
-    grad: NDArray[Any],
-    out: NDArray[Any] | None = None,
-    out_bias: NDArray[Any] | None = None,
-    use_bias: bool = True,
-    accumulate: bool = False,
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient`."""
-    out, out_bias = prepare_gradients(columns.shape[0], grad, out, out_bias, use_bias, accumulate)
-    _add_products(2 * columns.values.size * grad.shape[1], grad.dtype, *columns[:3], _whole_vectors(grad), out)
-    if out_bias is not None:
-        add_column_sums(grad, out_bias)
-    return out, out_bias
-
-
-def sparse_weight_gradient_of_rows(
     rows: Packed,
     grad: NDArray[Any],
     out: NDArray[Any] | None = None,
@@ -78,58 +52,11 @@ def sparse_weight_gradient_of_rows(
     use_bias: bool = True,
     accumulate: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient_of_rows`."""
-    return dense_weight_gradient(unpack(rows), grad, out, out_bias, use_bias, accumulate)
-
-
-def _whole_vectors(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return the matrix with columns of zeros behind it until a row is a whole number of vectors."""
-    n_columns = matrix.shape[1]
-    missing = -n_columns % UNIT.lanes(matrix.itemsize)
-    if missing == 0:
-        return matrix
-    padded = np.zeros((matrix.shape[0], n_columns + missing), matrix.dtype)
-    padded[:, :n_columns] = matrix
-    return padded
-
-
-@inline
-def _multiply_groups(
-    offsets: Any,
-    indices: Any,
-    values: Any,
-    first_group: int,
-    end_group: int,
-    matrix: Any,
-    start: Any,
-    out: Any,
-    accumulate: bool,
-    floor: float,
-) -> None:
-    """Compute the rows of `out` that some groups of lines stand for, panel by panel."""
-    n_lines, n_columns = out.shape
-    stride = matrix.shape[1]
-    lanes = VECTOR_BYTES // matrix.itemsize
-    width = SPARSE_VECTORS * lanes
-    j = 0
-    while j < stride:
-        wide = j + width <= stride
-        for group in range(first_group, end_group):
-            first, line = offsets[group], group * LINES_OF_GROUP
-            n_rows = min(LINES_OF_GROUP, n_lines - line)
-            if wide:
-                sparse_tile(
-                    values, first * LINES_OF_GROUP, 1, LINES_OF_GROUP, indices, first,
-                    matrix, j, stride, offsets[group + 1] - first, start, j,
-                    out, line * n_columns + j, n_columns, n_rows, min(width, n_columns - j), accumulate, floor,
-                )  # fmt: skip
-            else:
-                sparse_tail_tile(
-                    values, first * LINES_OF_GROUP, 1, LINES_OF_GROUP, indices, first,
-                    matrix, j, stride, offsets[group + 1] - first, start, j,
-                    out, line * n_columns + j, n_columns, n_rows, min(lanes, n_columns - j), accumulate, floor,
-                )  # fmt: skip
-        j += width if wide else lanes
+    """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient`."""
+    out, out_bias = gradients_to_write(rows.shape[1], grad, out, out_bias, use_bias, accumulate)
+    sums = NO_BIAS[grad.dtype] if out_bias is None else out_bias
+    _add_products(2 * rows.values.size * grad.shape[1], grad.dtype, *rows[:4], grad, accumulate, get_num_threads(), out, sums)
+    return out, out_bias
 
 
 @kernel
@@ -137,31 +64,99 @@ def _multiply(
     offsets: IntegersIn1,
     indices: IndicesIn1,
     values: In2,
+    lines: IndicesIn1,
     weights: In2,
-    start: In1,
+    bias: In1,
     floor: Real,
     activation: Int,
     out: Out2,
 ) -> None:
-    """Write f(x w + start); the floor is the whole of relu."""
-    n_rows, n_columns = out.shape
+    """Write f(x w + bias); the floor is the whole of relu."""
+    n_lines, n_columns = out.shape
+    n_inputs = weights.shape[0]
     n_groups = offsets.size - 1
-    flat = out.reshape(-1)
-    for block in prange((n_groups + BLOCK_GROUPS - 1) // BLOCK_GROUPS):
-        first = block * BLOCK_GROUPS
-        end = min(first + BLOCK_GROUPS, n_groups)
-        _multiply_groups(offsets, indices, values, first, end, weights, start, out, False, floor)
-        if activation != RELU:
-            end_row = min(end * LINES_OF_GROUP, n_rows)
-            activate(flat[first * LINES_OF_GROUP * n_columns : end_row * n_columns], activation)
+    lanes = VECTOR_BYTES // out.itemsize
+    wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    start = padded_bias(bias, n_columns, wide)
+    panels = aligned_empty(n_inputs * n_panels * wide, out.dtype)
+    for panel in prange(n_panels):
+        j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
+        fill_panel(weights, j, panels[j * n_inputs : (j + width) * n_inputs].reshape((n_inputs, width)))
+
+    n_parts = (TASKS + n_panels - 1) // n_panels
+    for task in prange(n_panels * n_parts):
+        panel, part = task // n_parts, task % n_parts
+        j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
+        n_existing = min(width, n_columns - j)
+        for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
+            first, depth = offsets[group], offsets[group + 1] - offsets[group]
+            line = group * LINES_OF_GROUP
+            n_rows = min(LINES_OF_GROUP, n_lines - line)
+            if width == wide:
+                sparse_tile(
+                    values, first * LINES_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
+                    start, j, lines, line, out, j, n_columns, n_rows, n_existing, False, floor,
+                )  # fmt: skip
+            else:
+                sparse_tail_tile(
+                    values, first * LINES_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
+                    start, j, lines, line, out, j, n_columns, n_rows, n_existing, False, floor,
+                )  # fmt: skip
+            if activation != RELU:
+                for i in range(n_rows):
+                    activate(out[lines[line + i], j : j + n_existing], activation)
 
 
 @kernel
-def _add_products(offsets: IntegersIn1, indices: IndicesIn1, values: In2, grad: In2, out: Out2) -> None:
-    """Add x^T g to `out`."""
-    n_groups = offsets.size - 1
-    zeros = np.zeros(grad.shape[1], out.dtype)
-    for block in prange((n_groups + BLOCK_GROUPS - 1) // BLOCK_GROUPS):
-        first = block * BLOCK_GROUPS
-        end = min(first + BLOCK_GROUPS, n_groups)
-        _multiply_groups(offsets, indices, values, first, end, grad, zeros, out, True, -np.inf)
+def _add_products(
+    offsets: IntegersIn1,
+    indices: IndicesIn1,
+    values: In2,
+    lines: IndicesIn1,
+    grad: In2,
+    accumulate: Flag,
+    n_threads: Int,
+    out: Out2,
+    out_bias: Out1,
+) -> None:
+    """Write x^T g and the column sums of g, or add them; a task owns some columns of `out` in some of its rows."""
+    n_lines, n_columns = grad.shape
+    n_inputs = out.shape[0]
+    width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
+    n_panels = number_of_panels(n_columns, width)
+    n_parts = (n_threads + n_panels - 1) // n_panels  # each sum is one chain, wherever the parts are cut
+    chunk_sums = np.empty(n_columns, out.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+    for task in prange(n_panels * n_parts):
+        j, part = task // n_parts * width, task % n_parts
+        end = min(j + width, n_columns)
+        first_input, end_input = part * n_inputs // n_parts, (part + 1) * n_inputs // n_parts
+        if not accumulate:
+            for k in range(first_input, end_input):
+                out[k, j:end] = 0
+        for group in range(offsets.size - 1):
+            line = group * LINES_OF_GROUP
+            entries = indices[offsets[group] : offsets[group + 1]]
+            first = offsets[group] + number_below(entries, first_input)
+            depth = offsets[group] + number_below(entries, end_input) - first
+            scattering_tile(
+                values, first * LINES_OF_GROUP, indices, first, depth, lines, line, grad, j, n_columns,
+                out, j, n_columns, min(LINES_OF_GROUP, n_lines - line), end - j,
+            )  # fmt: skip
+        if part == 0 and out_bias.size:
+            add_column_sums(grad, j, chunk_sums[j:end], out_bias[j:end])
+
+
+@inline
+def number_below(ascending: Any, limit: int) -> int:
+    """Count the numbers below `limit` by bisection."""
+    low, high = 0, ascending.size
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < limit:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -36,32 +36,6 @@ def sparse_forward(
 
 
 def sparse_weight_gradient(
-    columns: Packed,
-    grad: NDArray[Any],
-    out: NDArray[Any] | None = None,
-    out_bias: NDArray[Any] | None = None,
-    use_bias: bool = True,
-    accumulate: bool = False,
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Compute x^T g and the column sums of g for packed columns; the rest is as in `dense_weight_gradient`.
-
-    Parameters
-    ----------
-    columns : Packed
-        x, from `pack_columns`.
-    grad, out, out_bias, use_bias, accumulate
-        As in `dense_weight_gradient`.
-
-    Returns
-    -------
-    weights, bias : ndarray, ndarray or None
-        Both gradients; None in place of the second without `use_bias`.
-    """
-    x = np.ascontiguousarray(unpack(columns).T)
-    return dense_weight_gradient(x, grad, out, out_bias, use_bias, accumulate)
-
-
-def sparse_weight_gradient_of_rows(
     rows: Packed,
     grad: NDArray[Any],
     out: NDArray[Any] | None = None,
@@ -69,7 +43,7 @@ def sparse_weight_gradient_of_rows(
     use_bias: bool = True,
     accumulate: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Compute x^T g and the column sums of g for packed rows; the rest is as in `dense_weight_gradient`.
+    """Compute x^T g and the column sums of g for packed rows.
 
     Parameters
     ----------
