@@ -27,12 +27,6 @@ class Gradient:
     weights: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
 
-    def clear(self) -> None:
-        """Set all of it to zero, in place."""
-        for array in (self.weights, self.bias):
-            if array is not None:
-                array.fill(0)
-
 
 class Layer(ABC):
     """A differentiable step y = f(z), where z comes linearly from x.
@@ -97,8 +91,11 @@ class Layer(ABC):
         """Set `gradient` to new arrays of zeros; a layer without parameters has none."""
         return
 
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
-        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute."""
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
+        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute.
+
+        Without `accumulate` what was there before is overwritten.
+        """
         return
 
     @abstractmethod
@@ -233,9 +230,9 @@ class Dense(Layer):
         bias = None if self.bias is None else np.zeros_like(self.bias)
         self.gradient = Gradient(np.zeros_like(self.weights), bias)
 
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""
-        arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, True)
+        arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, accumulate)
         if isinstance(x, Packed):
             self.kernels.sparse_weight_gradient(x, *arguments)
         else:

@@ -82,6 +82,6 @@ def density_of(X: NDArray[Any]) -> float:
 
 
 def _samples(network: Network, X: NDArray[Any] | Csr) -> Samples:
-    kind: Any = CsrSamples if isinstance(X, Csr) else ArraySamples
-    samples: Samples = kind(X, network.dtype, network.input_scale)
-    return samples
+    if isinstance(X, Csr):
+        return CsrSamples(X, network.dtype, network.input_scale)
+    return ArraySamples(X, network.dtype, network.input_scale)

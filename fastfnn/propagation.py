@@ -98,7 +98,7 @@ class Backpropagation:
         Parameters
         ----------
         batch : iterable
-            Tiles and their labels, as from `in_order` or `gathered`.
+            At least one tile: tiles and their labels, as from `in_order` or `gathered`.
         n_samples : int
             Samples in all tiles together.
 
@@ -110,27 +110,29 @@ class Backpropagation:
             Samples classified right.
         """
         for layer, gradient in zip(self._layers, self._gradients, strict=True):
-            gradient.clear()
             layer.gradient = gradient
-        loss, n_correct = 0.0, 0
+        loss, n_correct, accumulate = 0.0, 0, False
         for x, labels in batch:
             outputs = self._forward.outputs(x)
             grads = self._grads.first(len(labels))
             loss += self._kernels.softmax_cross_entropy(outputs[-1], labels, 1 / n_samples, grads[-1])[0]
             n_correct += self._kernels.count_correct(outputs[-1], labels)
-            self._add_gradients(x, outputs, grads)
+            self._add_gradients(x, outputs, grads, accumulate)
+            accumulate = True
         return loss + self._add_penalty(), n_correct
 
-    def _add_gradients(self, x: Tile, outputs: list[NDArray[Any]], grads: list[NDArray[Any]]) -> None:
+    def _add_gradients(
+        self, x: Tile, outputs: list[NDArray[Any]], grads: list[NDArray[Any]], accumulate: bool
+    ) -> None:
         """Add one tile's share to every layer's gradient; `grads[-1]` holds that of the logits."""
         grad, last = grads[-1], self._layers[-1].activation
         if last != "identity":
             grad = self._kernels.activation_gradient(outputs[-1], grad, last)
         for i in range(len(self._layers) - 1, 0, -1):
             layer, layer_input = self._layers[i], outputs[i - 1]
-            layer.add_gradient(layer_input, grad)
+            layer.add_gradient(layer_input, grad, accumulate)
             grad = layer.input_gradient(grad, layer_input, self._layers[i - 1].activation, grads[i - 1])
-        self._layers[0].add_gradient(x, grad)
+        self._layers[0].add_gradient(x, grad, accumulate)
 
     def _add_penalty(self) -> float:
         """Add the gradient of (l2 / 2) |w|**2 to that of all weights, and return the penalty itself."""

@@ -6,6 +6,7 @@ from a file, costs the memory of one tile. A tile has all its rows in order, or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,13 @@ Rows = slice | NDArray[np.int64]
 
 
 Tile = NDArray[Any] | Packed
+
+
+def pack_rows(
+    x: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> Packed:
+    """Pack `rows` of scale * x in the order given, or all of them."""
+    return packing.pack_rows(x if rows is None else x[rows], dtype, scale)
 
 
 class Samples(Protocol):
@@ -41,8 +49,11 @@ class Samples(Protocol):
 class ArraySamples:
     """Samples in an array or memmap, converted as they are asked for; uint8 is scaled."""
 
-    def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float) -> None:
+    def __init__(
+        self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, pack: Callable[..., Packed] = pack_rows
+    ) -> None:
         self.n_rows = len(X)
+        self._pack = pack
         self._X = np.asarray(X)
         self._dtype = dtype
         self._scale = scale if X.dtype == np.uint8 else 1.0
@@ -64,8 +75,8 @@ class ArraySamples:
     def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
-            return pack_rows(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
-        return pack_rows(self._X, self._dtype, self._scale, rows)
+            return self._pack(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
+        return self._pack(self._X, self._dtype, self._scale, rows)
 
     def _take(self, rows: Rows) -> NDArray[Any]:
         # `take` would first copy an array that is not contiguous as a whole.
@@ -166,10 +177,3 @@ class _Buffer:
         if self._array is None:
             self._array = np.empty(self._shape, self._dtype)
         return self._array[:n_rows]
-
-
-def pack_rows(
-    x: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0, rows: NDArray[np.int64] | None = None
-) -> Packed:
-    """Pack `rows` of scale * x in the order given, or all of them."""
-    return packing.pack_rows(x if rows is None else x[rows], dtype, scale)
