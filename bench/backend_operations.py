@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 import fastfnn
 from fastfnn import training
-from fastfnn.inputs import TILE_ROWS, PackedTiles
+from fastfnn.preparation import prepare, prepare_to_keep
+from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
 
 Run = Callable[[], Any]
 
@@ -58,7 +59,7 @@ class BackendOperations:
 
         def run() -> NDArray[Any]:
             for rows, tile in tiles:
-                self._kernels.sparse_forward(tile.rows, weights, bias, "relu", out[rows])
+                self._kernels.sparse_forward(tile, weights, bias, "relu", out[rows])
             return out
 
         return run
@@ -70,9 +71,7 @@ class BackendOperations:
 
         def run() -> tuple[NDArray[Any], NDArray[Any]]:
             for rows, tile in tiles:
-                self._kernels.sparse_weight_gradient(
-                    tile.columns, grad[rows], out, out_bias, accumulate=rows.start > 0
-                )
+                self._kernels.sparse_weight_gradient(tile, grad[rows], out, out_bias, accumulate=rows.start > 0)
             return out, out_bias
 
         return run
@@ -111,17 +110,15 @@ class FullBatch:
 
     def __init__(self, backend: str, samples: Samples) -> None:
         self._network = main_network(backend, samples.scale)
-        self._tiles = training._prepare(self._network, samples.X)
-        self._labels = samples.y
-        self._optimizer = fastfnn.RMSprop(
+        optimizer = fastfnn.RMSprop(
             LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
         )
+        tiles = prepare_to_keep(self._network, samples.X)
+        self._steps = training.Steps(self._network, tiles, samples.y, optimizer, l2=L2)
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
-        loss, _ = self._network.backpropagate(self._tiles, self._labels, L2)
-        self._network.update(self._optimizer)
-        return loss
+        return self._steps.epoch(training.Interrupt())["loss"]
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -134,21 +131,12 @@ class MiniBatches:
     def __init__(self, backend: str, samples: Samples, batch_size: int, learning_rate: float, seed: int) -> None:
         self._network = main_network(backend, samples.scale)
         self._network.rng = np.random.default_rng(seed)
-        self._optimizer = fastfnn.SGD(learning_rate)
-        self._samples = samples
-        self._batch_size = batch_size
+        tiles = prepare(self._network, samples.X)
+        self._steps = training.Steps(self._network, tiles, samples.y, fastfnn.SGD(learning_rate), batch_size)
 
     def epoch(self) -> None:
         """Go through all samples once."""
-        training._mini_batches(
-            self._network,
-            self._samples.X,
-            self._samples.y,
-            self._optimizer,
-            0.0,
-            self._batch_size,
-            training._Interrupt(),
-        )
+        self._steps.epoch(training.Interrupt())
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -169,6 +157,7 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
 
 def _packed_tiles(x: NDArray[Any]) -> list[tuple[slice, Any]]:
     """Pack x tile by tile, with the rows of each tile."""
-    tiles = PackedTiles.pack(x, x.dtype, 1.0, max_bytes=2**30)
+    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0))
+    tiles.keep(max_bytes=2**30)
     slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
     return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]

@@ -17,7 +17,7 @@ from fastfnn import runs
 from fastfnn.datasets import read_dataset
 from fastfnn.experiment import run
 from fastfnn.info import describe_installation
-from fastfnn.inputs import check_inputs
+from fastfnn.inputs import INPUT_FORMATS, check_input_format, check_inputs
 from fastfnn.network import Network
 from fastfnn.progress import say
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
@@ -80,6 +80,10 @@ def train(
     ] = None,
     backend: Annotated[str | None, typer.Option(help="numba or numpy.")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{' or '.join(DTYPES)}.")] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(INPUT_FORMATS)}: whether zeros are multiplied; by default by their share."),
+    ] = None,
     iterations: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples an update sees.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,128.")] = None,
@@ -113,6 +117,7 @@ def train(
         "test_data": None if test_data is None else str(test_data.absolute()),
         "backend": backend,
         "dtype": dtype,
+        "input_format": input_format,
         "iterations": iterations,
         "batch_size": batch_size,
         "hidden": None if hidden is None else parse_hidden(hidden),
@@ -136,12 +141,15 @@ def predict(
     data: Annotated[Path, typer.Option(help="File or folder of samples: .csv, .csv.gz, .npz, IDX.")],
     out: Annotated[Path, typer.Option(help="CSV file to write: ImageId,Label.")],
     backend: Annotated[str, typer.Option(help="numba or numpy.")] = "numba",
+    input_format: Annotated[str, typer.Option(help=f"{', '.join(INPUT_FORMATS)}, as for train.")] = "auto",
 ) -> None:
     """Predict the label of each sample, as CSV; where the samples have labels, print the accuracy."""
+    check_input_format(input_format)
     runs.require_writable(out)
     network = Network.load(model, backend)
     samples = read_dataset(data)
-    predicted = network.predict(check_inputs(samples.X, network.n_inputs, f"{data}: X"))
+    check_inputs(samples.X, network.n_inputs, f"{data}: X")
+    predicted = network.predict(samples.X, input_format)
     runs.write_submission(out, predicted)
     say(f"predicted {len(predicted):,} samples: {out}")
     if samples.y is not None:

@@ -97,7 +97,13 @@ class Experiment:
         task, settings = self.task, self.settings
         with Console().status("preparing the kernels"):
             seconds = warm_up(
-                self.build_network(), self.build_optimizer(), task.X, task.y, settings.batch_size, settings.l2
+                self.build_network(),
+                self.build_optimizer(),
+                task.X,
+                task.y,
+                settings.batch_size,
+                settings.l2,
+                settings.input_format,
             )
         say(f"kernels compiled, or loaded from the cache, in {seconds:.1f} s")
 
@@ -122,6 +128,7 @@ class Experiment:
                 batch_size=settings.batch_size,
                 l2=settings.l2,
                 callbacks=[reporter],
+                input_format=settings.input_format,
             )
             if not reporter.reports:
                 raise KeyboardInterrupt
@@ -139,12 +146,12 @@ class Experiment:
             runs.write_figure(out / runs.CURVES, plots.curves(history, reports))
 
     def _test(self, test: Dataset, network: Network, out: Path) -> None:
-        predicted = network.predict(test.X)
+        predicted = network.predict(test.X, self.settings.input_format)
         if test.y is None:
             runs.write_submission(out / runs.SUBMISSION, predicted)
             say(f"predicted {len(predicted):,} samples without labels: {out / runs.SUBMISSION}")
             return
-        loss, accuracy = network.evaluate(test.X, test.y)
+        loss, accuracy = network.evaluate(test.X, test.y, self.settings.input_format)
         say(f"test loss {loss:.9g}, accuracy {accuracy:.4%}")
         if plots.can_draw():
             runs.write_figure(out / runs.CONFUSION, plots.confusion(test.y, predicted, self.task.n_classes))

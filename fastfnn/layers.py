@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 from fastfnn_kernels.checks import ACTIVATIONS
+from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
 from fastfnn.initializers import Initializer, glorot, he
-from fastfnn.inputs import PackedTile
-
-Tile = NDArray[Any] | PackedTile
+from fastfnn.tiles import Tile
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,11 @@ class Layer(ABC):
         """Set `gradient` to new arrays of zeros; a layer without parameters has none."""
         return
 
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
-        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute."""
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
+        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute.
+
+        Without `accumulate` what was there before is overwritten.
+        """
         return
 
     @abstractmethod
@@ -219,8 +221,8 @@ class Dense(Layer):
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x w + b)."""
         arguments = (self.weights, self.bias, self.activation, out)
-        if isinstance(x, PackedTile):
-            return self.kernels.sparse_forward(x.rows, *arguments)
+        if isinstance(x, Packed):
+            return self.kernels.sparse_forward(x, *arguments)
         return self.kernels.dense_forward(x, *arguments)
 
     def start_gradient(self) -> None:
@@ -228,11 +230,11 @@ class Dense(Layer):
         bias = None if self.bias is None else np.zeros_like(self.bias)
         self.gradient = Gradient(np.zeros_like(self.weights), bias)
 
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any]) -> None:
+    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""
-        arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, True)
-        if isinstance(x, PackedTile):
-            self.kernels.sparse_weight_gradient(x.columns, *arguments)
+        arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, accumulate)
+        if isinstance(x, Packed):
+            self.kernels.sparse_weight_gradient(x, *arguments)
         else:
             self.kernels.dense_weight_gradient(x, *arguments)
 

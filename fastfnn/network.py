@@ -1,22 +1,26 @@
-"""Network: layers forward in order and backward in reverse, in tiles of rows."""
+"""Network: layers in order, then softmax; what a user trains, asks and saves."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastfnn import training
-from fastfnn.architecture import describe_layer, layer_from
+from fastfnn.architecture import describe_layer, layer_from, output_widths
 from fastfnn.backends import get_backend
+from fastfnn.csr import Csr
 from fastfnn.history import History
-from fastfnn.inputs import TILE_ROWS, DenseTiles, PackedTile, Tiles, check_inputs, check_samples
+from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.model_files import fill, read_model, write_model
 from fastfnn.optimizers import Optimizer
+from fastfnn.preparation import prepare, prepare_to_keep
+from fastfnn.propagation import Backpropagation, Forward, in_order
+from fastfnn.tiles import TILE_ROWS, Tiles
 from fastfnn.training import Callback
 
 
@@ -40,6 +44,8 @@ class Network:
     ----------
     layers : tuple of Layer
         Their `weights` and `bias` are ndarrays that may be written in place.
+    widths : list of int
+        Of the layers' outputs.
 
     Raises
     ------
@@ -70,7 +76,7 @@ class Network:
             raise ValueError(f"input_scale must be a finite number other than 0 in {self.dtype}; got {input_scale}")
         self.input_scale = float(input_scale)
         self.layers = tuple(layers)
-        self._widths = _widths(self.layers)
+        self.widths = output_widths(self.layers)
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.check_free()
@@ -92,7 +98,7 @@ class Network:
     @property
     def n_outputs(self) -> int:
         """Classes."""
-        return self._widths[-1]
+        return self.widths[-1]
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
@@ -103,21 +109,23 @@ class Network:
 
     def fit(
         self,
-        X: NDArray[Any],
+        X: Inputs,
         y: NDArray[Any],
         optimizer: Optimizer,
         epochs: int = 1,
         batch_size: int | None = None,
         l2: float = 0.0,
-        validation_data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+        validation_data: tuple[Inputs, NDArray[Any]] | None = None,
         callbacks: Sequence[Callback] = (),
+        input_format: str = "auto",
     ) -> History:
         """Train on labelled samples.
 
         Parameters
         ----------
-        X : ndarray of uint8, float32 or float64, shape (n_samples, n_inputs)
-            Samples, in memory or an `np.memmap`; never copied as a whole unless most of it is zero.
+        X : ndarray or sparse array of uint8, float32 or float64, shape (n_samples, n_inputs)
+            Samples, in memory or an `np.memmap`, or SciPy's in any format; never copied as a whole unless most of
+            it is zero.
         y : ndarray of integers, shape (n_samples,)
             Labels, from 0 to n_outputs - 1.
         optimizer : Optimizer
@@ -132,6 +140,9 @@ class Network:
             Evaluated after each epoch.
         callbacks : sequence of callables
             Called with an `Epoch` after each epoch; raising `StopTraining` ends the training.
+        input_format : {"auto", "dense", "sparse"}
+            Whether zeros of X are multiplied: "sparse" packs the samples so that they are not, "dense" never does.
+            "auto" packs sparse arrays, and others if so many numbers are zero that it is faster.
 
         Returns
         -------
@@ -143,7 +154,8 @@ class Network:
         TypeError, ValueError
             If the data or an argument does not fit; nothing is changed then.
         """
-        X, labels = self._check_samples(X, y)
+        check_input_format(input_format)
+        samples, labels = self._check_samples(X, y)
         validation = None
         if validation_data is not None:
             if not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
@@ -158,16 +170,20 @@ class Network:
         if batch_size is not None:
             _check_count("batch_size", batch_size)
         _check_l2(l2)
-        return training.fit(self, X, labels, optimizer, epochs, batch_size, l2, validation, tuple(callbacks))
+        tiles = (prepare_to_keep if batch_size is None else prepare)(self, samples, input_format)
+        held_out = None
+        if validation is not None:
+            held_out = prepare_to_keep(self, validation[0], input_format), validation[1]
+        return training.fit(self, tiles, labels, optimizer, epochs, batch_size, l2, held_out, tuple(callbacks))
 
-    def loss_and_gradients(self, X: NDArray[Any], y: NDArray[Any], l2: float = 0.0) -> tuple[float, list[Gradient]]:
+    def loss_and_gradients(
+        self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto"
+    ) -> tuple[float, list[Gradient]]:
         """Compute the loss of all samples together, and its gradient.
 
         Parameters
         ----------
-        X, y
-            As in `fit`.
-        l2 : float
+        X, y, l2, input_format
             As in `fit`.
 
         Returns
@@ -180,88 +196,83 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit.
+            If the data or an argument does not fit.
         """
-        X, labels = self._check_samples(X, y)
+        check_input_format(input_format)
+        samples, labels = self._check_samples(X, y)
         _check_l2(l2)
-        loss, _ = self.backpropagate(DenseTiles(X, self.dtype, self.input_scale), labels, l2)
+        tiles = prepare(self, samples, input_format)
+        loss, _ = Backpropagation(self, tiles.n_rows, l2).run(in_order(tiles, labels), tiles.n_rows)
         return loss, [layer.gradient for layer in self.layers]
 
-    def predict(self, X: NDArray[Any]) -> NDArray[np.int64]:
+    def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[np.int64]:
         """Return the most probable class of each sample, shape (n_samples,).
 
+        Parameters
+        ----------
+        X, input_format
+            As in `fit`.
+
         Raises
         ------
         TypeError, ValueError
-            If X does not fit.
+            If X or the format does not fit.
         """
-        X = check_inputs(X, self.n_inputs)
-        labels = np.empty(len(X), np.int64)
-        for rows, logits in self._logits(DenseTiles(X, self.dtype, self.input_scale)):
-            logits.argmax(axis=1, out=labels[rows])
+        tiles = self._tiles_to_predict(X, input_format)
+        labels = np.empty(tiles.n_rows, np.int64)
+        forward = Forward(self, tiles.n_rows)
+        for first in range(0, tiles.n_rows, TILE_ROWS):
+            part = labels[first : first + TILE_ROWS]
+            forward.logits(tiles.tile(first, first + len(part))).argmax(axis=1, out=part)
         return labels
 
-    def predict_proba(self, X: NDArray[Any]) -> NDArray[Any]:
+    def predict_proba(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the probability of each class for each sample, shape (n_samples, n_outputs).
 
+        Parameters
+        ----------
+        X, input_format
+            As in `fit`.
+
         Raises
         ------
         TypeError, ValueError
-            If X does not fit.
+            If X or the format does not fit.
         """
-        X = check_inputs(X, self.n_inputs)
-        probabilities = np.empty((len(X), self.n_outputs), self.dtype)
-        for rows, logits in self._logits(DenseTiles(X, self.dtype, self.input_scale)):
-            self.kernels.softmax(logits, probabilities[rows])
+        tiles = self._tiles_to_predict(X, input_format)
+        probabilities = np.empty((tiles.n_rows, self.n_outputs), self.dtype)
+        forward = Forward(self, tiles.n_rows)
+        for first in range(0, tiles.n_rows, TILE_ROWS):
+            part = probabilities[first : first + TILE_ROWS]
+            self.kernels.softmax(forward.logits(tiles.tile(first, first + len(part))), part)
         return probabilities
 
-    def evaluate(self, X: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
+    def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
         """Return the mean cross-entropy, without penalty, and the accuracy.
+
+        Parameters
+        ----------
+        X, y, input_format
+            As in `fit`.
 
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit.
+            If the data or the format does not fit.
         """
-        X, labels = self._check_samples(X, y)
-        return self.evaluate_tiles(DenseTiles(X, self.dtype, self.input_scale), labels)
+        check_input_format(input_format)
+        samples, labels = self._check_samples(X, y)
+        return self.evaluate_tiles(prepare(self, samples, input_format), labels)
 
     def evaluate_tiles(self, tiles: Tiles, y: NDArray[np.int64]) -> tuple[float, float]:
         """Return the mean cross-entropy and the accuracy of prepared samples."""
         loss, n_correct = 0.0, 0
-        for rows, logits in self._logits(tiles):
-            n_correct += self.kernels.count_correct(logits, y[rows])
-            loss += self.kernels.softmax_cross_entropy(logits, y[rows], 1 / len(y))[0]
-        return loss, n_correct / len(y)
-
-    def backpropagate(self, tiles: Tiles, y: NDArray[np.int64], l2: float) -> tuple[float, int]:
-        """Set each layer's gradient to that of the mean loss of prepared samples, penalty included.
-
-        Returns
-        -------
-        loss : float
-            Mean cross-entropy plus the penalty.
-        n_correct : int
-            Samples classified right.
-        """
-        for layer in self.layers:
-            layer.start_gradient()
-        outputs, grads = self._buffers(tiles.n_rows), self._buffers(tiles.n_rows)
-        loss, n_correct = 0.0, 0
-        for rows in _row_tiles(tiles.n_rows):
-            x = tiles.tile(rows.start, rows.stop)
-            activations = self._forward(x, outputs)
-            logits, labels = activations[-1], y[rows]
-            grad_logits = grads[-1][: len(logits)]
-            loss += self.kernels.softmax_cross_entropy(logits, labels, 1 / len(y), grad_logits)[0]
+        forward = Forward(self, tiles.n_rows)
+        for x, labels in in_order(tiles, y):
+            logits = forward.logits(x)
             n_correct += self.kernels.count_correct(logits, labels)
-            self._backward(x, activations, grads)
-        return loss + self._add_penalty(l2), n_correct
-
-    def update(self, optimizer: Optimizer) -> None:
-        """Let `optimizer` change the parameters by the gradients of the layers."""
-        gradients = [getattr(layer.gradient, name) for layer in self.layers for name in layer.parameters]
-        optimizer.step(self.kernels, list(self.parameters.values()), gradients)
+            loss += self.kernels.softmax_cross_entropy(logits, labels, 1 / len(y))[0]
+        return loss, n_correct / len(y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.
@@ -318,55 +329,12 @@ class Network:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Network([{layers}], backend={self.backend!r}, dtype={self.dtype.name!r})"
 
-    def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def _tiles_to_predict(self, X: Inputs, input_format: str) -> Tiles:
+        check_input_format(input_format)
+        return prepare(self, check_inputs(X, self.n_inputs), input_format)
+
+    def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, NDArray[np.int64]]:
         return check_samples(X, y, self.n_inputs, self.n_outputs, self.dtype, whose)
-
-    def _buffers(self, n_rows: int) -> list[NDArray[Any]]:
-        """Allocate one tile for each layer's outputs."""
-        return [np.empty((min(n_rows, TILE_ROWS), width), self.dtype) for width in self._widths]
-
-    def _logits(self, tiles: Tiles) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Run forward; yields the rows of each tile and their logits, valid until the next tile."""
-        outputs = self._buffers(tiles.n_rows)
-        for rows in _row_tiles(tiles.n_rows):
-            yield rows, self._forward(tiles.tile(rows.start, rows.stop), outputs)[-1]
-
-    def _forward(self, x: NDArray[Any] | PackedTile, outputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return every layer's output for one tile, written into `outputs`."""
-        n_rows = x.rows.shape[0] if isinstance(x, PackedTile) else len(x)
-        activations: list[NDArray[Any]] = []
-        for layer, output in zip(self.layers, outputs, strict=True):
-            activations.append(layer.forward(activations[-1] if activations else x, output[:n_rows]))
-        return activations
-
-    def _backward(
-        self, x: NDArray[Any] | PackedTile, activations: list[NDArray[Any]], grads: list[NDArray[Any]]
-    ) -> None:
-        """Add one tile's share to every layer's gradient; `grads[-1]` holds that of the logits."""
-        n_rows = len(activations[-1])
-        last = self.layers[-1].activation
-        grad = grads[-1][:n_rows]
-        if last != "identity":
-            grad = self.kernels.activation_gradient(activations[-1], grad, last)
-        for i in range(len(self.layers) - 1, 0, -1):
-            layer, layer_input = self.layers[i], activations[i - 1]
-            layer.add_gradient(layer_input, grad)
-            before = self.layers[i - 1].activation
-            grad = layer.input_gradient(grad, layer_input, before, grads[i - 1][:n_rows])
-        self.layers[0].add_gradient(x, grad)
-
-    def _add_penalty(self, l2: float) -> float:
-        """Add the gradient of (l2 / 2) |w|**2 to that of all weights, and return the penalty itself."""
-        penalty = 0.0
-        if l2 == 0:
-            return penalty
-        for layer in self.layers:
-            if layer.gradient.weights is not None:
-                weights = layer.parameters["weights"]
-                gradient = layer.gradient.weights
-                gradient += np.multiply(weights, l2, dtype=self.dtype)
-                penalty += l2 / 2 * self.kernels.squared_norm(weights)
-        return penalty
 
 
 def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -377,27 +345,6 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if dtype is None or known not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
     return known
-
-
-def _row_tiles(n_rows: int) -> Iterator[slice]:
-    for first in range(0, n_rows, TILE_ROWS):
-        yield slice(first, min(first + TILE_ROWS, n_rows))
-
-
-def _widths(layers: Sequence[Layer]) -> list[int]:
-    """Return the width of every layer's output, or raise ValueError where two do not fit."""
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers must be instances of Layer, such as ReLU(); got {layer!r}")
-    if not any(isinstance(layer, Dense) for layer in layers):
-        raise ValueError("a network needs at least one Dense layer")
-    if len({id(layer) for layer in layers}) != len(layers):
-        raise ValueError("a layer stands twice in the network: make one for each place")
-    widths: list[int | None] = []
-    for layer in layers:
-        widths.append(layer.n_outputs_for(widths[-1] if widths else None))
-    first_dense = next(layer for layer in layers if isinstance(layer, Dense))
-    return [first_dense.n_inputs if width is None else width for width in widths]
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -39,7 +39,7 @@ class Optimizer(ABC):
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = _positive("learning_rate", learning_rate)
         self.n_steps = 0
-        self._kinds: list[str] = []
+        self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
 
     def step(
         self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
@@ -58,14 +58,14 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
-        kinds = [f"{parameter.dtype}{list(parameter.shape)}" for parameter in parameters]
+        kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
         if self.n_steps == 0:
             self._kinds = kinds
             self._start(parameters)
         elif kinds != self._kinds:
             raise ValueError(
-                f"this {type(self).__name__} holds the state of a network with parameters {', '.join(self._kinds)}; "
-                f"got {', '.join(kinds)}: make a new one, or call reset()"
+                f"this {type(self).__name__} holds the state of a network with parameters {_listed(self._kinds)}; "
+                f"got {_listed(kinds)}: make a new one, or call reset()"
             )
         self.n_steps += 1
         for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
@@ -255,6 +255,10 @@ class AdamW(Adam):
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adamw(parameter, gradient, *self._state_and_scalars(index), self.weight_decay)
+
+
+def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
+    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in kinds)
 
 
 def _zeros(parameters: Sequence[NDArray[Any]]) -> State:

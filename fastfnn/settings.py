@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfnn.datasets.files import require_file
+from fastfnn.inputs import check_input_format
 from fastfnn.model_files import write_and_rename
 from fastfnn.optimizers import Optimizer
 
@@ -55,6 +56,8 @@ class Settings:
         "numba" or "numpy".
     dtype : str
         "float32" or "float64".
+    input_format : str
+        "auto", "dense" or "sparse", as in `Network.fit`.
     threads : int, optional
         Threads to compute with; as many as there are when None.
 
@@ -78,6 +81,7 @@ class Settings:
     test_data: str | None = None
     backend: str = "numba"
     dtype: str = "float32"
+    input_format: str = "auto"
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +105,7 @@ class Settings:
             raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}; got {self.seed!r}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
+        check_input_format(self.input_format)
 
 
 def settle(

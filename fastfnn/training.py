@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.history import History, Record
-from fastfnn.inputs import DenseTiles, Tiles, packed_or_dense
 from fastfnn.optimizers import Optimizer
+from fastfnn.propagation import Backpropagation, Batch, gathered, in_order
+from fastfnn.tiles import Tiles
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
@@ -60,16 +61,16 @@ class StopTraining(Exception):  # noqa: N818 - it is no error
     """A callback raises this to end the training after the epoch it was shown."""
 
 
-class _Interrupt:
+class Interrupt:
     """Whether Ctrl-C was pressed."""
 
     requested = False
 
 
 @contextlib.contextmanager
-def _postponed_interrupt() -> Iterator[_Interrupt]:
+def _postponed_interrupt() -> Iterator[Interrupt]:
     """Let the first Ctrl-C wait for the end of a step, so that no update is left half done."""
-    interrupt = _Interrupt()
+    interrupt = Interrupt()
     ours = threading.current_thread() is threading.main_thread()
     if not (ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
         yield interrupt
@@ -87,35 +88,92 @@ def _postponed_interrupt() -> Iterator[_Interrupt]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+class Steps:
+    """The updates of a training, in memory that is taken once.
+
+    Parameters
+    ----------
+    network : Network
+        Is trained.
+    tiles : Tiles
+        Prepared samples.
+    y : ndarray of int64, shape (n_samples,)
+        Labels.
+    optimizer : Optimizer
+        Changes the parameters.
+    batch_size : int, optional
+        Samples an update sees; all of them when None.
+    l2 : float
+        Weight of the penalty.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        tiles: Tiles,
+        y: NDArray[np.int64],
+        optimizer: Optimizer,
+        batch_size: int | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        self._network = network
+        self._tiles = tiles
+        self._y = y
+        self._optimizer = optimizer
+        self._batch_size = batch_size
+        self._backpropagation = Backpropagation(network, min(batch_size or len(y), len(y)), l2)
+        self._parameters = list(network.parameters.values())
+        self._gradients = self._backpropagation.gradients
+
+    def epoch(self, interrupt: Interrupt) -> Record:
+        """Go through the samples once, or until Ctrl-C is pressed; returns mean loss and accuracy."""
+        if self._batch_size is None:
+            loss, n_correct = self._step(in_order(self._tiles, self._y), len(self._y))
+            return {"loss": loss, "accuracy": n_correct / len(self._y)}
+        return self._mini_batches(self._batch_size, interrupt)
+
+    def _mini_batches(self, batch_size: int, interrupt: Interrupt) -> Record:
+        """Go through the samples in a new order; the last batch takes what is left."""
+        order = self._network.rng.permutation(len(self._y))
+        total_loss, n_correct, n_seen = 0.0, 0, 0
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            loss, correct = self._step(gathered(self._tiles, self._y, rows), len(rows))
+            total_loss, n_correct, n_seen = total_loss + loss * len(rows), n_correct + correct, n_seen + len(rows)
+            if interrupt.requested:
+                break
+        return {"loss": total_loss / n_seen, "accuracy": n_correct / n_seen}
+
+    def _step(self, batch: Batch, n_samples: int) -> tuple[float, int]:
+        """Update the parameters once; returns the loss before it, and the samples classified right."""
+        result = self._backpropagation.run(batch, n_samples)
+        self._optimizer.step(self._network.kernels, self._parameters, self._gradients)
+        return result
+
+
 def fit(
     network: Network,
-    X: NDArray[Any],
+    tiles: Tiles,
     y: NDArray[np.int64],
     optimizer: Optimizer,
     epochs: int,
     batch_size: int | None,
     l2: float,
-    validation: tuple[NDArray[Any], NDArray[np.int64]] | None,
+    held_out: tuple[Tiles, NDArray[np.int64]] | None,
     callbacks: Sequence[Callback],
 ) -> History:
-    """Train `network`; the arguments were checked by `Network.fit`."""
+    """Train `network`; the arguments were checked, and the samples prepared, by `Network.fit`."""
     history = History()
-    # Shuffled batches cannot use what was packed in order.
-    training = _prepare(network, X) if batch_size is None else DenseTiles(X, network.dtype, network.input_scale)
-    held_out = None if validation is None else (_prepare(network, validation[0]), validation[1])
     start = time.perf_counter()
     with _postponed_interrupt() as interrupt:
         try:
+            steps = Steps(network, tiles, y, optimizer, batch_size, l2)
             for number in range(1, epochs + 1):
-                if batch_size is None:
-                    record = _full_batch(network, training, y, optimizer, l2)
-                else:
-                    record = _mini_batches(network, X, y, optimizer, l2, batch_size, interrupt)
-                record = {"epoch": number, **record, "seconds": time.perf_counter() - start}
+                record = {"epoch": number, **steps.epoch(interrupt), "seconds": time.perf_counter() - start}
                 if held_out is not None:
                     record["validation_loss"], record["validation_accuracy"] = network.evaluate_tiles(*held_out)
                 history.records.append(record)
-                epoch = Epoch(number, epochs, record, network, optimizer, training, y)
+                epoch = Epoch(number, epochs, record, network, optimizer, tiles, y)
                 for callback in callbacks:
                     callback(epoch)
                 if interrupt.requested:
@@ -126,37 +184,3 @@ def fit(
             interrupt.requested = True
     history.interrupted = interrupt.requested
     return history
-
-
-def _prepare(network: Network, X: NDArray[Any]) -> Tiles:
-    choose = packed_or_dense if network.layers[0].takes_packed else DenseTiles
-    return choose(X, network.dtype, network.input_scale)
-
-
-def _full_batch(network: Network, training: Tiles, y: NDArray[np.int64], optimizer: Optimizer, l2: float) -> Record:
-    loss, n_correct = network.backpropagate(training, y, l2)
-    network.update(optimizer)
-    return {"loss": loss, "accuracy": n_correct / len(y)}
-
-
-def _mini_batches(
-    network: Network,
-    X: NDArray[Any],
-    y: NDArray[np.int64],
-    optimizer: Optimizer,
-    l2: float,
-    batch_size: int,
-    interrupt: _Interrupt,
-) -> Record:
-    """Go through the samples once, in a new order; the last batch takes what is left."""
-    order = network.rng.permutation(len(y))
-    total_loss, n_correct, n_seen = 0.0, 0, 0
-    for first in range(0, len(order), batch_size):
-        rows = order[first : first + batch_size]
-        tiles = DenseTiles(X[rows], network.dtype, network.input_scale)
-        loss, correct = network.backpropagate(tiles, y[rows], l2)
-        network.update(optimizer)
-        total_loss, n_correct, n_seen = total_loss + loss * len(rows), n_correct + correct, n_seen + len(rows)
-        if interrupt.requested:
-            break
-    return {"loss": total_loss / n_seen, "accuracy": n_correct / n_seen}

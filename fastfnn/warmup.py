@@ -7,9 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastfnn.inputs import TILE_ROWS
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer
+from fastfnn.preparation import may_be_packed
+from fastfnn.tiles import TILE_ROWS
 
 
 def warm_up(
@@ -19,6 +20,7 @@ def warm_up(
     y: NDArray[Any],
     batch_size: int | None = None,
     l2: float = 0.0,
+    input_format: str = "auto",
 ) -> float:
     """Run every kernel that a training will need, so that it is compiled or loaded from the cache.
 
@@ -26,9 +28,9 @@ def warm_up(
     ----------
     network, optimizer
         Like those of the training; they are changed, and of no use afterwards.
-    X, y, batch_size, l2
-        Those of the training. As many samples are used as give batches and tiles of the sizes that all of them
-        give, since a kernel's size decides whether its serial or its parallel variant runs.
+    X, y, batch_size, l2, input_format
+        Those of the training, X an array. As many samples are used as give batches and tiles of the sizes that all
+        of them give, since a kernel's size decides whether its serial or its parallel variant runs.
 
     Returns
     -------
@@ -41,21 +43,20 @@ def warm_up(
         If Ctrl-C was pressed.
     """
     start = time.perf_counter()
-    if batch_size is not None:
-        n_rows = _enough_rows(len(X), batch_size)
-        _fit(network, optimizer, X[:n_rows], y[:n_rows], batch_size, l2)
-    n_rows = _enough_rows(len(X), TILE_ROWS)
-    _fit(network, optimizer, X[:n_rows], y[:n_rows], None, l2)
-    # Mostly-zero samples were packed; they are not when there are too many, nor in an evaluation.
-    network.loss_and_gradients(X[:n_rows], y[:n_rows])
+    for used in _formats(network, X, input_format):
+        for size in (batch_size, None) if batch_size else (None,):
+            n_rows = _enough_rows(len(X), size or TILE_ROWS)
+            fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
+            if fitted.interrupted:
+                raise KeyboardInterrupt
     return time.perf_counter() - start
 
 
-def _fit(
-    network: Network, optimizer: Optimizer, X: NDArray[Any], y: NDArray[Any], batch_size: int | None, l2: float
-) -> None:
-    if network.fit(X, y, optimizer, epochs=1, batch_size=batch_size, l2=l2).interrupted:
-        raise KeyboardInterrupt
+def _formats(network: Network, X: NDArray[Any], input_format: str) -> tuple[str, ...]:
+    """Name the formats that can be met: mostly-zero samples stay dense where packing does not pay."""
+    if input_format != "auto":
+        return (input_format,)
+    return ("sparse", "dense") if may_be_packed(network, X) else ("dense",)
 
 
 def _enough_rows(n_samples: int, step: int) -> int:

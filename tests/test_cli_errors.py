@@ -36,6 +36,7 @@ def replace_line(path, number, line):
         ("--backend", "torch", "backend must be one of numba, numpy; got 'torch'"),
         ("--optimizer", "lbfgs", "optimizer must be one of rmsprop-tensor, sgd"),
         ("--dtype", "float16", "dtype must be one of float32, float64; got 'float16'"),
+        ("--input-format", "packed", "input_format must be one of auto, dense, sparse; got 'packed'"),
         ("--hidden", "8,wide", "hidden must be whole numbers separated by commas, such as 256,128; got '8,wide'"),
         ("--hidden", "8,0", "hidden must be widths from 1 up"),
         ("--hidden", "", "hidden must be whole numbers"),

@@ -34,6 +34,15 @@ def test_unlabelled_samples(model, tmp_path, backend):
     assert printed == f"predicted 30 samples: {tmp_path / 'submission.csv'}\n"
 
 
+@pytest.mark.parametrize("input_format", ["dense", "sparse"])
+def test_the_input_format_reaches_the_network(model, tmp_path, input_format, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Network, "predict", lambda self, X, input_format: seen.append(input_format) or X[:, 0])
+    data = write_csv(tmp_path / "test.csv", labels=False)
+    predict(model, data, tmp_path / "submission.csv", "--backend", "numpy", "--input-format", input_format)
+    assert seen == [input_format]
+
+
 def test_labels_give_the_accuracy(model, tmp_path):
     X, y = make_samples(30, seed=1)
     y[:3] = 77

@@ -88,6 +88,7 @@ def test_config_holds_every_option(train_csv, out):
     options = {
         "backend": "numpy",
         "dtype": "float64",
+        "input_format": "sparse",
         "iterations": 2,
         "batch_size": 11,
         "hidden": (5, 4),

@@ -16,78 +16,23 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn import inputs
-from fastfnn.inputs import DenseTiles, PackedTiles, packed_or_dense
 
+each_format = pytest.mark.parametrize("input_format", ["dense", "sparse"])
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
 BOUNDARIES = [1, 2, 5, 1199, 1200, 1201, 2400, 2401]
 
 
-def of_density(n_nonzero, size, dtype="float64"):
-    X = np.zeros(size, dtype)
-    X[:n_nonzero] = 1
-    return X.reshape(-1, 10)
-
-
-def choose(X, dtype="float32"):
-    return type(packed_or_dense(X, np.dtype(dtype), 1.0))
-
-
-@each_input_dtype
-def test_inputs_are_packed_when_less_than_two_fifths_are_not_zero(input_dtype):
-    assert choose(of_density(399, 1000, input_dtype)) is PackedTiles
-    assert choose(of_density(400, 1000, input_dtype)) is DenseTiles
-    assert choose(of_density(0, 1000, input_dtype)) is PackedTiles
-
-
-@each_dtype
-def test_inputs_stay_dense_when_packed_ones_would_not_fit(dtype, monkeypatch):
-    X, _ = sparse_samples(2401, 7, 3, "uint8")
-    used = sum(tile.rows.nbytes + tile.columns.nbytes for tile in pack(X, dtype)._tiles)
-    monkeypatch.setattr(inputs, "PACKING_BYTES", used)
-    assert choose(X, dtype) is PackedTiles
-    monkeypatch.setattr(inputs, "PACKING_BYTES", used - 1)
-    assert choose(X, dtype) is DenseTiles
-
-
-@pytest.mark.parametrize("view", [lambda X: X, lambda X: X[1:], lambda X: X[:, ::2]])
-def test_a_memmap_is_not_packed(tmp_path, view):
-    X = np.memmap(tmp_path / "X", np.uint8, "w+", shape=(40, 10))
-    assert choose(view(X)) is DenseTiles
-
-
-def pack(X, dtype, scale=1.0):
-    return PackedTiles.pack(X, np.dtype(dtype), scale, 2**30)
-
-
-def loss_and_gradients(net, tiles, y, l2=0.0):
-    loss, _ = net.backpropagate(tiles, y, l2)
-    return loss, [layer.gradient for layer in net.layers]
-
-
 @each_backend
 @each_dtype
 @each_input_dtype
+@each_format
 @pytest.mark.parametrize("n_rows", BOUNDARIES)
-def test_packed_inputs_give_the_loss_and_gradients_of_dense_ones(backend, dtype, input_dtype, n_rows):
+def test_loss_and_gradients_are_those_of_the_whole_batch(backend, dtype, input_dtype, input_format, n_rows):
     X, y = sparse_samples(n_rows, 4, 3, input_dtype)
-    scale = 0.125
-    net = small_network(backend, dtype, input_scale=scale)
-    loss, gradients = loss_and_gradients(net, pack(X, net.dtype, scale), y, l2=0.1)
-    scaled = X * scale if input_dtype == "uint8" else X
+    net = small_network(backend, dtype, input_scale=0.125)
+    loss, gradients = net.loss_and_gradients(X, y, 0.1, input_format)
+    scaled = X * 0.125 if input_dtype == "uint8" else X
     expected_loss, expected = backpropagated(net, scaled, y, l2=0.1)
-    assert loss == pytest.approx(expected_loss, rel=ROUNDING[dtype])
-    assert_gradients_are(gradients, expected, ROUNDING[dtype])
-
-
-@each_backend
-@each_dtype
-@pytest.mark.parametrize("n_rows", BOUNDARIES)
-def test_dense_tiles_give_the_loss_and_gradients_of_the_whole_batch(backend, dtype, n_rows):
-    X, y = samples(n_rows, dtype=dtype)
-    net = small_network(backend, dtype)
-    loss, gradients = net.loss_and_gradients(X, y, l2=0.1)
-    expected_loss, expected = backpropagated(net, X, y, l2=0.1)
     assert loss == pytest.approx(expected_loss, rel=ROUNDING[dtype])
     assert_gradients_are(gradients, expected, ROUNDING[dtype])
 
@@ -105,8 +50,8 @@ def test_packed_inputs_of_any_shape(n_rows, n_inputs, density, backend, seed):
     X = rng.standard_normal((n_rows, n_inputs)) * (rng.random((n_rows, n_inputs)) < density)
     y = rng.integers(0, 3, n_rows)
     net = fastfnn.Network([fastfnn.Dense(n_inputs, 3, "tanh")], backend, "float64", seed=1)
-    packed = loss_and_gradients(net, pack(X, net.dtype, 1.0), y)
-    loss, gradients = net.loss_and_gradients(X, y)
+    packed = net.loss_and_gradients(X, y, input_format="sparse")
+    loss, gradients = net.loss_and_gradients(X, y, input_format="dense")
     assert packed[0] == pytest.approx(loss, rel=1e-13)
     assert_gradients_are(packed[1], [(gradient.weights, gradient.bias) for gradient in gradients], 1e-12)
 
@@ -114,12 +59,13 @@ def test_packed_inputs_of_any_shape(n_rows, n_inputs, density, backend, seed):
 @each_backend
 @each_dtype
 @each_input_dtype
-def test_training_on_packed_inputs_follows_the_dense_one(backend, dtype, input_dtype, monkeypatch):
-    X, y = sparse_samples(1300, 4, 3, input_dtype)
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 1250])
+def test_training_on_packed_inputs_follows_the_dense_one(backend, dtype, input_dtype, batch_size):
+    n_rows = 1300 if batch_size in (None, 1250) else 30
+    X, y = sparse_samples(n_rows, 4, 3, input_dtype)
     packed, dense = small_network(backend, dtype), small_network(backend, dtype)
-    packed.fit(X, y, fastfnn.SGD(0.05), epochs=4)
-    monkeypatch.setattr(inputs, "PACKING_DENSITY", 0)
-    dense.fit(X, y, fastfnn.SGD(0.05), epochs=4)
+    packed.fit(X, y, fastfnn.SGD(0.05), epochs=4, batch_size=batch_size, input_format="sparse")
+    dense.fit(X, y, fastfnn.SGD(0.05), epochs=4, batch_size=batch_size, input_format="dense")
     for name, array in packed.parameters.items():
         assert_close(array, dense.parameters[name], 10 * ROUNDING[dtype])
 
@@ -128,8 +74,8 @@ def test_training_on_packed_inputs_follows_the_dense_one(backend, dtype, input_d
 def test_sparse_inputs_of_a_network_that_starts_with_an_activation(backend):
     X, y = sparse_samples(30, 4, 3, "float64")
     net = fastfnn.Network([fastfnn.Sigmoid(), fastfnn.Dense(4, 3)], backend, "float64", seed=1)
-    before = net.loss_and_gradients(X, y)[0]
-    history = net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
+    before = net.loss_and_gradients(X, y, input_format="sparse")[0]
+    history = net.fit(X, y, fastfnn.SGD(0.1), epochs=2, input_format="sparse")
     assert history["loss"][0] == pytest.approx(before, rel=1e-13)
     assert history["loss"][1] < before
 
@@ -182,56 +128,66 @@ LAYOUTS = {
 @each_backend
 @each_dtype
 @each_input_dtype
+@each_format
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, layout, batch_size):
+def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, input_format, layout, batch_size):
     X = np.random.default_rng(3).integers(0, 9, (1203, 4)).astype(input_dtype)
     y = samples(1203)[1]
     X_too = LAYOUTS[layout](X)
     assert not X_too.flags.c_contiguous
     net, other = small_network(backend, dtype), small_network(backend, dtype)
     rows = slice(None if batch_size is None else 20)
-    net.fit(X[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size)
-    other.fit(X_too[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size)
+    net.fit(X[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
+    other.fit(X_too[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
     assert bytes_of(net) == bytes_of(other)
-    assert np.array_equal(net.predict_proba(X), net.predict_proba(X_too))
-    assert net.evaluate(X, y) == net.evaluate(X_too, y)
+    assert np.array_equal(net.predict_proba(X, input_format), net.predict_proba(X_too, input_format))
+    assert net.evaluate(X, y, input_format) == net.evaluate(X_too, y, input_format)
 
 
 @each_backend
 @each_dtype
 @each_input_dtype
-@pytest.mark.parametrize("density", [0.2, 1.0])
+@each_format
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_read_only_samples_are_taken_and_left_as_they_are(backend, dtype, input_dtype, density, batch_size):
-    rng = np.random.default_rng(4)
-    X = (rng.integers(1, 9, (20, 4)) * (rng.random((20, 4)) < density)).astype(input_dtype)
-    y = samples(20)[1]
+def test_read_only_samples_are_taken_and_left_as_they_are(backend, dtype, input_dtype, input_format, batch_size):
+    X, y = sparse_samples(20, 4, 3, input_dtype)
     X_before, y_before = X.copy(), y.copy()
     X.flags.writeable = y.flags.writeable = False
     net = small_network(backend, dtype)
-    net.fit(X, y, fastfnn.SGD(0.1), epochs=2, batch_size=batch_size, l2=0.1, validation_data=(X, y))
-    net.predict(X)
-    net.predict_proba(X)
-    net.evaluate(X, y)
-    net.loss_and_gradients(X, y)
+    net.fit(X, y, fastfnn.SGD(0.1), 2, batch_size, 0.1, validation_data=(X, y), input_format=input_format)
+    net.predict(X, input_format)
+    net.predict_proba(X, input_format)
+    net.evaluate(X, y, input_format)
+    net.loss_and_gradients(X, y, input_format=input_format)
     assert np.array_equal(X, X_before)
     assert np.array_equal(y, y_before)
 
 
 @each_backend
 @each_input_dtype
+@each_format
 @pytest.mark.parametrize("batch_size", [None, 500])
-def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, batch_size, tmp_path):
+def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, input_format, batch_size, tmp_path):
+    """To the last bit, although packed tiles are kept for the array and packed anew for the memmap."""
     X, y = sparse_samples(1300, 4, 3, input_dtype)
     X.tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", input_dtype, "r", shape=X.shape)
     net, other = small_network(backend), small_network(backend)
-    net.fit(mapped, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size)
-    other.fit(X, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size)
-    for name, array in net.parameters.items():
-        assert_close(array, other.parameters[name], 1e-12)
-    assert np.array_equal(net.predict(mapped), net.predict(X))
+    net.fit(mapped, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size, input_format=input_format)
+    other.fit(X, y, fastfnn.SGD(0.05), epochs=2, batch_size=batch_size, input_format=input_format)
+    assert bytes_of(net) == bytes_of(other)
+    assert np.array_equal(net.predict_proba(mapped, input_format), net.predict_proba(X, input_format))
+
+
+@each_dtype
+@pytest.mark.parametrize("input_format", ["dense", "sparse"])
+def test_a_prediction_is_the_same_wherever_its_row_stands(dtype, input_format):
+    X, _ = sparse_samples(1203, 4, 3, dtype)
+    net = small_network("numba", dtype)
+    together = net.predict_proba(X, input_format)
+    for rows in (slice(0, 1), slice(1, 4), slice(5, 1203), slice(1200, 1202)):
+        assert np.array_equal(net.predict_proba(X[rows], input_format), together[rows])
 
 
 @pytest.mark.parametrize("label_dtype", ["uint8", "int8", "int32", "uint64", ">i4"])

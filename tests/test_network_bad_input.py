@@ -31,8 +31,8 @@ BAD_X = {
     "no dimension": (np.float64(1)[...], ValueError, r"shape \(n_samples, n_inputs\); got \(\)"),
     "too few columns": (GOOD_X[:, :3], ValueError, r"must have 4 columns, the network's inputs; got shape \(6, 3\)"),
     "transposed": (np.ones((4, 6)), ValueError, r"must have 4 columns, the network's inputs; got shape \(4, 6\)"),
-    "a list": (GOOD_X.tolist(), TypeError, "must be a NumPy array; got list: convert it with numpy.asarray"),
-    "None": (None, TypeError, "must be a NumPy array; got NoneType"),
+    "a list": (GOOD_X.tolist(), TypeError, "must be a NumPy array or a sparse array of SciPy; got list: convert it"),
+    "None": (None, TypeError, "must be a NumPy array or a sparse array of SciPy; got NoneType"),
     "objects": (GOOD_X.astype(object), TypeError, "must be uint8, float32 or float64; got object: convert it"),
     "int64": (np.ones((6, 4), np.int64), TypeError, "must be uint8, float32 or float64; got int64"),
     "float16": (GOOD_X.astype(np.float16), TypeError, "must be uint8, float32 or float64; got float16"),
@@ -90,8 +90,12 @@ FIT_ARGUMENTS = {
     "batches in words": ({"batch_size": "all"}, ValueError, "batch_size must be a whole number from 1 up; got 'all'"),
     "negative l2": ({"l2": -1e-9}, ValueError, "l2 must be a finite number from 0 up; got -1e-09"),
     "l2 NaN": ({"l2": np.nan}, ValueError, "l2 must be a finite number from 0 up; got nan"),
+    "another format": (
+        {"input_format": "packed"}, ValueError, "input_format must be one of auto, dense, sparse; got 'packed'",
+    ),
+    "no format": ({"input_format": None}, ValueError, "input_format must be one of auto, dense, sparse; got None"),
     "l2 inf": ({"l2": np.inf}, ValueError, "l2 must be a finite number from 0 up; got inf"),
-}
+}  # fmt: skip
 
 
 def trained(backend):
@@ -166,6 +170,20 @@ def test_predictions_refuse(name):
 def test_fit_refuses_the_argument(name):
     arguments, error, message = FIT_ARGUMENTS[name]
     assert_refused(lambda net, optimizer: net.fit(GOOD_X, GOOD_Y, optimizer, **arguments), error, re.escape(message))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net: net.predict(GOOD_X, input_format="packed"),
+        lambda net: net.predict_proba(GOOD_X, input_format="packed"),
+        lambda net: net.evaluate(GOOD_X, GOOD_Y, input_format="packed"),
+        lambda net: net.loss_and_gradients(GOOD_X, GOOD_Y, input_format="packed"),
+    ],
+)
+def test_another_input_format_is_refused(call):
+    message = "input_format must be one of auto, dense, sparse; got 'packed'"
+    assert_refused(lambda net, _: call(net), ValueError, message)
 
 
 @pytest.mark.parametrize("l2", [-1.0, np.nan, np.inf])

@@ -3,7 +3,7 @@ import pytest
 from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Kernel
 
 from fastfnn import Dense, Epoch, Network, RMSprop
-from fastfnn.inputs import TILE_ROWS
+from fastfnn.tiles import TILE_ROWS
 from fastfnn.warmup import warm_up
 
 
@@ -28,15 +28,17 @@ def variants(monkeypatch):
 @pytest.mark.parametrize("density", [0.1, 1.0])
 @pytest.mark.parametrize("batch_size", [None, 64, 1500])
 @pytest.mark.parametrize("n_samples", [50, 2 * TILE_ROWS + 7, 4 * TILE_ROWS])
-def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density):
+@pytest.mark.parametrize("input_format", ["auto", "sparse"])
+def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density, input_format):
     X = (rng.random((n_samples, 100)) < density).astype(np.float32)
     y = rng.integers(0, 4, n_samples)
-    assert warm_up(*network_and_optimizer(), X, y, batch_size, l2=1e-3) > 0
+    assert warm_up(*network_and_optimizer(), X, y, batch_size, 1e-3, input_format) > 0
     warm = set(variants)
     variants.clear()
     network, optimizer = network_and_optimizer()
-    network.fit(X, y, optimizer, batch_size=batch_size, l2=1e-3, callbacks=[Epoch.evaluate_training_set])
-    network.evaluate(X, y)
+    watch = [Epoch.evaluate_training_set]
+    network.fit(X, y, optimizer, 1, batch_size, 1e-3, callbacks=watch, input_format=input_format)
+    network.evaluate(X, y, input_format)
     assert variants
     assert variants <= warm
 
@@ -45,7 +47,7 @@ def test_few_samples_are_enough(monkeypatch, rng):
     seen = []
     monkeypatch.setattr(Network, "fit", lambda self, X, *_, **__: seen.append(len(X)) or self)
     monkeypatch.setattr(Network, "interrupted", False, raising=False)
-    X, y = np.zeros((100 * TILE_ROWS + 5, 100), np.uint8), np.zeros(100 * TILE_ROWS + 5, np.int64)
+    X, y = np.ones((100 * TILE_ROWS + 5, 100), np.uint8), np.zeros(100 * TILE_ROWS + 5, np.int64)
     warm_up(*network_and_optimizer(), X, y)
     assert seen == [TILE_ROWS + 5]
 

@@ -1,0 +1,179 @@
+"""Samples handed out in tiles of rows, dense or packed.
+
+A tile is small enough for its activations to stay in cache, so that a batch of any size, in memory or mapped
+from a file, costs the memory of one tile. A tile has all its rows in order, or is gathered from a shuffled batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from fastfnn_kernels import packing
+from fastfnn_kernels.packing import Packed
+from numpy.typing import NDArray
+
+from fastfnn.csr import Csr, pack_entries, take_rows, write_dense
+
+# Rows that run forward and backward together.
+TILE_ROWS = 1200
+
+Rows = slice | NDArray[np.int64]
+
+
+Tile = NDArray[Any] | Packed
+
+
+def pack_rows(
+    x: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> Packed:
+    """Pack `rows` of scale * x in the order given, or all of them."""
+    return packing.pack_rows(x if rows is None else x[rows], dtype, scale)
+
+
+class Samples(Protocol):
+    """Rows that can be had in the network's dtype, dense or packed."""
+
+    n_rows: int
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Return at most `TILE_ROWS` rows; they are valid until the next ones are asked for."""
+        ...
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        ...
+
+
+class ArraySamples:
+    """Samples in an array or memmap, converted as they are asked for; uint8 is scaled."""
+
+    def __init__(
+        self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, pack: Callable[..., Packed] = pack_rows
+    ) -> None:
+        self.n_rows = len(X)
+        self._pack = pack
+        self._X = np.asarray(X)
+        self._dtype = dtype
+        self._scale = scale if X.dtype == np.uint8 else 1.0
+        self._gathered = _Buffer(self._X, X.dtype)
+        self._converted = _Buffer(self._X, dtype)
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Return these rows, where they lie if they need no conversion."""
+        taken = self._take(rows)
+        if taken.dtype == self._dtype and taken.flags.c_contiguous:
+            return taken
+        converted = self._converted.rows(len(taken))
+        if taken.dtype == np.uint8:
+            np.multiply(taken, self._dtype.type(self._scale), out=converted)
+        else:
+            converted[...] = taken
+        return converted
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        if isinstance(rows, slice) or not self._X.flags.c_contiguous:
+            return self._pack(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
+        return self._pack(self._X, self._dtype, self._scale, rows)
+
+    def _take(self, rows: Rows) -> NDArray[Any]:
+        # `take` would first copy an array that is not contiguous as a whole.
+        if isinstance(rows, slice) or not self._X.flags.c_contiguous:
+            return self._X[rows]
+        return self._X.take(rows, 0, out=self._gathered.rows(len(rows)), mode="clip")
+
+
+class CsrSamples:
+    """Samples in compressed sparse rows; uint8 is scaled."""
+
+    def __init__(self, csr: Csr, dtype: np.dtype[Any], scale: float) -> None:
+        self.n_rows = csr.shape[0]
+        values = csr.values.astype(dtype, copy=False)
+        self._csr = csr._replace(values=values * dtype.type(scale) if csr.dtype == np.uint8 else values)
+        self._written = _Buffer(csr, dtype)
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Write these rows out in full."""
+        entries = take_rows(self._csr, rows)
+        written = self._written.rows(entries.shape[0])
+        write_dense(entries, written)
+        return written
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        return pack_entries(take_rows(self._csr, rows))
+
+
+class Tiles(Protocol):
+    """Samples that can be had tile by tile."""
+
+    n_rows: int
+
+    def tile(self, first: int, end: int) -> Tile:
+        """Return rows first:end, where `first` is a multiple of `TILE_ROWS`; valid until the next are asked for."""
+        ...
+
+    def gather(self, rows: NDArray[np.int64]) -> Tile:
+        """Return at most `TILE_ROWS` rows in the order given; valid until the next are asked for."""
+        ...
+
+
+class DenseTiles:
+    """Tiles that are arrays."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.n_rows = samples.n_rows
+        self._samples = samples
+
+    def tile(self, first: int, end: int) -> NDArray[Any]:
+        """Return rows first:end."""
+        return self._samples.dense(slice(first, end))
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return rows in the order given."""
+        return self._samples.dense(rows)
+
+
+class PackedTiles:
+    """Tiles of mostly-zero samples, packed as they are asked for unless they are kept."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.n_rows = samples.n_rows
+        self._samples = samples
+        self._kept: list[Packed] = []
+
+    def keep(self, max_bytes: int) -> bool:
+        """Pack all tiles once and for all; keep none, and return False, if they take more than `max_bytes`."""
+        tiles, n_bytes = [], 0
+        for first in range(0, self.n_rows, TILE_ROWS):
+            tile = self._samples.packed(slice(first, min(first + TILE_ROWS, self.n_rows)))
+            n_bytes += tile.nbytes
+            if n_bytes > max_bytes:
+                return False
+            tiles.append(tile)
+        self._kept = tiles
+        return True
+
+    def tile(self, first: int, end: int) -> Packed:
+        """Return rows first:end."""
+        return self._kept[first // TILE_ROWS] if self._kept else self._samples.packed(slice(first, end))
+
+    def gather(self, rows: NDArray[np.int64]) -> Packed:
+        """Return rows in the order given."""
+        return self._samples.packed(rows)
+
+
+class _Buffer:
+    """Memory of one tile, taken when it is first needed."""
+
+    def __init__(self, X: NDArray[Any] | Csr, dtype: np.dtype[Any]) -> None:
+        self._shape = (min(TILE_ROWS, X.shape[0]), X.shape[1])
+        self._dtype = dtype
+        self._array: NDArray[Any] | None = None
+
+    def rows(self, n_rows: int) -> NDArray[Any]:
+        if self._array is None:
+            self._array = np.empty(self._shape, self._dtype)
+        return self._array[:n_rows]
