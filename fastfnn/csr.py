@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from fastfnn_kernels.packing import LINES_OF_GROUP, Packed
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed
 from numpy.typing import NDArray
 
 
@@ -108,17 +108,24 @@ def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
 def pack_entries(entries: Entries) -> Packed:
     """Pack rows as `pack_rows` packs the dense ones."""
     n_rows, n_columns = entries.shape
-    n_groups = -(-n_rows // LINES_OF_GROUP)
-    groups = entries.rows // LINES_OF_GROUP
+    n_groups = -(-n_rows // ROWS_OF_GROUP)
+    groups = entries.rows // ROWS_OF_GROUP
     order = np.lexsort((_short(entries.columns, n_columns), _short(groups, n_groups)))
     groups, columns = groups[order], entries.columns[order]
     is_new = np.ones(len(order), bool)
     is_new[1:] = (groups[1:] != groups[:-1]) | (columns[1:] != columns[:-1])
-    values = np.zeros((np.count_nonzero(is_new), LINES_OF_GROUP), entries.values.dtype)
-    values[np.cumsum(is_new) - 1, (entries.rows % LINES_OF_GROUP)[order]] = entries.values[order]
+    values = np.zeros((np.count_nonzero(is_new), ROWS_OF_GROUP), entries.values.dtype)
+    values[np.cumsum(is_new) - 1, (entries.rows % ROWS_OF_GROUP)[order]] = entries.values[order]
     offsets = np.searchsorted(groups[is_new], np.arange(n_groups + 1)).astype(np.int64)
-    lines = np.arange(n_rows, dtype=np.int32)
-    return Packed(offsets, columns[is_new].astype(np.int32), values, lines, entries.shape)
+    in_order = np.arange(n_rows, dtype=np.int32)
+    return Packed(offsets, columns[is_new].astype(np.int32), values, in_order, entries.shape)
+
+
+def compress_entries(entries: Entries) -> Compressed:
+    """Store rows as `compress_rows` stores the dense ones."""
+    offsets = np.searchsorted(entries.rows, np.arange(entries.shape[0] + 1)).astype(np.int64)
+    values = np.ascontiguousarray(entries.values)
+    return Compressed(offsets, entries.columns.astype(np.int32), values, entries.shape)
 
 
 def write_dense(entries: Entries, out: NDArray[Any]) -> None:

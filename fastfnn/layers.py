@@ -17,6 +17,7 @@ from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
 from fastfnn.initializers import Initializer, glorot, he
+from fastfnn.memory import aligned_copy, aligned_full
 from fastfnn.tiles import Tile
 
 
@@ -183,12 +184,12 @@ class Dense(Layer):
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         """Draw the first weights, and set the bias to zero."""
-        drawn = np.array(self.initializer(rng, self.n_inputs, self.n_outputs), dtype, order="C")
+        drawn = np.asarray(self.initializer(rng, self.n_inputs, self.n_outputs))
         if drawn.shape != (self.n_inputs, self.n_outputs):
             expected = (self.n_inputs, self.n_outputs)
             raise ValueError(f"initializer must return an array of shape {expected}; got {drawn.shape}")
-        self._weights = drawn
-        self._bias = np.zeros(self.n_outputs, dtype) if self.use_bias else None
+        self._weights = aligned_copy(drawn, dtype)
+        self._bias = aligned_full((self.n_outputs,), 0, dtype) if self.use_bias else None
 
     @property
     def weights(self) -> NDArray[Any]:
@@ -227,8 +228,8 @@ class Dense(Layer):
 
     def start_gradient(self) -> None:
         """Set `gradient` to new arrays of zeros."""
-        bias = None if self.bias is None else np.zeros_like(self.bias)
-        self.gradient = Gradient(np.zeros_like(self.weights), bias)
+        zeros = {name: aligned_full(array.shape, 0, array.dtype) for name, array in self.parameters.items()}
+        self.gradient = Gradient(**zeros)
 
     def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.memory import aligned_full
+
 State = list[NDArray[Any]]
 
 
@@ -58,6 +60,18 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
+        self.count_steps(parameters, 1)
+        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            self._update(kernels, index, parameter, gradient)
+
+    def count_steps(self, parameters: Sequence[NDArray[Any]], n_steps: int) -> None:
+        """Count steps for these parameters, and make the state at the first of them.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
         kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
         if self.n_steps == 0:
             self._kinds = kinds
@@ -67,9 +81,7 @@ class Optimizer(ABC):
                 f"this {type(self).__name__} holds the state of a network with parameters {_listed(self._kinds)}; "
                 f"got {_listed(kinds)}: make a new one, or call reset()"
             )
-        self.n_steps += 1
-        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-            self._update(kernels, index, parameter, gradient)
+        self.n_steps += n_steps
 
     def reset(self) -> None:
         """Forget all steps taken."""
@@ -181,7 +193,7 @@ class RMSprop(Optimizer):
         if self.granularity == "tensor":
             self._mean_squares = [self.initial] * len(parameters)
         else:
-            self._mean_squares = [np.full_like(parameter, self.initial) for parameter in parameters]
+            self._mean_squares = _filled(parameters, self.initial)
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         before = self._mean_squares[index]
@@ -262,7 +274,11 @@ def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
 
 
 def _zeros(parameters: Sequence[NDArray[Any]]) -> State:
-    return [np.zeros_like(parameter) for parameter in parameters]
+    return _filled(parameters, 0)
+
+
+def _filled(parameters: Sequence[NDArray[Any]], value: float) -> State:
+    return [aligned_full(parameter.shape, value, parameter.dtype) for parameter in parameters]
 
 
 def _positive(name: str, value: float) -> float:

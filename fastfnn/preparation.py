@@ -84,4 +84,4 @@ def density_of(X: NDArray[Any]) -> float:
 def _samples(network: Network, X: NDArray[Any] | Csr) -> Samples:
     if isinstance(X, Csr):
         return CsrSamples(X, network.dtype, network.input_scale)
-    return ArraySamples(X, network.dtype, network.input_scale)
+    return ArraySamples(X, network.dtype, network.input_scale, network.kernels)

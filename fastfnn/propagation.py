@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.memory import aligned_empty
 from fastfnn.tiles import TILE_ROWS, Tile, Tiles
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class _Rows:
 
     def __init__(self, network: Network, n_rows: int) -> None:
         self._n_rows = min(n_rows, TILE_ROWS)
-        self._arrays = [np.empty((self._n_rows, width), network.dtype) for width in network.widths]
+        self._arrays = [aligned_empty((self._n_rows, width), network.dtype) for width in network.widths]
         self._views = self._arrays
 
     def first(self, n_rows: int) -> list[NDArray[Any]]:

@@ -6,30 +6,23 @@ from a file, costs the memory of one tile. A tile has all its rows in order, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-from fastfnn_kernels import packing
-from fastfnn_kernels.packing import Packed
+from fastfnn_kernels.packing import Compressed, Packed
 from numpy.typing import NDArray
 
-from fastfnn.csr import Csr, pack_entries, take_rows, write_dense
+from fastfnn.csr import Csr, compress_entries, pack_entries, take_rows, write_dense
+from fastfnn.memory import aligned_empty
 
 # Rows that run forward and backward together.
-TILE_ROWS = 1200
+TILE_ROWS = 3072
 
 Rows = slice | NDArray[np.int64]
 
 
 Tile = NDArray[Any] | Packed
-
-
-def pack_rows(
-    x: NDArray[Any], dtype: np.dtype[Any], scale: float = 1.0, rows: NDArray[np.int64] | None = None
-) -> Packed:
-    """Pack `rows` of scale * x in the order given, or all of them."""
-    return packing.pack_rows(x if rows is None else x[rows], dtype, scale)
 
 
 class Samples(Protocol):
@@ -45,15 +38,21 @@ class Samples(Protocol):
         """Pack these rows."""
         ...
 
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
+        ...
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store these rows one by one."""
+        ...
+
 
 class ArraySamples:
     """Samples in an array or memmap, converted as they are asked for; uint8 is scaled."""
 
-    def __init__(
-        self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, pack: Callable[..., Packed] = pack_rows
-    ) -> None:
+    def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, kernels: ModuleType) -> None:
         self.n_rows = len(X)
-        self._pack = pack
+        self._kernels = kernels
         self._X = np.asarray(X)
         self._dtype = dtype
         self._scale = scale if X.dtype == np.uint8 else 1.0
@@ -74,9 +73,28 @@ class ArraySamples:
 
     def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
+        x, taken = self._contiguous(rows)
+        packed: Packed = self._kernels.pack_rows(x, self._dtype, self._scale, taken)
+        return packed
+
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
+        x, _ = self._contiguous(rows)
+        order = self._kernels.similar_rows(x)
+        packed: Packed = self._kernels.pack_rows(x, self._dtype, self._scale, order)
+        return packed._replace(order=order.astype(np.int32))
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store these rows one by one."""
+        x, taken = self._contiguous(rows)
+        compressed: Compressed = self._kernels.compress_rows(x, self._dtype, self._scale, taken)
+        return compressed
+
+    def _contiguous(self, rows: Rows) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Return a contiguous array, and which of its rows these are, None for all."""
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
-            return self._pack(np.ascontiguousarray(self._X[rows]), self._dtype, self._scale)
-        return self._pack(self._X, self._dtype, self._scale, rows)
+            return np.ascontiguousarray(self._X[rows]), None
+        return self._X, rows
 
     def _take(self, rows: Rows) -> NDArray[Any]:
         # `take` would first copy an array that is not contiguous as a whole.
@@ -105,6 +123,14 @@ class CsrSamples:
         """Pack these rows."""
         return pack_entries(take_rows(self._csr, rows))
 
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows as they come: their columns are too many to be compared."""
+        return self.packed(rows)
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store these rows one by one."""
+        return compress_entries(take_rows(self._csr, rows))
+
 
 class Tiles(Protocol):
     """Samples that can be had tile by tile."""
@@ -117,6 +143,10 @@ class Tiles(Protocol):
 
     def gather(self, rows: NDArray[np.int64]) -> Tile:
         """Return at most `TILE_ROWS` rows in the order given; valid until the next are asked for."""
+        ...
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return rows in the order given, one by one."""
         ...
 
 
@@ -135,6 +165,10 @@ class DenseTiles:
         """Return rows in the order given."""
         return self._samples.dense(rows)
 
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return rows in the order given, one by one."""
+        return self._samples.compressed(rows)
+
 
 class PackedTiles:
     """Tiles of mostly-zero samples, packed as they are asked for unless they are kept."""
@@ -148,7 +182,7 @@ class PackedTiles:
         """Pack all tiles once and for all; keep none, and return False, if they take more than `max_bytes`."""
         tiles, n_bytes = [], 0
         for first in range(0, self.n_rows, TILE_ROWS):
-            tile = self._samples.packed(slice(first, min(first + TILE_ROWS, self.n_rows)))
+            tile = self._samples.packed_alike(slice(first, min(first + TILE_ROWS, self.n_rows)))
             n_bytes += tile.nbytes
             if n_bytes > max_bytes:
                 return False
@@ -164,16 +198,20 @@ class PackedTiles:
         """Return rows in the order given."""
         return self._samples.packed(rows)
 
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return rows in the order given, one by one."""
+        return self._samples.compressed(rows)
+
 
 class _Buffer:
     """Memory of one tile, taken when it is first needed."""
 
     def __init__(self, X: NDArray[Any] | Csr, dtype: np.dtype[Any]) -> None:
         self._shape = (min(TILE_ROWS, X.shape[0]), X.shape[1])
-        self._dtype = dtype
+        self._dtype = np.dtype(dtype)
         self._array: NDArray[Any] | None = None
 
     def rows(self, n_rows: int) -> NDArray[Any]:
         if self._array is None:
-            self._array = np.empty(self._shape, self._dtype)
+            self._array = aligned_empty(self._shape, self._dtype)
         return self._array[:n_rows]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.history import History, Record
+from fastfnn.interrupt import Interrupt, postponed_interrupt
 from fastfnn.optimizers import Optimizer
 from fastfnn.propagation import Backpropagation, Batch, gathered, in_order
+from fastfnn.sample_steps import SampleSteps
 from fastfnn.tiles import Tiles
 
 if TYPE_CHECKING:
@@ -61,33 +59,6 @@ class StopTraining(Exception):  # noqa: N818 - it is no error
     """A callback raises this to end the training after the epoch it was shown."""
 
 
-class Interrupt:
-    """Whether Ctrl-C was pressed."""
-
-    requested = False
-
-
-@contextlib.contextmanager
-def _postponed_interrupt() -> Iterator[Interrupt]:
-    """Let the first Ctrl-C wait for the end of a step, so that no update is left half done."""
-    interrupt = Interrupt()
-    ours = threading.current_thread() is threading.main_thread()
-    if not (ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
-        yield interrupt
-        return
-
-    def postpone(number: int, frame: FrameType | None) -> None:
-        if interrupt.requested:
-            signal.default_int_handler(number, frame)
-        interrupt.requested = True
-
-    signal.signal(signal.SIGINT, postpone)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 class Steps:
     """The updates of a training, in memory that is taken once.
 
@@ -124,6 +95,8 @@ class Steps:
         self._backpropagation = Backpropagation(network, min(batch_size or len(y), len(y)), l2)
         self._parameters = list(network.parameters.values())
         self._gradients = self._backpropagation.gradients
+        one_by_one = batch_size == 1 and l2 == 0 and SampleSteps.can_train(network, optimizer)
+        self._sample_steps = SampleSteps(network, tiles, y, optimizer) if one_by_one else None
 
     def epoch(self, interrupt: Interrupt) -> Record:
         """Go through the samples once, or until Ctrl-C is pressed; returns mean loss and accuracy."""
@@ -135,6 +108,8 @@ class Steps:
     def _mini_batches(self, batch_size: int, interrupt: Interrupt) -> Record:
         """Go through the samples in a new order; the last batch takes what is left."""
         order = self._network.rng.permutation(len(self._y))
+        if self._sample_steps is not None:
+            return self._sample_steps.take(order, interrupt)
         total_loss, n_correct, n_seen = 0.0, 0, 0
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
@@ -165,7 +140,7 @@ def fit(
     """Train `network`; the arguments were checked, and the samples prepared, by `Network.fit`."""
     history = History()
     start = time.perf_counter()
-    with _postponed_interrupt() as interrupt:
+    with postponed_interrupt() as interrupt:
         try:
             steps = Steps(network, tiles, y, optimizer, batch_size, l2)
             for number in range(1, epochs + 1):

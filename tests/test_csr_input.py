@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from fastfnn_kernels.packing import pack_rows
+from fastfnn_kernels.reference import pack_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import (

@@ -129,31 +129,31 @@ def _add_products(
     out: Out2,
     out_bias: Out1,
 ) -> None:
-    """Write x^T g and the column sums of g, or add them; a task owns some columns of `out` in some of its rows."""
+    """Write x^T g and the column sums of g, or add them; a task owns some rows of `out`.
+
+    Not some of its columns: threads that write neighbouring lines take them out of each other's caches.
+    """
     n_rows, n_columns = grad.shape
     n_inputs = out.shape[0]
     lanes = VECTOR_BYTES // grad.itemsize
     width = SCATTERING_VECTORS * lanes
-    n_panels = number_of_panels(n_columns, width)
-    n_parts = (n_threads + n_panels - 1) // n_panels  # each sum is one chain, wherever the parts are cut
+    n_parts = min(n_threads, n_inputs)  # each sum is one chain, wherever the parts are cut
     if not accumulate:
         out_bias[:] = 0
-    for task in prange(n_panels * n_parts):
-        j, part = task // n_parts * width, task % n_parts
-        end = min(j + width, n_columns)
+    for part in prange(n_parts):
         first_input, end_input = part * n_inputs // n_parts, (part + 1) * n_inputs // n_parts
         if not accumulate:
-            for k in range(first_input, end_input):
-                out[k, j:end] = 0
+            out[first_input:end_input] = 0
         for group in range(offsets.size - 1):
             row = group * ROWS_OF_GROUP
             entries = indices[offsets[group] : offsets[group + 1]]
-            first = offsets[group] + number_below(entries, first_input)
-            depth = offsets[group] + number_below(entries, end_input) - first
-            scattering_tile(
-                values, first * ROWS_OF_GROUP, indices, first, depth, order, row, grad, j, n_columns,
-                out, j, n_columns, min(ROWS_OF_GROUP, n_rows - row), end - j,
-            )  # fmt: skip
+            first = offsets[group] + (number_below(entries, first_input) if part > 0 else 0)
+            end = offsets[group] + number_below(entries, end_input) if part < n_parts - 1 else offsets[group + 1]
+            for j in range(0, n_columns, width):
+                scattering_tile(
+                    values, first * ROWS_OF_GROUP, indices, first, end - first, order, row, grad, j, n_columns,
+                    out, j, n_columns, min(ROWS_OF_GROUP, n_rows - row), min(width, n_columns - j),
+                )  # fmt: skip
     if out_bias.size:
         for panel in prange(number_of_panels(n_columns, TILE_VECTORS * lanes)):
             add_sums_of_panel(grad, 0, n_rows, panel * TILE_VECTORS * lanes, out_bias)
@@ -173,11 +173,9 @@ def _fill_panel(weights: Any, j: int, width: int, panels: Any) -> None:
 @inline
 def number_below(ascending: Any, limit: int) -> int:
     """Count the numbers below `limit` by bisection."""
-    low, high = 0, ascending.size
-    while low < high:
-        middle = (low + high) // 2
-        if ascending[middle] < limit:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    below, n_left = 0, ascending.size
+    while n_left > 1:
+        half = n_left // 2
+        below += half if ascending[below + half - 1] < limit else 0
+        n_left -= half
+    return below + (1 if n_left == 1 and ascending[below] < limit else 0)

@@ -1,0 +1,36 @@
+"""Ctrl-C during a training."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interrupt:
+    """Whether Ctrl-C was pressed."""
+
+    requested = False
+
+
+@contextlib.contextmanager
+def postponed_interrupt() -> Iterator[Interrupt]:
+    """Let the first Ctrl-C wait for the end of a step, so that no update is left half done."""
+    interrupt = Interrupt()
+    ours = threading.current_thread() is threading.main_thread()
+    if not (ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        yield interrupt
+        return
+
+    def postpone(number: int, frame: FrameType | None) -> None:
+        if interrupt.requested:
+            signal.default_int_handler(number, frame)
+        interrupt.requested = True
+
+    signal.signal(signal.SIGINT, postpone)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
