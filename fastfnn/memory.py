@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 CACHE_LINE = 64
 
+# Smaller arrays are not worth the microseconds that aligning takes.
+SMALL_BYTES = 2**15
+
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Allocate an array as `np.empty` does."""
     n_bytes = math.prod(shape) * dtype.itemsize
+    if n_bytes <= SMALL_BYTES:
+        return np.empty(shape, dtype)
     memory = np.empty(n_bytes + CACHE_LINE, np.uint8)
     first = -memory.ctypes.data % CACHE_LINE
     return memory[first : first + n_bytes].view(dtype).reshape(shape)

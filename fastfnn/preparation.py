@@ -23,8 +23,9 @@ PACKING_OUTPUTS = 32
 # Packed inputs are kept beside the data for a whole training unless they take more bytes than this.
 PACKING_BYTES = 256 * 2**20
 
-# Rows that are looked at to measure a density.
+# Rows that are looked at to measure a density, for many passes and for one.
 DENSITY_ROWS = 128
+FEW_DENSITY_ROWS = 8
 
 
 def prepare(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
@@ -39,7 +40,7 @@ def prepare(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto")
     input_format : str
         As in `Network.fit`.
     """
-    return _for_one_pass(network, X, _deciding_density(network, X, input_format))
+    return _for_one_pass(network, X, _deciding_density(network, X, input_format, FEW_DENSITY_ROWS))
 
 
 def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
@@ -63,19 +64,21 @@ def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float) -> Ti
     return (PackedTiles if packing_pays else DenseTiles)(_samples(network, X))
 
 
-def _deciding_density(network: Network, X: NDArray[Any] | Csr, input_format: str) -> float:
+def _deciding_density(
+    network: Network, X: NDArray[Any] | Csr, input_format: str, n_rows: int = DENSITY_ROWS
+) -> float:
     """Measure the share of non-zeros; minus infinity and infinity where sparse or dense is settled without."""
     if input_format == "dense" or not network.layers[0].takes_packed:
         return math.inf
     if input_format == "sparse" or isinstance(X, Csr):
         return -math.inf
     # The NumPy backend writes packed inputs out in full.
-    return math.inf if network.backend == "numpy" else density_of(X)
+    return math.inf if network.backend == "numpy" else density_of(X, n_rows)
 
 
-def density_of(X: NDArray[Any]) -> float:
-    """Measure the share of non-zeros, in rows spread evenly over X."""
-    step = max(1, len(X) // DENSITY_ROWS)
+def density_of(X: NDArray[Any], n_rows: int = DENSITY_ROWS) -> float:
+    """Measure the share of non-zeros, in about `n_rows` rows spread evenly over X."""
+    step = max(1, len(X) // n_rows)
     # NumPy counts contiguous numbers several times as fast.
     rows = np.ascontiguousarray(X[::step])
     return np.count_nonzero(rows) / max(1, rows.size)

@@ -370,8 +370,13 @@ def _contiguous(name: str, array: NDArray[Any]) -> None:
 
 def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
     """Refuse an array of another dtype or shape; None in `shape` fits any length."""
-    if type(array) is np.ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous:
-        return
+    if type(array) is np.ndarray and array.dtype is dtype and array.flags.c_contiguous:
+        if array.shape == shape:
+            return
+        if len(shape) == 2 == array.ndim:
+            n_rows, n_columns = array.shape
+            if shape[0] in (None, n_rows) and shape[1] in (None, n_columns):
+                return
     _floats(name, array, len(shape))
     if array.dtype != dtype:
         raise TypeError(f"{name} must be {dtype} as the first argument is; got {array.dtype}: use one dtype")
@@ -428,7 +433,8 @@ def _labels(labels: Any, n_rows: int, n_classes: int) -> None:
         raise ValueError(f"labels must have shape ({n_rows},), one a row of logits; got {labels.shape}")
     if not labels.flags.c_contiguous:
         raise ValueError(f"labels must be C-contiguous; got strides {labels.strides}: use numpy.ascontiguousarray")
-    if n_rows and not 0 <= labels.min() <= labels.max() < n_classes:
+    # As an unsigned number a negative one is larger than any class.
+    if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:
         raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
 
 

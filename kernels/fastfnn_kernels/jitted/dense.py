@@ -223,7 +223,8 @@ def _multiply(
             first_chunk, last_chunk = k == 0, k + chunk == depth
             next_k = k + chunk if k + chunk < depth else 0
             next_rows = 0 if next_k else block_rows
-            copied = scratch[get_thread_id()]
+            # Before Numba has started its threads, as in a serial kernel, it cannot tell their number.
+            copied = scratch[get_thread_id() if n_threads > 1 else 0]
             if conflicting:
                 for row in range(first_row, end_row):
                     copy(x[row, k : k + chunk], copied[(row - first_row) * spread :])

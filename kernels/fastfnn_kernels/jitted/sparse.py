@@ -31,6 +31,9 @@ from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 # Pieces that a forward product is cut into at least, so that threads share one with few columns.
 TASKS = 8
 
+# With fewer groups whole panels of weights are read where they lie: laying them out anew would take longer.
+MANY_GROUPS = 100
+
 VECTOR_BYTES = UNIT.vector_bytes
 WIDE_VECTORS = SPARSE_TILE.vectors
 TILE_VECTORS = TILE.vectors
@@ -88,10 +91,12 @@ def _multiply(
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
     start = padded_bias(bias, n_columns, wide)
-    panels = aligned_empty(n_inputs * n_panels * wide, out.dtype)
-    for panel in prange(n_panels):
-        j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-        _fill_panel(weights, j, width, panels)
+    n_read_in_place = n_columns // wide if n_groups < MANY_GROUPS else 0
+    panels = aligned_empty(n_inputs * n_panels * wide if n_read_in_place < n_panels else 0, out.dtype)
+    if n_read_in_place < n_panels:
+        for panel in prange(n_read_in_place, n_panels):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
+            _fill_panel(weights, j, width, panels)
 
     n_parts = (TASKS + n_panels - 1) // n_panels
     for task in prange(n_panels * n_parts):
@@ -102,7 +107,12 @@ def _multiply(
             first, depth = offsets[group], offsets[group + 1] - offsets[group]
             row = group * ROWS_OF_GROUP
             n_stored = min(ROWS_OF_GROUP, n_rows - row)
-            if width == wide:
+            if panel < n_read_in_place:
+                sparse_tile(
+                    values, first * ROWS_OF_GROUP, indices, first, weights, j, n_columns, depth,
+                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
+                )  # fmt: skip
+            elif width == wide:
                 sparse_tile(
                     values, first * ROWS_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
                     start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
