@@ -386,7 +386,9 @@ def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, 
             raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
 
 
-def _output(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], *others: tuple[str, Any]) -> None:
+def _output(
+    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], *others: tuple[str, Any]
+) -> None:
     """Refuse an output that cannot be written, or that shares memory with another argument."""
     _like(name, array, dtype, shape)
     if not array.flags.writeable:
@@ -406,9 +408,7 @@ def _activation(activation: Any) -> None:
 
 def _packed(name: str, packed: Any) -> None:
     if not isinstance(packed, Packed):
-        raise TypeError(
-            f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with pack_rows"
-        )
+        raise TypeError(f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with pack_rows")
     _floats(f"{name}.values", packed.values, 2)
 
 

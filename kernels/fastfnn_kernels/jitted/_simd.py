@@ -367,7 +367,9 @@ def _emit_column_sums(arguments: _Arguments, vectors: int) -> None:
         row = builder.gep(a, [builder.mul(k, value("a_row"))])
         following = [builder.fadd(load(row, v), total) for v, total in enumerate(sums)]
         next_k = builder.add(k, _constant(1))
-        for phi, first, after in zip([k, *sums], [_constant(0), *[ir.Constant(vec.type, None)] * vectors], [next_k, *following], strict=True):
+        for phi, first, after in zip(
+            [k, *sums], [_constant(0), *[ir.Constant(vec.type, None)] * vectors], [next_k, *following], strict=True
+        ):
             phi.add_incoming(first, entry)
             phi.add_incoming(after, loop)
         builder.cbranch(builder.icmp_signed("<", next_k, value("n_rows")), loop, done)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
@@ -214,55 +214,60 @@ def _multiply(
     n_blocks = (n_rows + block_rows - 1) // block_rows
     spread = REDUCTION_CHUNK + lanes
     scratch = np.empty((n_threads, block_rows * spread if conflicting else 0), x.dtype)
-    for task in prange(n_blocks * panel_groups):
-        first_row = task // panel_groups * block_rows
-        end_row = min(first_row + block_rows, n_rows)
-        first_panel, end_panel = task % panel_groups, n_panels if panel_groups == 1 else task % panel_groups + 1
-        for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-            chunk = min(REDUCTION_CHUNK, depth - k)
-            first_chunk, last_chunk = k == 0, k + chunk == depth
-            next_k = k + chunk if k + chunk < depth else 0
-            next_rows = 0 if next_k else block_rows
-            # Before Numba has started its threads, as in a serial kernel, it cannot tell their number.
-            copied = scratch[get_thread_id() if n_threads > 1 else 0]
-            if conflicting:
+    n_tasks = n_blocks * panel_groups
+    for worker in prange(n_threads):
+        copied = scratch[worker]
+        for task in range(worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads):
+            first_row = task // panel_groups * block_rows
+            end_row = min(first_row + block_rows, n_rows)
+            first_panel, end_panel = task % panel_groups, n_panels if panel_groups == 1 else task % panel_groups + 1
+            for k in range(0, max(depth, 1), REDUCTION_CHUNK):
+                chunk = min(REDUCTION_CHUNK, depth - k)
+                first_chunk, last_chunk = k == 0, k + chunk == depth
+                next_k = k + chunk if k + chunk < depth else 0
+                next_rows = 0 if next_k else block_rows
+                if conflicting:
+                    for row in range(first_row, end_row):
+                        copy(x[row, k : k + chunk], copied[(row - first_row) * spread :])
+                for panel in range(first_panel, end_panel):
+                    j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+                    for row in range(first_row, end_row, TILE_ROWS):
+                        extent = (min(TILE_ROWS, end_row - row), min(width, n_columns - j))
+                        offsets = (j * depth + k * width, row * n_columns + j)
+                        if not conflicting and panel_groups == 1:
+                            share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
+                            prefetch_share(
+                                x,
+                                first_row + next_rows,
+                                min(end_row + next_rows, n_rows),
+                                next_k,
+                                next_k + chunk,
+                                share,
+                                n_panels * TILES_OF_BLOCK,
+                            )
+                        if conflicting:
+                            multiply_tile(
+                                copied, (row - first_row) * spread, spread, 1, panels, offsets[0], width, chunk,
+                                start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
+                                extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
+                            )  # fmt: skip
+                        else:
+                            multiply_tile(
+                                x, row * depth + k, depth, 1, panels, offsets[0], width, chunk,
+                                start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
+                                extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
+                            )  # fmt: skip
+            if activation > RELU or derivative > IDENTITY:
+                first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
-                    copy(x[row, k : k + chunk], copied[(row - first_row) * spread :])
-            for panel in range(first_panel, end_panel):
-                j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-                for row in range(first_row, end_row, TILE_ROWS):
-                    extent = (min(TILE_ROWS, end_row - row), min(width, n_columns - j))
-                    offsets = (j * depth + k * width, row * n_columns + j)
-                    if not conflicting and panel_groups == 1:
-                        share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
-                        prefetch_share(
-                            x, first_row + next_rows, min(end_row + next_rows, n_rows), next_k, next_k + chunk, share, n_panels * TILES_OF_BLOCK
-                        )
-                    if conflicting:
-                        multiply_tile(
-                            copied, (row - first_row) * spread, spread, 1, panels, offsets[0], width, chunk,
-                            start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
-                            extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
-                        )  # fmt: skip
-                    else:
-                        multiply_tile(
-                            x, row * depth + k, depth, 1, panels, offsets[0], width, chunk,
-                            start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
-                            extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
-                        )  # fmt: skip
-        if activation > RELU or derivative > IDENTITY:
-            first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
-            for row in range(first_row, end_row):
-                finished = out[row, first_column:end_column]
-                if activation > RELU:
-                    activate(finished, activation)
-                multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
+                    finished = out[row, first_column:end_column]
+                    if activation > RELU:
+                        activate(finished, activation)
+                    multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
 
 
 @kernel
-def _multiply_few(
-    x: In2, weights: In2, bias: In1, floor: Real, activation: Int, out: Out2
-) -> None:
+def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int, out: Out2) -> None:
     """Write f(x w + bias) row by row, reading the weights where they lie."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
@@ -357,4 +362,6 @@ def prefetch_share(
     """Ask for one of the equal shares of a block that the caches will be filled with next."""
     n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
     first, end = share * n_rows // n_shares, (share + 1) * n_rows // n_shares
-    prefetch_rows(x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column)
+    prefetch_rows(
+        x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column
+    )

@@ -14,7 +14,20 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TILE, TILE, UNIT
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, IndicesIn1, Int, IntegersIn1, Out1, Out2, Real, inline, kernel, threads_for
+from fastfnn_kernels.jitted._jit import (
+    Flag,
+    In1,
+    In2,
+    IndicesIn1,
+    Int,
+    IntegersIn1,
+    Out1,
+    Out2,
+    Real,
+    inline,
+    kernel,
+    threads_for,
+)
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import (
     SPARSE_TAIL_VECTORS,
