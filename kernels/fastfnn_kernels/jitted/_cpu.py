@@ -78,3 +78,6 @@ FEW_ROWS_VECTORS = 8
 
 # Vectors of the gradient's rows that stay in registers, for each of the lines of a group, while the result's go by.
 SCATTERING_VECTORS = (UNIT.registers - ROWS_OF_GROUP - 2) // ROWS_OF_GROUP // 2 * 2
+
+# Vectors of the last panel of a sparse product, where no more are needed.
+SPARSE_TAIL_VECTORS = 2

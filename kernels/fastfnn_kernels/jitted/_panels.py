@@ -1,8 +1,8 @@
 """The operand of a product that is read again and again, laid out as its micro-kernel reads it.
 
-A panel is as many columns as a tile is wide, one row after the other without gaps; the last panel may be narrower.
-All panels of a matrix stand behind each other in one vector. Behind the last column stand zeros: what is computed from
-them is never stored, and anything else there might be slow numbers, such as subnormal ones.
+A panel is as many columns as a tile is wide, one row after the other without gaps; the last panel may be
+narrower. All panels of a matrix stand behind each other in one vector. Behind the last column stand zeros: what is
+computed from them is never stored, and anything else there might be slow numbers, such as subnormal ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted.activations import copy
 
 CACHE_LINE = 64
 

@@ -21,15 +21,8 @@ from fastfnn_kernels.jitted._panels import (
     number_of_panels,
     width_of_panel,
 )
-from fastfnn_kernels.jitted._simd import (
-    add_column_sums,
-    copy_narrow_panel,
-    copy_panel,
-    dense_tile,
-    few_rows_tile,
-    narrow_dense_tile,
-    prefetch_rows,
-)
+from fastfnn_kernels.jitted._simd import dense_tile, few_rows_tile, narrow_dense_tile
+from fastfnn_kernels.jitted._transfers import add_column_sums, copy_narrow_panel, copy_panel, prefetch_rows
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
@@ -39,8 +32,9 @@ REDUCTION_CHUNK = 512
 TILES_OF_BLOCK = 4
 BLOCK_ROWS = TILES_OF_BLOCK * TILE.rows
 
-# With fewer row blocks than this, threads share out the panels instead.
+# With fewer row blocks than this, threads share out the panels instead if there are as many as that.
 MANY_BLOCKS = 16
+MANY_PANELS = 4
 
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
 FEW_ROWS = 4
@@ -209,61 +203,99 @@ def _multiply(
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS
-    panel_groups = n_panels if n_blocks < MANY_BLOCKS and n_panels >= MANY_BLOCKS // 4 else 1
-    block_rows = n_rows if panel_groups > 1 else BLOCK_ROWS
-    n_blocks = (n_rows + block_rows - 1) // block_rows
-    spread = REDUCTION_CHUNK + lanes
-    scratch = np.empty((n_threads, block_rows * spread if conflicting else 0), x.dtype)
-    n_tasks = n_blocks * panel_groups
+    share_panels = n_blocks < MANY_BLOCKS and n_panels >= MANY_PANELS
+    block_rows = n_rows if share_panels else BLOCK_ROWS
+    n_tasks = n_panels if share_panels else n_blocks
+    scratch = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
     for worker in prange(n_threads):
-        copied = scratch[worker]
         for task in range(worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads):
-            first_row = task // panel_groups * block_rows
+            first_row = 0 if share_panels else task * block_rows
             end_row = min(first_row + block_rows, n_rows)
-            first_panel, end_panel = task % panel_groups, n_panels if panel_groups == 1 else task % panel_groups + 1
-            for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-                chunk = min(REDUCTION_CHUNK, depth - k)
-                first_chunk, last_chunk = k == 0, k + chunk == depth
-                next_k = k + chunk if k + chunk < depth else 0
-                next_rows = 0 if next_k else block_rows
-                if conflicting:
-                    for row in range(first_row, end_row):
-                        copy(x[row, k : k + chunk], copied[(row - first_row) * spread :])
-                for panel in range(first_panel, end_panel):
-                    j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-                    for row in range(first_row, end_row, TILE_ROWS):
-                        extent = (min(TILE_ROWS, end_row - row), min(width, n_columns - j))
-                        offsets = (j * depth + k * width, row * n_columns + j)
-                        if not conflicting and panel_groups == 1:
-                            share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
-                            prefetch_share(
-                                x,
-                                first_row + next_rows,
-                                min(end_row + next_rows, n_rows),
-                                next_k,
-                                next_k + chunk,
-                                share,
-                                n_panels * TILES_OF_BLOCK,
-                            )
-                        if conflicting:
-                            multiply_tile(
-                                copied, (row - first_row) * spread, spread, 1, panels, offsets[0], width, chunk,
-                                start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
-                                extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
-                            )  # fmt: skip
-                        else:
-                            multiply_tile(
-                                x, row * depth + k, depth, 1, panels, offsets[0], width, chunk,
-                                start if first_chunk else zeros, j if first_chunk else 0, out, offsets[1],
-                                extent[0], extent[1], not first_chunk, floor if last_chunk else -np.inf,
-                            )  # fmt: skip
+            first_panel, end_panel = (task, task + 1) if share_panels else (0, n_panels)
+            if conflicting:
+                _multiply_copied_block(
+                    x, scratch[worker], panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel
+                )
+            else:
+                _multiply_block(x, panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel)
             if activation > RELU or derivative > IDENTITY:
-                first_column, end_column = first_panel * wide, min(end_panel * wide, n_columns)
+                first, end = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
-                    finished = out[row, first_column:end_column]
-                    if activation > RELU:
-                        activate(finished, activation)
-                    multiply_by_derivative(finished, y[row, first_column:end_column], derivative)
+                    activate(out[row, first:end], activation)
+                    multiply_by_derivative(out[row, first:end], y[row, first:end], derivative)
+
+
+@inline
+def _multiply_block(
+    x: Any,
+    panels: Any,
+    start: Any,
+    zeros: Any,
+    floor: float,
+    out: Any,
+    first_row: int,
+    end_row: int,
+    first_panel: int,
+    end_panel: int,
+) -> None:
+    """Compute some rows of some panels, asking meanwhile for the rows that come next."""
+    n_rows, depth = x.shape
+    n_columns = out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, depth - k)
+        first_chunk, last_chunk = k == 0, k + chunk == depth
+        next_k = 0 if last_chunk else k + chunk
+        next_row = end_row if last_chunk else first_row
+        next_end = min(next_row + end_row - first_row, n_rows)
+        for panel in range(first_panel, end_panel):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            for row in range(first_row, end_row, TILE_ROWS):
+                if first_panel == 0:
+                    share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
+                    prefetch_share(x, next_row, next_end, next_k, next_k + chunk, share, end_panel * TILES_OF_BLOCK)
+                multiply_tile(
+                    x, row * depth + k, depth, 1, panels, j * depth + k * width, width, chunk,
+                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
+                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
+                    not first_chunk, floor if last_chunk else -np.inf,
+                )  # fmt: skip
+
+
+@inline
+def _multiply_copied_block(
+    x: Any,
+    copied: Any,
+    panels: Any,
+    start: Any,
+    zeros: Any,
+    floor: float,
+    out: Any,
+    first_row: int,
+    end_row: int,
+    first_panel: int,
+    end_panel: int,
+) -> None:
+    """Compute the same from copies of the rows, which are not as far apart."""
+    depth, n_columns = x.shape[1], out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    stride = copied.shape[1]
+    for k in range(0, depth, REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, depth - k)
+        first_chunk, last_chunk = k == 0, k + chunk == depth
+        for row in range(first_row, end_row):
+            copy(x[row, k : k + chunk], copied[row - first_row])
+        for panel in range(first_panel, end_panel):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            for row in range(first_row, end_row, TILE_ROWS):
+                multiply_tile(
+                    copied, (row - first_row) * stride, stride, 1, panels, j * depth + k * width, width, chunk,
+                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
+                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
+                    not first_chunk, floor if last_chunk else -np.inf,
+                )  # fmt: skip
 
 
 @kernel
@@ -305,33 +337,46 @@ def _add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1
 
     n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
     n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
-    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0
     for span in range(0, max(n_rows, 1), SPAN_ROWS):
-        span_rows = min(SPAN_ROWS, n_rows - span)
+        end_span = min(span + SPAN_ROWS, n_rows)
         for panel in prange(n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            fill_panel(grad, span, span_rows, j, width, panels, j * span_rows)
+            fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
             if out_bias.size:
-                add_sums_of_panel(grad, span, span_rows, j, out_bias)
+                add_sums_of_panel(grad, span, end_span - span, j, out_bias)
         for block in prange(n_blocks):
             first = block * n_tiles // n_blocks * TILE_ROWS
             end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
-            n_block_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
-            for row in range(0, max(span_rows, 1), REDUCTION_CHUNK):
-                chunk = min(REDUCTION_CHUNK, span_rows - row)
-                for panel in range(n_panels):
-                    j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-                    for i in range(first, end, TILE_ROWS):
-                        if not conflicting:
-                            prefetch_share(
-                                x, span + row + chunk, min(n_rows, span + row + 2 * chunk), first, end,
-                                panel * n_block_tiles + (i - first) // TILE_ROWS, n_panels * n_block_tiles,
-                            )  # fmt: skip
-                        multiply_tile(
-                            x, (span + row) * n_inputs + i, 1, n_inputs, panels, j * span_rows + row * width, width, chunk,
-                            zeros, 0, out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
-                            accumulate or span + row > 0, -np.inf,
-                        )  # fmt: skip
+            _add_products_of_block(x, span, end_span, first, end, panels, zeros, accumulate or span > 0, out)
+
+
+@inline
+def _add_products_of_block(
+    x: Any, span: int, end_span: int, first: int, end: int, panels: Any, zeros: Any, accumulate: bool, out: Any
+) -> None:
+    """Compute the rows first:end of `out` over a span of rows, asking meanwhile for those of the next chunk."""
+    n_rows, n_inputs = x.shape
+    n_columns = out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    n_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
+    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0
+    for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, end_span - row)
+        next_row, next_end = row + chunk, min(n_rows, row + 2 * chunk)
+        for panel in range(n_panels):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            panel_offset = j * (end_span - span) + (row - span) * width
+            for i in range(first, end, TILE_ROWS):
+                if not conflicting:
+                    share = panel * n_tiles + (i - first) // TILE_ROWS
+                    prefetch_share(x, next_row, next_end, first, end, share, n_panels * n_tiles)
+                multiply_tile(
+                    x, row * n_inputs + i, 1, n_inputs, panels, panel_offset, width, chunk, zeros, 0,
+                    out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
+                    accumulate or row > span, -np.inf,
+                )  # fmt: skip
 
 
 @inline

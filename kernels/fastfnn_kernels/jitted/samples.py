@@ -197,7 +197,7 @@ def _first_of_the_largest(y: Any) -> int:
 
 @inline
 def _cross_entropy(y: Any, label: int, g: Any) -> float:
-    """Return log sum_j exp_of_negative(y_j - m) + m - y_label for the maximum m, and write its gradient softmax(y) - onehot."""
+    """Return log sum_j exp(y_j - m) + m - y_label for the maximum m; write its gradient softmax(y) - onehot."""
     largest, total = y[0], y.dtype.type(0)
     for j in range(1, y.size):
         largest = y[j] if y[j] > largest else largest

@@ -24,7 +24,8 @@ def similar_rows(x: NDArray[Any]) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64, shape (n_rows,)
-        Row numbers, for `pack_rows`; the first three make the first group, and so on. Of equals the first comes first.
+        Row numbers, for `pack_rows`; the first three make the first group, and so on. Of equals the first comes
+        first.
     """
     left = np.argsort(-np.count_nonzero(x, axis=1), kind="stable")
     nonzero = x[left] != 0

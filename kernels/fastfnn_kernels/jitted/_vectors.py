@@ -1,0 +1,148 @@
+"""The vectors of one element type in LLVM's instructions, and what every micro-kernel is made with.
+
+Vectors are loaded and stored at the alignment of one element, since NumPy promises no more. Addresses are walked with
+`gep` from the array's own pointer, never through integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from fastfnn_kernels.jitted._cpu import UNIT
+
+INT64 = ir.IntType(64)
+INT32 = ir.IntType(32)
+
+# Before LLVM 22 masked loads and stores took their alignment as an argument.
+MASKED_ACCESS_TAKES_ALIGNMENT = llvm.llvm_version_info < (22,)
+
+
+class VectorBuilder:
+    """LLVM's builder, with the vectors of one element type."""
+
+    def __init__(self, builder: ir.IRBuilder, element: ir.Type, itemsize: int) -> None:
+        self.ir = builder
+        self.element = element
+        self.itemsize = itemsize
+        self.lanes = UNIT.lanes(itemsize)
+        self.type = ir.VectorType(element, self.lanes)
+        self._suffix = f"v{self.lanes}f{8 * itemsize}"
+
+    def address(self, base: Any, offset: Any) -> Any:
+        return self.ir.bitcast(self.ir.gep(base, [offset]), self.type.as_pointer())
+
+    def load(self, base: Any, offset: Any) -> Any:
+        return self.ir.load(self.address(base, offset), align=self.itemsize)
+
+    def store(self, value: Any, base: Any, offset: Any) -> None:
+        self.ir.store(value, self.address(base, offset), align=self.itemsize)
+
+    def mask_below(self, count: Any) -> Any:
+        """Return a mask of the first `count` lanes."""
+        numbers = ir.Constant(ir.VectorType(INT64, self.lanes), list(range(self.lanes)))
+        return self.ir.icmp_signed("<", numbers, self._splat(count, INT64))
+
+    def load_masked(self, base: Any, offset: Any, mask: Any) -> Any:
+        """Load where the mask is set; zero stands elsewhere."""
+        args = [self.address(base, offset), *self._alignment(), mask, ir.Constant(self.type, None)]
+        return self._call("masked.load", self.type, args, ".p0")
+
+    def store_masked(self, value: Any, base: Any, offset: Any, mask: Any) -> None:
+        """Store where the mask is set."""
+        args = [value, self.address(base, offset), *self._alignment(), mask]
+        self._call("masked.store", ir.VoidType(), args, ".p0")
+
+    def broadcast(self, scalar: Any) -> Any:
+        return self._splat(scalar, self.element)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        # fmuladd is one instruction where the CPU has it, and a multiply and an add where it has not.
+        return self._call("fmuladd", self.type, [a, b, c])
+
+    def maximum(self, value: Any, floor: Any) -> Any:
+        """Return the larger, and NaN where `value` is NaN."""
+        below = self.ir.fcmp_ordered("<", value, floor)
+        return self.ir.select(below, floor, value)
+
+    def _splat(self, scalar: Any, element: ir.Type) -> Any:
+        undefined = ir.Constant(ir.VectorType(element, self.lanes), ir.Undefined)
+        single = self.ir.insert_element(undefined, scalar, ir.Constant(INT32, 0))
+        return self.ir.shuffle_vector(
+            single, undefined, ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
+        )
+
+    def _alignment(self) -> list[ir.Constant]:
+        return [ir.Constant(INT32, self.itemsize)] if MASKED_ACCESS_TAKES_ALIGNMENT else []
+
+    def _call(self, operation: str, returned: ir.Type, args: list[Any], suffix: str = "") -> Any:
+        signature = ir.FunctionType(returned, [arg.type for arg in args])
+        name = f"llvm.{operation}.{self._suffix}{suffix}"
+        return self.ir.call(cgutils.get_or_insert_function(self.ir.module, signature, name), args)
+
+
+# The load of the v-th vector of a row, and the store of a value there.
+Load = Callable[[Any, int], Any]
+Store = Callable[[Any, Any, int], None]
+
+
+def constant(number: int) -> ir.Constant:
+    return ir.Constant(INT64, number)
+
+
+def element_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+class Arguments:
+    """The arguments of a micro-kernel by name, and the vectors of its dtype."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, names: Sequence[str], signature: Any, args: Any) -> None:
+        self._context = context
+        self._named = dict(zip(names, zip(signature.args, args, strict=True), strict=True))
+        dtype = self._named["a"][0].dtype
+        self.vec = VectorBuilder(builder, context.get_data_type(dtype), dtype.bitwidth // 8)
+
+    def value(self, name: str) -> Any:
+        return self._named[name][1]
+
+    def pointer(self, name: str) -> Any:
+        return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(f"{name}_offset"))
+
+
+def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:
+    """Emit code twice: for rows of whole vectors, and for rows whose last columns are masked."""
+    builder = vec.ir
+    offsets = [constant(v * vec.lanes) for v in range(vectors)]
+    whole = builder.icmp_signed("==", n_columns, constant(vectors * vec.lanes))
+    with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
+        with all_of_it:
+            emit(lambda row, v: vec.load(row, offsets[v]), lambda value, row, v: vec.store(value, row, offsets[v]))
+        with part_of_it:
+            masks = [vec.mask_below(builder.sub(n_columns, offset)) for offset in offsets]
+            emit(
+                lambda row, v: vec.load_masked(row, offsets[v], masks[v]),
+                lambda value, row, v: vec.store_masked(value, row, offsets[v], masks[v]),
+            )
+
+
+def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
+    """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
+    named = dict(zip(names, given, strict=True))
+    arrays = ("a", "b", "c", "start", "indices", "order")
+    fixed = {"accumulate": types.boolean, "floor": named["a"].dtype}
+    return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
+
+
+def code_of(names: Sequence[str], emit: Callable[..., None], *shape: int, **options: bool) -> Callable[..., Any]:
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
+        emit(Arguments(context, builder, names, signature, args), *shape, **options)
+        return context.get_dummy_value()
+
+    return codegen
