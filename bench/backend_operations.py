@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 import fastfnn
 from fastfnn import training
+from fastfnn.memory import aligned_empty
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
 
@@ -54,8 +56,8 @@ class BackendOperations:
 
     def sparse_forward(self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
         """Compute relu(x w + b) for mostly-zero x, packed tile by tile as a training does."""
-        tiles = _packed_tiles(x)
-        out = np.empty((len(x), weights.shape[1]), x.dtype)
+        tiles = _packed_tiles(x, self._kernels)
+        out = aligned_empty((len(x), weights.shape[1]), x.dtype)
 
         def run() -> NDArray[Any]:
             for rows, tile in tiles:
@@ -66,8 +68,8 @@ class BackendOperations:
 
     def sparse_weight_gradient(self, x: NDArray[Any], grad: NDArray[Any]) -> Run:
         """Compute x^T g and the column sums of g for mostly-zero x, packed tile by tile."""
-        tiles = _packed_tiles(x)
-        out, out_bias = np.empty((x.shape[1], grad.shape[1]), x.dtype), np.empty(grad.shape[1], x.dtype)
+        tiles = _packed_tiles(x, self._kernels)
+        out, out_bias = aligned_empty((x.shape[1], grad.shape[1]), x.dtype), np.empty(grad.shape[1], x.dtype)
 
         def run() -> tuple[NDArray[Any], NDArray[Any]]:
             for rows, tile in tiles:
@@ -155,9 +157,9 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
     return network
 
 
-def _packed_tiles(x: NDArray[Any]) -> list[tuple[slice, Any]]:
+def _packed_tiles(x: NDArray[Any], kernels: ModuleType) -> list[tuple[slice, Any]]:
     """Pack x tile by tile, with the rows of each tile."""
-    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0))
+    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0, kernels))
     tiles.keep(max_bytes=2**30)
     slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
     return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]

@@ -70,7 +70,7 @@ def dense_forward(
     out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
     bias = NO_BIAS[x.dtype] if bias is None else bias
     operations = 2 * n_rows * weights.size
-    if n_rows <= FEW_ROWS:
+    if n_rows <= FEW_ROWS and weights.shape[1] >= FEW_ROWS_VECTORS * UNIT.lanes(x.itemsize):
         _multiply_few(operations, x.dtype, x, weights, bias, floor_of(activation), CODES[activation], out)
     else:
         finish = (floor_of(activation), CODES[activation], out, IDENTITY)
