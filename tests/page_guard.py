@@ -85,7 +85,13 @@ def sparse(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
     a = mostly_zeros(rng, (rows, depth), dtype) * dtype(rng.integers(4))
     b, bias = integers(rng, (depth, columns), dtype), integers(rng, (columns,), dtype)
     out = integers(rng, (rows, columns), dtype)
-    forward = {"rows": packed_in_any_order(rng, a, dtype), "weights": b, "bias": bias, "activation": activation, "out": out}
+    forward = {
+        "rows": packed_in_any_order(rng, a, dtype),
+        "weights": b,
+        "bias": bias,
+        "activation": activation,
+        "out": out,
+    }
     yield Call("sparse_forward", forward, ("out",))
     packed = packed_in_any_order(rng, transposed(a), dtype)
     gradients = {"rows": packed, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
@@ -113,7 +119,11 @@ def training(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
     weights = [integers(rng, shape, dtype) / dtype(8 * shape[0]) for shape in layers]
     biases = [integers(rng, shape[1], dtype) for shape in layers]
     rest = {"weights": weights, "biases": biases, "activations": ["tanh", "identity"], "learning_rate": 0.125}
-    yield Call("sgd_samples", {"samples": samples, "labels": np.arange(len(samples.offsets) - 1) % 5} | rest, ("weights", "biases"))
+    yield Call(
+        "sgd_samples",
+        {"samples": samples, "labels": np.arange(len(samples.offsets) - 1) % 5} | rest,
+        ("weights", "biases"),
+    )
 
 
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:

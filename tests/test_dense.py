@@ -30,7 +30,16 @@ ROWS = [FEW_ROWS, FEW_ROWS + 1, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_R
 N_ROWS = st.sampled_from([0, 1, 2, *ROWS, 131])
 BLOCK_INPUTS = BLOCK_TILES * TILE.rows
 N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_INPUTS - 1, BLOCK_INPUTS + 1, 205])
-NARROW = [UNIT.lanes(8), UNIT.lanes(8) + 1, WIDTH // 2, WIDTH // 2 + 1, WIDTH - 1, WIDTH, WIDTH + 1, WIDTH + WIDTH // 2]
+NARROW = [
+    UNIT.lanes(8),
+    UNIT.lanes(8) + 1,
+    WIDTH // 2,
+    WIDTH // 2 + 1,
+    WIDTH - 1,
+    WIDTH,
+    WIDTH + 1,
+    WIDTH + WIDTH // 2,
+]
 N_OUTPUTS = st.sampled_from([1, 2, *NARROW, 100, FEW_ROWS_WIDTH - 1, FEW_ROWS_WIDTH, FEW_ROWS_WIDTH + 1])
 SEED = st.integers(0, 2**32 - 1)
 

@@ -36,7 +36,9 @@ def pack_alike(kernels, x, dtype, scale=1.0):
 @given(N_ROWS, N_INPUTS, SOURCE, DENSITY, SEED)
 def test_the_kernel_finds_the_order_of_the_reference(n_rows, n_inputs, source, density, seed):
     rng = np.random.default_rng(seed)
-    x = read_only(((rng.random((n_rows, n_inputs)) < density) * rng.integers(1, 9, (n_rows, n_inputs))).astype(source))
+    x = read_only(
+        ((rng.random((n_rows, n_inputs)) < density) * rng.integers(1, 9, (n_rows, n_inputs))).astype(source)
+    )
     unchanged = Unchanged(x)
     order, expected = jitted.similar_rows(x), reference.similar_rows(x)
     assert order.dtype == expected.dtype == np.int64
@@ -108,7 +110,10 @@ def test_products_of_rows_in_another_order_are_exact_on_whole_numbers(n_rows, n_
 def test_each_row_is_activated_where_it_belongs(kernels, activation, variant, dtype, rng):
     x, weights = clustered(rng, 40, 60, dtype), integers(rng, (60, 150), dtype) / dtype.type(8)
     expected = kernels.sparse_forward(kernels.pack_rows(x, dtype), weights, None, activation)
-    assert kernels.sparse_forward(pack_alike(kernels, x, dtype), weights, None, activation).tobytes() == expected.tobytes()
+    assert (
+        kernels.sparse_forward(pack_alike(kernels, x, dtype), weights, None, activation).tobytes()
+        == expected.tobytes()
+    )
 
 
 def test_a_group_is_as_large_as_the_kernels_take_it():

@@ -14,7 +14,9 @@ import pytest
 from fastfnn_kernels.jitted._cpu import UNIT
 
 ROOT = Path(__file__).parent.parent
-KERNEL_SUITE = ["dense", "sparse", "grouping", "activations", "cross_entropy", "updates"] + ["page_guard"] * (os.name == "posix")
+KERNEL_SUITE = ["dense", "sparse", "grouping", "activations", "cross_entropy", "updates"] + ["page_guard"] * (
+    os.name == "posix"
+)
 
 
 class Cpu(NamedTuple):

@@ -59,7 +59,11 @@ def test_weight_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, 
 @pytest.mark.parametrize("n_rows", [8, 310])
 def test_every_number_of_columns_is_exact_on_whole_numbers(n_rows, variant, dtype, rng):
     x = mostly_zeros(rng, (n_rows, 23), dtype)
-    weights, bias, grad = integers(rng, (23, 300), dtype), integers(rng, 300, dtype), integers(rng, (n_rows, 300), dtype)
+    weights, bias, grad = (
+        integers(rng, (23, 300), dtype),
+        integers(rng, 300, dtype),
+        integers(rng, (n_rows, 300), dtype),
+    )
     for n_outputs in range(301):
         w, b, g = (np.ascontiguousarray(array[..., :n_outputs]) for array in (weights, bias, grad))
         assert_forward_is_exact(x, w, b, "relu")
@@ -68,7 +72,9 @@ def test_every_number_of_columns_is_exact_on_whole_numbers(n_rows, variant, dtyp
 
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("n_inputs", [1, 2, 5, 40])
-def test_the_gradient_has_the_same_bits_for_any_number_of_parts(monkeypatch, n_inputs, accumulate, variant, dtype, rng):
+def test_the_gradient_has_the_same_bits_for_any_number_of_parts(
+    monkeypatch, n_inputs, accumulate, variant, dtype, rng
+):
     x = np.where(rng.random((301, n_inputs)) < 0.2, normals(rng, (301, n_inputs), dtype), 0).astype(dtype)
     rows, grad = pack_rows(x, dtype), normals(rng, (301, 70), dtype)
     first, results = normals(rng, (n_inputs, 70), dtype), set()

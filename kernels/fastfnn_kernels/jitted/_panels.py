@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted.activations import copy
 
 CACHE_LINE = 64
 
