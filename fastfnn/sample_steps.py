@@ -31,9 +31,9 @@ class SampleSteps:
 
     @staticmethod
     def can_train(network: Network, optimizer: Optimizer) -> bool:
-        """Tell whether such steps are all that the training takes."""
-        plain = isinstance(optimizer, SGD) and optimizer.momentum == 0
-        return plain and all(isinstance(layer, Dense) for layer in network.layers)
+        """Tell whether such steps are all that the training takes: a class derived from these may do more."""
+        plain = type(optimizer) is SGD and optimizer.momentum == 0
+        return plain and all(type(layer) is Dense for layer in network.layers)
 
     def __init__(self, network: Network, tiles: Tiles, y: NDArray[np.int64], optimizer: Optimizer) -> None:
         self._kernels = network.kernels

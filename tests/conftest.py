@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted import _jit
 from hypothesis import settings
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
@@ -45,6 +47,13 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     numba.set_num_threads(request.param)
     yield request.param
     numba.set_num_threads(before)
+
+
+@pytest.fixture(params=["serial", "parallel"])
+def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run every kernel, of whatever size, in the variant for one thread or in that for many."""
+    monkeypatch.setattr(_jit, "PARALLEL_OPERATIONS", 0 if request.param == "parallel" else sys.maxsize)
+    return request.param
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Break the kernels on purpose, one fault at a time, and see that a test fails: `make mutants`.
 
 Each mutant replaces one piece of text in a copy of the jitted kernels, and the tests of that kernel run against the
-copy. A mutant that survives is a fault the suite would not notice.
+copy. A mutant that survives is a fault the suite would not notice. `python tests/mutants.py dense sparse` tries those
+of dense.py and sparse.py alone.
 """
 
 from __future__ import annotations
@@ -31,21 +32,29 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant("a dropped remainder of k", "dense.py", "chunk = min(REDUCTION_CHUNK, depth - k)", "chunk = min(REDUCTION_CHUNK, depth - k) if depth - k >= REDUCTION_CHUNK or k == 0 else 0", "dense"),
     Mutant("the last step of k left out", "_simd.py", 'builder.icmp_signed("<", following, depth)', 'builder.icmp_signed("<", builder.add(following, _constant(1)), depth)', "dense"),
-    Mutant("a stale bias", "dense.py", "start if k == 0 else zeros", "start", "dense"),
-    Mutant("no bias", "_panels.py", "start[: len(bias)] = bias", "pass", "dense"),
-    Mutant("the bias of another panel", "dense.py", "j if k == 0 else 0", "0", "dense"),
-    Mutant("relu before the sum is complete", "dense.py", "floor if k + chunk == depth else -np.inf", "floor", "dense"),
+    Mutant("a stale bias", "dense.py", "start if first_chunk else zeros", "start", "dense"),
+    Mutant("no bias", "dense.py", "    copy(bias, start)\n    return start", "    return start", "dense"),
+    Mutant("the bias of another panel", "dense.py", "j if first_chunk else 0", "0", "dense"),
+    Mutant("relu before the sum is complete", "dense.py", "floor if last_chunk else -np.inf", "floor", "dense"),
     Mutant("relu left out", "dense.py", 'return 0.0 if activation == "relu" else -np.inf', "return -np.inf", "dense"),
-    Mutant("a skipped last row", "dense.py", "end_row = min(first_row + BLOCK_ROWS, n_rows)", "end_row = min(first_row + BLOCK_ROWS, n_rows - (n_rows > 1))", "dense"),
-    Mutant("a row tail one too long", "_simd.py", "cgutils.for_range(builder, n_rows) as rows", "cgutils.for_range(builder, builder.sub(n_rows, _constant(1))) as rows", "dense"),
-    Mutant("a column tail one too short", "dense.py", "min(TILE_ROWS, end_row - row), min(width, n_columns - j),", "min(TILE_ROWS, end_row - row), min(width, max(1, n_columns - j - 1)),", "dense"),
-    Mutant("a chunk that replaces the sum", "_simd.py", "store(lambda value, offset: builder.fadd(vec.load(c, offset), value))", "store(lambda value, offset: value)", "dense"),
-    Mutant("a tail that replaces the sum", "_simd.py", "builder.select(accumulate, builder.fadd(builder.load(target), value), value)", "value", "dense"),
-    Mutant("a swapped index", "_panels.py", "copy(matrix[first:end, k], panels[panel, k])", "copy(matrix[first:end, n_rows - 1 - k], panels[panel, k])", "dense"),
+    Mutant("a skipped last row", "dense.py", "end_row = min(first_row + block_rows, n_rows)", "end_row = min(first_row + block_rows, n_rows - (n_rows > 1))", "dense"),
+    Mutant("a row tail one too short", "_simd.py", 'builder.icmp_signed("<", _constant(i), n_rows)', 'builder.icmp_signed("<", _constant(i + 1), n_rows)', "dense"),
+    Mutant("a column tail one too short", "dense.py", "min(TILE_ROWS, end_row - row), min(width, n_columns - j))", "min(TILE_ROWS, end_row - row), min(width, max(1, n_columns - j - 1)))", "dense"),
+    Mutant("a masked column read as whole", "_simd.py", "vec.load_masked(row, offsets[v], masks[v]) if masked else vec.load(row, offsets[v])", "vec.load(row, offsets[v])", "page_guard"),
+    Mutant("a masked column stored as whole", "_simd.py", "vec.store_masked(value, c, offset(v), masks[v])", "vec.store(value, c, offset(v))", "page_guard"),
+    Mutant("a last panel one column too narrow", "_panels.py", "<= narrow else wide", "<= narrow + 1 else wide", "dense"),
+    Mutant("a narrow panel taken for a wide one", "dense.py", "if width == VECTOR_BYTES // matrix.itemsize:", "if width < 0:", "dense"),
+    Mutant("a stale copy of conflicting rows", "dense.py", "if conflicting:\n                for row", "if conflicting and first_chunk:\n                for row", "dense"),
+    Mutant("panels that are activated again", "dense.py", "first_column, end_column = first_panel * wide,", "first_column, end_column = 0,", "dense"),
+    Mutant("one of a few rows activated for all", "dense.py", "activate(out[row, j : j + width], activation)", "activate(out[0, j : j + width], activation)", "dense"),
+    Mutant("the last tile of inputs left out", "dense.py", "end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)", "end = min((block + 1) * (n_tiles - 1) // n_blocks * TILE_ROWS, n_inputs)", "dense"),
+    Mutant("a chunk that replaces the sum", "_simd.py", "builder.fadd(load(c, v), value) if adding else value", "value", "dense"),
+    Mutant("a swapped index", "_panels.py", "panel[k, j] = row[k]", "panel[k, j] = row[n_rows - 1 - k]", "dense"),
     Mutant("NaN lost in relu", "_simd.py", 'below = self.ir.fcmp_ordered("<", value, floor)', 'below = self.ir.fcmp_unordered("<", value, floor)', "dense"),
-    Mutant("the last span of rows left out", "dense.py", "for span in range(0, n_rows, SPAN_ROWS)", "for span in range(0, max(n_rows - SPAN_ROWS, 1), SPAN_ROWS)", "dense"),
-    Mutant("a gradient that is not emptied", "dense.py", "out[...] = 0", "pass", "dense"),
-    Mutant("column sums of the first block alone", "dense.py", "end = min(first + BLOCK_COLUMNS, n_columns)\n        for row", "end = min(BLOCK_COLUMNS, n_columns)\n        for row", "dense"),
+    Mutant("the last span of rows left out", "dense.py", "for span in range(0, max(n_rows, 1), SPAN_ROWS)", "for span in range(0, max(n_rows - SPAN_ROWS, 1), SPAN_ROWS)", "dense"),
+    Mutant("a gradient that is not emptied", "dense.py", "accumulate or span + row > 0", "True", "dense"),
+    Mutant("sums that are not emptied", "dense.py", "out_bias[:] = 0", "pass", "dense"),
+    Mutant("column sums of the first chunk alone", "dense.py", "range(first_row, first_row + n_rows, REDUCTION_CHUNK)", "range(first_row, first_row + min(n_rows, REDUCTION_CHUNK), REDUCTION_CHUNK)", "dense"),
     Mutant("the wrong derivative of relu", "activations.py", "grad[i] if y[i] > zero else zero", "grad[i] if y[i] >= zero else zero", "activations"),
     Mutant("the wrong derivative of tanh", "activations.py", "one - y[i] * y[i]", "one - y[i]", "activations"),
     Mutant("a sigmoid that overflows to the wrong side", "activations.py", "(decay if z < zero else one)", "one", "activations"),
@@ -70,15 +79,26 @@ MUTANTS = [
     Mutant("any of the largest counted", "cross_entropy.py", "larger | (as_large & (j < place))", "larger", "cross_entropy"),
     Mutant("a number counted behind NaN", "cross_entropy.py", "(is_number | (values[j] != values[j]))", "is_number", "cross_entropy"),
     Mutant("NaN counted as beaten by NaN", "cross_entropy.py", "larger = is_number & (not values[j] <= value)", "larger = not values[j] <= value", "cross_entropy"),
-    Mutant("a sparse row tail ignored", "sparse.py", "n_rows = min(ROWS_OF_GROUP, n_lines - line)", "n_rows = min(1, n_lines - line)", "sparse"),
-    Mutant("a sparse panel left out", "sparse.py", "j += width if wide else lanes", "j += width", "sparse"),
-    Mutant("the last sparse group left out", "sparse.py", "n_groups = offsets.size - 1\n    flat", "n_groups = max(offsets.size - 2, 0)\n    flat", "sparse"),
-    Mutant("a sparse index of the neighbour", "sparse.py", "indices, first,\n                    matrix, j, stride, offsets[group + 1] - first, start, j,\n                    out, line * n_columns + j, n_columns, n_rows, min(width", "indices, max(first - 1, 0),\n                    matrix, j, stride, offsets[group + 1] - first, start, j,\n                    out, line * n_columns + j, n_columns, n_rows, min(width", "sparse"),
+    Mutant("a sparse row tail ignored", "sparse.py", "n_stored = min(ROWS_OF_GROUP, n_rows - row)", "n_stored = min(1, n_rows - row)", "sparse"),
+    Mutant("a narrow sparse panel laid out as a wide one", "sparse.py", "if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // weights.itemsize):", "if width < 0:", "sparse"),
+    Mutant("the last sparse group left out", "sparse.py", "(part + 1) * n_groups // n_parts", "(part + 1) * (n_groups - 1) // n_parts", "sparse"),
+    Mutant("the last group of a gradient left out", "sparse.py", "for group in range(offsets.size - 1)", "for group in range(offsets.size - 2)", "sparse"),
+    Mutant("a sparse gradient that is not emptied", "sparse.py", "out[first_input:end_input] = 0", "pass", "sparse"),
+    Mutant("a part that ends one row too late", "sparse.py", "ascending[below] < limit", "ascending[below] <= limit", "sparse"),
+    Mutant("a half searched that lies below", "sparse.py", "below += half if ascending[below + half - 1] < limit else 0", "below += half if ascending[below + half - 1] <= limit else 0", "sparse"),
+    Mutant("the order of the first group for all", "sparse.py", "start, j, order, row, out", "start, j, order, 0, out", "sparse"),
+    Mutant("the gradients of the first group for all", "sparse.py", "order, row, grad", "order, 0, grad", "sparse"),
+    Mutant("an activated row of another group", "sparse.py", "activate(out[order[row + i],", "activate(out[row + i,", "grouping"),
+    Mutant("a sparse index of the neighbour", "sparse.py", "indices, first, end - first, order", "indices, max(first - 1, 0), end - first, order", "sparse"),
     Mutant("a position of the neighbour", "packing.py", "indices[n] = j\n", "indices[n] = max(j - 1, 0)\n", "packing"),
-    Mutant("marks of three lines of four", "packing.py", " | (d[j] != zero)", "", "packing"),
+    Mutant("marks of two lines of three", "packing.py", " | (c[j] != zero)", "", "packing"),
     Mutant("the repeated last line stored", "packing.py", "group_values[:, rows.size - group * ROWS_OF_GROUP :] = 0", "pass", "packing"),
     Mutant("rows in the order of x", "packing.py", "x[rows[row]]", "x[row % x.shape[0]]", "packing"),
     Mutant("values that are not scaled", "packing.py", "target.dtype.type(source[i]) * scale", "target.dtype.type(source[i])", "packing"),
+    Mutant("the first row in place of the most alike", "grouping.py", "chosen = _most_alike(words, taken, first, group)", "chosen = first", "grouping"),
+    Mutant("rows compared with the last of a group alone", "grouping.py", "group |= words[chosen]", "group[:] = words[chosen]", "grouping"),
+    Mutant("the last of rows as much alike", "grouping.py", "differences < least", "differences <= least", "grouping"),
+    Mutant("the first word of a row compared alone", "grouping.py", "for i in range(a.size):\n        total", "for i in range(1):\n        total", "grouping"),
     Mutant("a stale activation", "samples.py", "activate(y, layers.codes[layer])", "activate(y, layers.codes[layer - 1])", "samples"),
     Mutant("a step before the gradient of the inputs", "samples.py", "        g_before[:] = 0\n        _add_rows(w, every_row, g, g_before)\n        multiply_by_derivative(g_before, y_before, layers.codes[layer - 1])\n        _step_rows(w, every_row, g, y_before, learning_rate)\n", "        _step_rows(w, every_row, g, y_before, learning_rate)\n        g_before[:] = 0\n        _add_rows(w, every_row, g, g_before)\n        multiply_by_derivative(g_before, y_before, layers.codes[layer - 1])\n", "samples"),
     Mutant("a gradient that is added to the sample's before", "samples.py", "        g_before[:] = 0\n", "", "samples"),
@@ -112,18 +132,19 @@ def caught(mutant: Mutant, folder: Path) -> bool:
     return run.returncode == 1 and " failed" in run.stdout
 
 
-def main() -> None:
-    """Try every mutant, print a line for each, and fail if one survives."""
+def main(stems: list[str]) -> None:
+    """Try the mutants of some files, or all, print a line for each, and fail if one survives."""
+    chosen = [mutant for mutant in MUTANTS if not stems or Path(mutant.file).stem in stems]
     survivors = []
-    for mutant in MUTANTS:
+    for mutant in chosen:
         with tempfile.TemporaryDirectory() as folder:
             fails = caught(mutant, Path(folder))
         print(f"{'caught' if fails else 'SURVIVED'}: {mutant.name} ({mutant.file})", flush=True)
         if not fails:
             survivors.append(mutant.name)
-    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants caught")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught")
     sys.exit(1 if survivors else 0)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

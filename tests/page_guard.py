@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from arrays import integers, mostly_zeros
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.packing import Packed, pack_columns, pack_rows
+from fastfnn_kernels.packing import Compressed, Packed
+from fastfnn_kernels.reference import compress_rows, pack_rows
 from numpy.typing import NDArray
 
 PROT_NONE = 0  # of POSIX's <sys/mman.h>, of which Python's mmap lacks this one
@@ -25,11 +26,14 @@ PROT_NONE = 0  # of POSIX's <sys/mman.h>, of which Python's mmap lacks this one
 EDGES = ("end", "begin")
 DTYPES = (np.float32, np.float64)
 
+# Kernels that return more than what they write.
+RETURNING = ("softmax_cross_entropy", "rmsprop_tensor", "sgd_samples")
+
 # Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
 ROWS = [*range(1, 31), 41, 42, 43, 55, 56, 57, 111, 113]
 COLUMNS = [*range(1, 71), 95, 97, 127, 128, 129]
-DEPTHS = [1, 2, 3, 7, 8, 63, 64, 399, 400, 401]
-LARGE = (701, 733, 3)  # for every kernel enough to be run on many threads
+DEPTHS = [1, 2, 3, 7, 8, 63, 64, 511, 512, 513, 1024]
+LARGE = [(701, 733, 3), (930, 140, 512)]  # for every kernel enough to be run on many threads
 SAMPLE = 150
 
 
@@ -81,11 +85,45 @@ def sparse(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
     a = mostly_zeros(rng, (rows, depth), dtype) * dtype(rng.integers(4))
     b, bias = integers(rng, (depth, columns), dtype), integers(rng, (columns,), dtype)
     out = integers(rng, (rows, columns), dtype)
-    forward = {"rows": pack_rows(a, dtype), "weights": b, "bias": bias, "activation": activation, "out": out}
+    forward = {
+        "rows": packed_in_any_order(rng, a, dtype),
+        "weights": b,
+        "bias": bias,
+        "activation": activation,
+        "out": out,
+    }
     yield Call("sparse_forward", forward, ("out",))
-    packed = pack_columns(transposed(a), dtype)
-    gradients = {"columns": packed, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
+    packed = packed_in_any_order(rng, transposed(a), dtype)
+    gradients = {"rows": packed, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
     yield Call("sparse_weight_gradient", gradients, ("out", "out_bias"))
+
+
+def packed_in_any_order(rng: np.random.Generator, x: NDArray[Any], dtype: Any) -> Packed:
+    order = rng.permutation(len(x))
+    return pack_rows(x, dtype, 1.0, order)._replace(order=order.astype(np.int32))
+
+
+def packing(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw mostly-zero inputs to pack, some rows of them; there is nothing to sum over."""
+    x = mostly_zeros(rng, (rows, columns), rng.choice([np.uint8, dtype]))
+    for taken in (None, rng.integers(0, rows, rows + 1)):
+        for name in ("pack_rows", "compress_rows"):
+            yield Call(name, {"x": x, "dtype": dtype, "scale": 0.5, "rows": taken})
+    yield Call("similar_rows", {"x": x[:60]})
+
+
+def training(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw steps of two layers on a few samples each."""
+    samples = compress_rows(mostly_zeros(rng, (min(rows, 9), depth), dtype), dtype)
+    layers = [(depth, columns), (columns, 5)]
+    weights = [integers(rng, shape, dtype) / dtype(8 * shape[0]) for shape in layers]
+    biases = [integers(rng, shape[1], dtype) for shape in layers]
+    rest = {"weights": weights, "biases": biases, "activations": ["tanh", "identity"], "learning_rate": 0.125}
+    yield Call(
+        "sgd_samples",
+        {"samples": samples, "labels": np.arange(len(samples.offsets) - 1) % 5} | rest,
+        ("weights", "biases"),
+    )
 
 
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
@@ -119,7 +157,7 @@ def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     yield Call("squared_norm", {"values": g})
 
 
-FAMILIES = {family.__name__: family for family in (dense, sparse, elementwise, updates)}
+FAMILIES = {family.__name__: family for family in (dense, sparse, packing, training, elementwise, updates)}
 
 
 def transposed(matrix: NDArray[Any]) -> NDArray[Any]:
@@ -130,22 +168,30 @@ def shapes(rng: np.random.Generator) -> Iterator[tuple[int, int, int]]:
     """Draw (rows, columns, depth), each of the lists above in an order of its own, again and again."""
     drawn = zip(*(cycle(rng.permutation(sizes).tolist()) for sizes in (ROWS, COLUMNS, DEPTHS)), strict=True)
     yield from (next(drawn) for _ in range(SAMPLE))
-    yield LARGE
+    yield from LARGE
 
 
 def copied(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [copied(each) for each in argument]
     return argument.copy() if isinstance(argument, np.ndarray) else argument
 
 
 def placed(argument: Any, edge: str, *, writable: bool) -> Any:
     """Place what is an array, or made of arrays."""
-    if isinstance(argument, Packed):
-        return Packed(*(place(array, edge, writable=writable) for array in argument[:3]), argument.shape)
+    if isinstance(argument, (Packed, Compressed)):
+        arrays = (place(array, edge, writable=writable) for array in argument[:-1])
+        return type(argument)(*arrays, argument.shape)
+    if isinstance(argument, list):
+        return [placed(each, edge, writable=writable) for each in argument]
     return place(argument, edge, writable=writable) if isinstance(argument, np.ndarray) else argument
 
 
 def described(argument: Any) -> str:
-    return str(getattr(argument, "shape", argument)).replace(" ", "")
+    if isinstance(argument, list):
+        return "[" + ",".join(map(described, argument)) + "]"
+    shape = getattr(argument, "shape", None)
+    return str(shape if isinstance(shape, tuple) else argument).replace(" ", "")
 
 
 def check(call: Call, dtype: Any, edge: str) -> None:
@@ -161,9 +207,18 @@ def check(call: Call, dtype: Any, edge: str) -> None:
     # Where the numbers are whole, a wrong one is off by one at least: far more than this.
     tolerance = 200 * np.finfo(dtype).eps
     for name in call.written:
-        assert np.allclose(actual[name], expected[name], tolerance, tolerance), f"{name} is not the reference's"
-    if isinstance(expected_value, (int, float)):
-        assert np.isclose(actual_value, expected_value, tolerance, tolerance), f"{actual_value}, not {expected_value}"
+        assert_alike(actual[name], expected[name], tolerance)
+    if not call.written or call.name in RETURNING:
+        assert_alike(actual_value, expected_value, tolerance)
+
+
+def assert_alike(actual: Any, expected: Any, tolerance: float) -> None:
+    """Compare numbers, arrays, and what is made of them."""
+    if isinstance(expected, (tuple, list)):
+        for one, other in zip(actual, expected, strict=True):
+            assert_alike(one, other, tolerance)
+    else:
+        assert np.allclose(actual, expected, tolerance, tolerance), f"{actual} is not the reference's {expected}"
 
 
 def main(family: str) -> None:

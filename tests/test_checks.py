@@ -14,8 +14,7 @@ def zeros(*shape, dtype=F4):
 
 X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
-ROWS, COLUMNS = reference.pack_rows(X, F4), reference.pack_columns(X, F4)
-SAMPLES = reference.compress_rows(X, F4)
+ROWS, SAMPLES = reference.pack_rows(X, F4), reference.compress_rows(X, F4)
 ALL = zeros(100)
 
 BAD = [
@@ -60,14 +59,19 @@ BAD = [
     ("pack_rows", (X, F4, 1.0, LABELS[::2]), ValueError, "rows must be C-contiguous"),
     ("pack_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4, the rows of x; got 5 to 5"),
     ("pack_rows", (X, F4, 1.0, LABELS - 1), ValueError, "rows must lie from 0 to 4, the rows of x; got -1 to -1"),
-    ("pack_columns", (X.T, F4), ValueError, "x must be C-contiguous"),
-    ("pack_columns", (X, np.int64), TypeError, "dtype must be float32 or float64; got int64"),
+    ("pack_rows", (X, np.int64), TypeError, "dtype must be float32 or float64; got int64"),
+    ("similar_rows", ([[1.0]],), TypeError, "x must be a NumPy array; got list"),
+    ("similar_rows", (zeros(5, 4, dtype=np.int64),), TypeError, "x must be uint8, float32 or float64; got int64"),
+    ("similar_rows", (zeros(4),), ValueError, "x must have 2 dimensions; got shape (4,)"),
+    ("similar_rows", (X.T,), ValueError, "x must be C-contiguous"),
     ("compress_rows", (X, F4, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4"),
     ("sparse_forward", (X, W), TypeError, "rows must be a Packed matrix; got ndarray"),
     ("sparse_forward", (ROWS, zeros(5, 3)), ValueError, "weights must have shape (4, any)"),
     ("sparse_forward", (ROWS, W, B, "relu", zeros(4, 3)), ValueError, "out must have shape (5, 3)"),
-    ("sparse_weight_gradient", (COLUMNS, zeros(4, 3)), ValueError, "grad must have shape (5, any)"),
-    ("sparse_weight_gradient", (X, G), TypeError, "columns must be a Packed matrix"),
+    ("sparse_weight_gradient", (ROWS, zeros(4, 3)), ValueError, "grad must have shape (5, any)"),
+    ("sparse_weight_gradient", (ROWS, G, zeros(5, 3)), ValueError, "out must have shape (4, 3); got (5, 3)"),
+    ("sparse_weight_gradient", (ROWS, G, W, zeros(4)), ValueError, "out_bias must have shape (3); got (4,)"),
+    ("sparse_weight_gradient", (X, G), TypeError, "rows must be a Packed matrix; got ndarray: pack it with"),
     ("activation_forward", (zeros(3), "relu"), ValueError, "z must have 2 dimensions"),
     ("activation_forward", (X, "gelu"), ValueError, "activation must be one of"),
     ("activation_forward", (X, "relu", X), ValueError, "out shares memory with z"),

@@ -4,18 +4,43 @@ import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted._cpu import TILE, UNIT
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS, BLOCK_TILES, REDUCTION_CHUNK, SPAN_ROWS
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
+from fastfnn_kernels.jitted.dense import (
+    BLOCK_ROWS,
+    BLOCK_TILES,
+    CONFLICTING_BYTES,
+    FEW_ROWS,
+    INPUT_BLOCKS,
+    MANY_BLOCKS,
+    REDUCTION_CHUNK,
+    SPAN_ROWS,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_product_close
 
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 WIDTH = TILE.vectors * UNIT.lanes(4)
+FEW_ROWS_WIDTH = FEW_ROWS_VECTORS * UNIT.lanes(4)
+MANY_ROWS = MANY_BLOCKS * BLOCK_ROWS  # from here on, or with fewer panels than this, threads do not share out panels
+MANY_PANELS = MANY_BLOCKS // 4
+MANY_INPUTS = INPUT_BLOCKS * BLOCK_TILES * TILE.rows  # from here on, the weight gradient has more blocks
 DTYPE = st.sampled_from([np.float32, np.float64])
-N_ROWS = st.sampled_from([0, 1, 2, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1, 131])
-N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_TILES * TILE.rows - 1, BLOCK_TILES * TILE.rows + 1, 205])
-N_OUTPUTS = st.sampled_from([1, 2, UNIT.lanes(8), UNIT.lanes(8) + 1, WIDTH // 2, WIDTH - 1, WIDTH, WIDTH + 1, 100])
+ROWS = [FEW_ROWS, FEW_ROWS + 1, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1]
+N_ROWS = st.sampled_from([0, 1, 2, *ROWS, 131])
+BLOCK_INPUTS = BLOCK_TILES * TILE.rows
+N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_INPUTS - 1, BLOCK_INPUTS + 1, 205])
+NARROW = [
+    UNIT.lanes(8),
+    UNIT.lanes(8) + 1,
+    WIDTH // 2,
+    WIDTH // 2 + 1,
+    WIDTH - 1,
+    WIDTH,
+    WIDTH + 1,
+    WIDTH + WIDTH // 2,
+]
+N_OUTPUTS = st.sampled_from([1, 2, *NARROW, 100, FEW_ROWS_WIDTH - 1, FEW_ROWS_WIDTH, FEW_ROWS_WIDTH + 1])
 SEED = st.integers(0, 2**32 - 1)
 
 
@@ -46,6 +71,79 @@ def test_input_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, d
     x = integers(rng, (n_rows, n_inputs), dtype)
     expected = reference.dense_input_gradient(grad, weights, x, activation)
     assert np.array_equal(jitted.dense_input_gradient(grad, weights, x, activation), expected)
+
+
+# (rows, depth, columns), where a negative depth stands for as many rows as fall into the same places of the cache.
+EVERY_PATH = [
+    (FEW_ROWS, 3, FEW_ROWS_WIDTH + 1),
+    (FEW_ROWS, REDUCTION_CHUNK + 3, 2 * FEW_ROWS_WIDTH),
+    (FEW_ROWS + 1, 3, MANY_PANELS * WIDTH),
+    (BLOCK_ROWS + 1, REDUCTION_CHUNK + 3, MANY_PANELS * WIDTH + 1),
+    (BLOCK_ROWS + 1, 30, (MANY_PANELS // 2 - 1) * WIDTH + 1),
+    (MANY_ROWS - BLOCK_ROWS, 7, MANY_PANELS * WIDTH + WIDTH // 2),
+    (MANY_ROWS + 1, 7, MANY_PANELS * WIDTH + WIDTH // 2 + 1),
+    (FEW_ROWS + 1, -1, WIDTH + 1),
+    (2 * BLOCK_ROWS + 1, -1, WIDTH // 2 - 1),
+    (2 * BLOCK_ROWS + 1, -1, WIDTH + 1),
+    (2 * BLOCK_ROWS + 1, -2, MANY_PANELS * WIDTH + 1),
+    (MANY_ROWS + 1, -1, MANY_PANELS * WIDTH + 1),
+]
+
+
+def with_depth(shape, dtype):
+    n_rows, depth, n_columns = shape
+    return n_rows, depth if depth > 0 else -depth * CONFLICTING_BYTES // dtype.itemsize, n_columns
+
+
+@pytest.mark.parametrize("shape", EVERY_PATH, ids=str)
+def test_every_path_is_exact_on_whole_numbers(shape, variant, dtype, rng):
+    n_rows, depth, n_columns = with_depth(shape, dtype)
+    x, weights = integers(rng, (n_rows, depth), dtype), integers(rng, (depth, n_columns), dtype)
+    bias, y = integers(rng, n_columns, dtype), integers(rng, (n_rows, n_columns), dtype)
+    product = x @ weights
+    assert np.array_equal(jitted.dense_forward(x, weights, bias), product + bias)
+    assert np.array_equal(jitted.dense_forward(x, weights, bias, "relu"), np.maximum(product + bias, 0))
+    back = np.ascontiguousarray(weights.T)
+    assert np.array_equal(jitted.dense_input_gradient(x, back), product)
+    assert np.array_equal(jitted.dense_input_gradient(x, back, y, "relu"), product * (y > 0))
+
+
+@pytest.mark.parametrize("shape", EVERY_PATH, ids=str)
+def test_every_path_computes_the_same_bits_for_a_row(shape, variant, dtype, rng):
+    n_rows, depth, n_columns = with_depth(shape, dtype)
+    x, weights = normals(rng, (n_rows, depth), dtype), normals(rng, (depth, n_columns), dtype)
+    bias = normals(rng, n_columns, dtype)
+    together = jitted.dense_forward(x, weights, bias, "tanh")
+    for n_taken in {min(n_rows, each) for each in (1, FEW_ROWS, FEW_ROWS + 1, BLOCK_ROWS + 1)}:
+        for first in (0, n_rows - n_taken):
+            alone = jitted.dense_forward(x[first : first + n_taken], weights, bias, "tanh")
+            assert alone.tobytes() == together[first : first + n_taken].tobytes()
+    without_bias = jitted.dense_forward(x, weights)
+    assert jitted.dense_input_gradient(x, np.ascontiguousarray(weights.T)).tobytes() == without_bias.tobytes()
+
+
+# (rows, inputs, outputs)
+EVERY_BLOCK = [
+    (3, MANY_INPUTS - 1, 3),
+    (30, MANY_INPUTS + 1, WIDTH + 1),
+    (REDUCTION_CHUNK + 1, 2 * MANY_INPUTS + TILE.rows + 1, WIDTH // 2),
+    (REDUCTION_CHUNK + 1, -1, WIDTH + WIDTH // 2 + 1),
+    (SPAN_ROWS + 1, -1, WIDTH),
+    (2 * SPAN_ROWS, BLOCK_INPUTS + 1, WIDTH + 1),
+]
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("shape", EVERY_BLOCK, ids=str)
+def test_every_block_of_the_weight_gradient_is_exact_on_whole_numbers(shape, accumulate, variant, dtype, rng):
+    n_rows, n_inputs, n_outputs = with_depth(shape, dtype)
+    x, grad = integers(rng, (n_rows, n_inputs), dtype), integers(rng, (n_rows, n_outputs), dtype)
+    out, out_bias = integers(rng, (n_inputs, n_outputs), dtype), integers(rng, n_outputs, dtype)
+    expected = x.T @ grad + (out if accumulate else 0)
+    expected_bias = grad.sum(axis=0) + (out_bias if accumulate else 0)
+    jitted.dense_weight_gradient(x, grad, out, out_bias, accumulate=accumulate)
+    assert np.array_equal(out, expected)
+    assert np.array_equal(out_bias, expected_bias)
 
 
 LONG = [
@@ -168,9 +266,10 @@ def assert_same_specials(actual, expected):
 def test_a_row_has_the_same_bits_wherever_it_stands(dtype, rng):
     x, weights, bias = normals(rng, (200, 500), dtype), normals(rng, (500, 70), dtype), normals(rng, 70, dtype)
     together = jitted.dense_forward(x, weights, bias, "tanh")
-    for row in (0, 13, 14, 55, 56, 199):
-        alone = jitted.dense_forward(x[row : row + 1], weights, bias, "tanh")
-        assert np.array_equal(alone[0], together[row])
+    for row in (0, 13, 14, 55, 56, 195):
+        for n_rows in (1, FEW_ROWS, FEW_ROWS + 1):
+            alone = jitted.dense_forward(x[row : row + n_rows], weights, bias, "tanh")
+            assert alone.tobytes() == together[row : row + n_rows].tobytes()
 
 
 def test_the_reference_on_a_worked_example(kernels, dtype):

@@ -1,18 +1,18 @@
-"""Inputs stored without their zeros: rows, columns and compressed rows."""
+"""Inputs stored without their zeros: groups of rows, and compressed rows."""
 
 import numpy as np
 import pytest
 from arrays import Unchanged, mostly_zeros, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted.packing import BLOCK, TRANSPOSED_BLOCK
-from fastfnn_kernels.packing import ROWS_OF_GROUP, unpack
+from fastfnn_kernels.jitted.packing import BLOCK
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed, number_of_groups, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 
 SOURCES = [np.uint8, np.float32, np.float64]
 BLOCK_LINES = BLOCK * ROWS_OF_GROUP
-N_ROWS = st.sampled_from([0, 1, 3, 4, 5, BLOCK, BLOCK + 1, BLOCK_LINES - 1, BLOCK_LINES + 1, 150])
-N_INPUTS = st.sampled_from([0, 1, 2, 4, 5, TRANSPOSED_BLOCK - 1, TRANSPOSED_BLOCK, TRANSPOSED_BLOCK + 1, 130])
+N_ROWS = st.sampled_from([*range(8), BLOCK, BLOCK + 1, BLOCK_LINES - 1, BLOCK_LINES, BLOCK_LINES + 1, 150])
+N_INPUTS = st.sampled_from([0, 1, 2, 4, 5, 31, 32, 33, 63, 64, 65, 130])
 DTYPE = st.sampled_from([np.float32, np.float64])
 SOURCE = st.sampled_from(SOURCES)
 SEED = st.integers(0, 2**32 - 1)
@@ -34,7 +34,8 @@ def expanded(compressed):
 def assert_same(actual, expected):
     """Check that every bit of a packed or compressed matrix is as expected."""
     assert actual.shape == expected.shape
-    for array, wanted in zip(actual[:3], expected[:3], strict=True):
+    assert type(actual) is type(expected)
+    for array, wanted in zip(actual[:-1], expected[:-1], strict=True):
         assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape)
         assert array.flags.c_contiguous
         assert array.tobytes() == wanted.tobytes()
@@ -47,7 +48,6 @@ def test_packing_loses_nothing(n_rows, n_inputs, dtype, source, seed):
     unchanged = Unchanged(x)
     for kernels in (reference, jitted):
         assert np.array_equal(unpack(kernels.pack_rows(x, dtype, 0.5)), expected)
-        assert np.array_equal(unpack(kernels.pack_columns(x, dtype, 0.5)), expected.T)
         assert np.array_equal(expanded(kernels.compress_rows(x, dtype, 0.5)), expected)
     unchanged.check()
 
@@ -57,7 +57,6 @@ def test_the_kernels_store_what_the_reference_stores(n_rows, n_inputs, dtype, so
     rng = np.random.default_rng(seed)
     x = mostly_zeros(rng, (n_rows, n_inputs), source)
     rows = rng.integers(0, n_rows, rng.integers(0, 2 * n_rows)) if n_rows else None
-    assert_same(jitted.pack_columns(x, dtype, 0.3), reference.pack_columns(x, dtype, 0.3))
     for name in ("pack_rows", "compress_rows"):
         expected = getattr(reference, name)(x, dtype, 0.3, rows)
         assert_same(getattr(jitted, name)(x, dtype, 0.3, rows), expected)
@@ -67,7 +66,6 @@ def test_the_kernels_store_what_the_reference_stores(n_rows, n_inputs, dtype, so
 def test_many_threads_store_the_same(source, density, dtype, threads, rng):
     x = ((rng.random((1201, 783)) < density) * rng.integers(1, 256, (1201, 783))).astype(source)
     rows = rng.permutation(len(x))
-    assert_same(jitted.pack_columns(x, dtype, 1 / 255), reference.pack_columns(x, dtype, 1 / 255))
     assert_same(jitted.pack_rows(x, dtype, 1 / 255, rows), reference.pack_rows(x, dtype, 1 / 255, rows))
     assert_same(jitted.compress_rows(x, dtype, 1 / 255, rows), reference.compress_rows(x, dtype, 1 / 255, rows))
 
@@ -92,13 +90,28 @@ def test_a_worked_example(kernels):
     packed = kernels.pack_rows(x, np.float32)
     assert packed.offsets.tolist() == [0, 2, 3]
     assert packed.indices.tolist() == [1, 2, 0]
-    assert packed.values.tolist() == [[5, 0, 6, 0], [0, 0, 7, 0], [8, 0, 0, 0]]
+    assert packed.values.tolist() == [[5, 0, 6], [0, 0, 7], [0, 8, 0]]
+    assert packed.order.tolist() == [0, 1, 2, 3, 4]
+    assert packed.shape == (5, 3)
     compressed = kernels.compress_rows(x, np.float32)
     assert compressed.offsets.tolist() == [0, 1, 1, 3, 3, 4]
     assert compressed.indices.tolist() == [1, 1, 2, 0]
     assert compressed.values.tolist() == [5, 6, 7, 8]
     for stored in (packed, compressed):
-        assert stored.nbytes == sum(array.nbytes for array in stored[:3])
+        assert stored.nbytes == sum(array.nbytes for array in stored[:-1])
+
+
+def test_rows_are_written_out_where_their_order_says(dtype):
+    offsets, indices = np.array([0, 2, 3]), np.array([0, 2, 1], np.int32)
+    values, order = np.array([[1, 2, 3], [4, 0, 5], [6, 0, 0]], dtype), np.array([3, 0, 2, 1], np.int32)
+    matrix = unpack(Packed(offsets, indices, values, order, (4, 3)))
+    assert matrix.dtype == dtype
+    assert matrix.tolist() == [[2, 0, 0], [0, 6, 0], [3, 0, 5], [1, 0, 4]]
+
+
+@pytest.mark.parametrize(("n_rows", "n_groups"), [(0, 0), (1, 1), (3, 1), (4, 2), (6, 2), (7, 3)])
+def test_number_of_groups(n_rows, n_groups):
+    assert number_of_groups(n_rows) == n_groups
 
 
 @pytest.mark.parametrize("source", [np.float32, np.float64])
@@ -108,12 +121,10 @@ def test_nan_and_inf_are_kept_and_minus_zero_is_a_zero(kernels, source, dtype):
     assert compressed.indices.tolist() == [1, 3, 4]
     assert np.array_equal(compressed.values, x[0, [1, 3, 4]].astype(dtype), equal_nan=True)
     assert kernels.pack_rows(x, dtype).indices.tolist() == [1, 3, 4]
-    assert kernels.pack_columns(x, dtype).offsets.tolist() == [0, 1, 2]
 
 
 def test_every_pixel_is_scaled_as_numpy_scales_it(kernels, dtype):
     pixels = np.arange(256, dtype=np.uint8).reshape(2, 128)
     expected = pixels.astype(dtype) * dtype.type(1 / 255)
     assert np.array_equal(unpack(kernels.pack_rows(pixels, dtype, 1 / 255)), expected)
-    assert np.array_equal(unpack(kernels.pack_columns(pixels, dtype, 1 / 255)), expected.T)
     assert np.array_equal(expanded(kernels.compress_rows(pixels, dtype, 1 / 255)), expected)

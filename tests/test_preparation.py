@@ -16,7 +16,7 @@ from fastfnn.preparation import (
     prepare,
     prepare_to_keep,
 )
-from fastfnn.tiles import DenseTiles, PackedTiles
+from fastfnn.tiles import TILE_ROWS, DenseTiles, PackedTiles
 
 
 def of_density(density, n_rows=100, n_columns=10, dtype="float64"):
@@ -96,10 +96,10 @@ def test_an_activation_takes_dense_tiles(input_format):
 
 @each_dtype
 def test_tiles_are_kept_when_they_fit(dtype, monkeypatch):
-    X, _ = sparse_samples(2401, 4, 3, "uint8")
+    X, _ = sparse_samples(2 * TILE_ROWS + 1, 4, 3, "uint8")
     net = small_network("numba", dtype)
     tiles = prepare_to_keep(net, X)
-    used = sum(tiles.tile(first, min(first + 1200, 2401)).nbytes for first in (0, 1200, 2400))
+    used = sum(tiles.tile(first, min(first + TILE_ROWS, len(X))).nbytes for first in range(0, len(X), TILE_ROWS))
     monkeypatch.setattr(preparation, "PACKING_BYTES", used)
     assert kept(prepare_to_keep(net, X))
     monkeypatch.setattr(preparation, "PACKING_BYTES", used - 1)

@@ -20,12 +20,18 @@ for dtype in (np.float32, np.float64):
     x, w, b, g = draw(1700, 500), draw(500, 130), draw(130), draw(1700, 130)
     labels = rng.integers(0, 130, 1700)
     sparse = np.where(rng.random(x.shape) < 0.2, x, 0)
-    rows, columns = jitted.pack_rows(sparse, dtype), jitted.pack_columns(sparse, dtype)
+    order = jitted.similar_rows(sparse)
+    rows = jitted.pack_rows(sparse, dtype, 0.5, order)._replace(order=order.astype(np.int32))
+    conflicting = draw(300, 4096 // x.itemsize)  # few blocks of rows: threads share out the panels
+    along, across = draw(conflicting.shape[1], 130), draw(40, 300)
     states = [draw(700, 300) for _ in range(2)] + [np.abs(draw(700, 300)) for _ in range(2)]
     results = [
         jitted.dense_forward(x, w, b, "sigmoid"), *jitted.dense_weight_gradient(x, g),
         jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(rows, w, b, "tanh"),
-        *jitted.sparse_weight_gradient(columns, g), *rows[:3], *columns[:3], *jitted.compress_rows(sparse, dtype)[:3],
+        *jitted.sparse_weight_gradient(rows, g), *rows[:4], *jitted.compress_rows(sparse, dtype)[:3],
+        jitted.dense_forward(x[:3], w, b, "relu"), jitted.dense_forward(conflicting, along, b, "tanh"),
+        jitted.dense_forward(x, w[:, :9].copy()), *jitted.dense_weight_gradient(conflicting, g[:300]),
+        *jitted.sparse_weight_gradient(jitted.pack_rows(conflicting, dtype), across.T.copy()),
         jitted.activation_forward(x, "sigmoid"),
         jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
         jitted.count_correct(g, labels), jitted.squared_norm(x),

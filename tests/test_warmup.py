@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Kernel
 
-from fastfnn import Dense, Epoch, Network, RMSprop
+from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
+from fastfnn.sample_steps import STEPS_OF_A_CALL
 from fastfnn.tiles import TILE_ROWS
 from fastfnn.warmup import warm_up
 
@@ -40,6 +41,24 @@ def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, b
     network.fit(X, y, optimizer, 1, batch_size, 1e-3, callbacks=watch, input_format=input_format)
     network.evaluate(X, y, input_format)
     assert variants
+    assert variants <= warm
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+@pytest.mark.parametrize("n_samples", [50, STEPS_OF_A_CALL + 50])
+@pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
+def test_a_training_with_batches_of_one_sample_runs_warm(variants, rng, n_samples, optimizer, input_format):
+    """So many inputs that threads share the work of storing the samples of a call."""
+    n_inputs = 2 * PARALLEL_OPERATIONS // STEPS_OF_A_CALL
+    X = ((rng.random((n_samples, n_inputs)) < 0.1) * 200).astype(np.uint8)
+    y = rng.integers(0, 4, n_samples)
+    networks = [Network([Dense(n_inputs, 8, activation="relu"), Dense(8, 4)], seed=0) for _ in range(2)]
+    assert warm_up(networks[0], optimizer(), X, y, 1, 0.0, input_format) > 0
+    warm = set(variants)
+    variants.clear()
+    networks[1].fit(X, y, optimizer(), 1, 1, input_format=input_format)
+    networks[1].evaluate(X, y, input_format)
+    assert ("_train" in {name for name, _ in variants}) == (optimizer is SGD)
     assert variants <= warm
 
 

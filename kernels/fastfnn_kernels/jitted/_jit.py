@@ -117,6 +117,7 @@ class Kernel:
 
     def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
+        numba.get_num_threads()  # starts the threads: cached code that asks for the number of its own needs them
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)

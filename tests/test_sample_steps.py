@@ -1,0 +1,190 @@
+"""Training with batches of one sample: one call of a kernel for many steps."""
+
+import signal
+
+import numpy as np
+import pytest
+from networks import (
+    ROUNDING,
+    assert_close,
+    backpropagated,
+    bytes_of,
+    each_backend,
+    each_dtype,
+    samples,
+    small_network,
+    sparse_samples,
+)
+from scipy import sparse
+
+import fastfnn
+from fastfnn import SGD, Dense, Network, sample_steps
+from fastfnn.initializers import zeros
+
+
+class StepByStep(SGD):
+    """Plain gradient descent that is not known to be, so that layers and optimizer take every step."""
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many samples each call was handed."""
+    handed, take = [], sample_steps.SampleSteps.take
+
+    def spy(self, order, interrupt):
+        handed.append(len(order))
+        return take(self, order, interrupt)
+
+    monkeypatch.setattr(sample_steps.SampleSteps, "take", spy)
+    return handed
+
+
+def trained(optimizer, X, y, backend="numba", dtype="float64", **options):
+    net = small_network(backend, dtype, input_scale=0.125)
+    history = net.fit(X, y, optimizer, batch_size=1, **options)
+    return net, history
+
+
+def assert_same_training(one, other, rounding):
+    (net, history), (expected, expected_history) = one, other
+    for name, array in net.parameters.items():
+        assert_close(array, expected.parameters[name], rounding)
+    for figure in ("loss", "accuracy"):
+        assert history[figure] == pytest.approx(expected_history[figure], rel=rounding)
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
+def test_steps_are_those_of_layers_and_optimizer(calls, backend, dtype, input_dtype, input_format):
+    """The order of the samples is the same too, since other orders end elsewhere."""
+    X, y = sparse_samples(40, 4, 3, input_dtype)
+    options = {"backend": backend, "dtype": dtype, "epochs": 3, "input_format": input_format}
+    in_one_call = trained(SGD(0.05), X, y, **options)
+    assert calls == [40, 40, 40]
+    step_by_step = trained(StepByStep(0.05), X, y, **options)
+    assert len(calls) == 3
+    assert_same_training(in_one_call, step_by_step, 20 * ROUNDING[dtype])
+
+
+@each_backend
+def test_each_step_follows_the_chain_rule(backend):
+    X, y = samples(20)
+    net, by_hand = small_network(backend), small_network("numpy")
+    order = small_network("numpy").rng.permutation(20)
+    history = net.fit(X, y, SGD(0.1), batch_size=1)
+    losses = []
+    for row in order:
+        loss, gradients = backpropagated(by_hand, X[row : row + 1], y[row : row + 1])
+        losses.append(loss)
+        for layer, (weights, bias) in zip(by_hand.layers, gradients, strict=True):
+            layer.weights[...] -= 0.1 * weights
+            if bias is not None:
+                layer.bias[...] -= 0.1 * bias
+    assert history["loss"] == pytest.approx([np.mean(losses)], rel=1e-12)
+    for name, array in net.parameters.items():
+        assert_close(array, by_hand.parameters[name], 1e-12)
+
+
+@each_backend
+@pytest.mark.parametrize("layout", ["csr_array", "csc_matrix", "coo_array"])
+def test_sparse_arrays_train_to_the_same_bits(calls, backend, layout):
+    X, y = sparse_samples(30, 4, 3, "uint8")
+    of_array, _ = trained(SGD(0.05), X, y, backend, epochs=2)
+    of_sparse, _ = trained(SGD(0.05), getattr(sparse, layout)(X), y, backend, epochs=2)
+    assert calls == [30] * 4
+    assert bytes_of(of_array) == bytes_of(of_sparse)
+
+
+@each_backend
+@pytest.mark.parametrize("view", [lambda X: X[::2], lambda X: X[:, ::2], np.asfortranarray])
+def test_views_are_taken(backend, view):
+    X, _ = samples(30, 8)
+    X = view(X)
+    y, layers = np.arange(len(X)) % 3, lambda: [Dense(X.shape[1], 3)]
+    of_view, of_copy = (Network(layers(), backend, "float64", 2) for _ in range(2))
+    of_view.fit(X, y, SGD(0.1), 2, batch_size=1)
+    of_copy.fit(X.copy(order="C"), y, SGD(0.1), 2, batch_size=1)
+    assert bytes_of(of_view) == bytes_of(of_copy)
+
+
+@each_backend
+@pytest.mark.parametrize("steps_of_a_call", [1, 7, 10, 29, 30, 1000])
+def test_the_length_of_a_call_changes_nothing(monkeypatch, backend, steps_of_a_call):
+    X, y = samples(30)
+    expected, expected_history = trained(SGD(0.05), X, y, backend, epochs=2)
+    monkeypatch.setattr(sample_steps, "STEPS_OF_A_CALL", steps_of_a_call)
+    optimizer = SGD(0.05)
+    net, history = trained(optimizer, X, y, backend, epochs=2)
+    assert optimizer.n_steps == 60
+    assert bytes_of(net) == bytes_of(expected)
+    assert history["loss"] == pytest.approx(expected_history["loss"], rel=1e-14)
+    assert history["accuracy"] == expected_history["accuracy"]
+
+
+@each_backend
+def test_a_changed_learning_rate_is_that_of_the_next_epoch(backend):
+    X, y = samples(10)
+
+    def freeze(epoch):
+        epoch.optimizer.learning_rate = 1e-300
+
+    frozen, _ = trained(SGD(0.1), X, y, backend, epochs=3, callbacks=[freeze])
+    once, _ = trained(SGD(0.1), X, y, backend, epochs=1)
+    assert bytes_of(frozen) == bytes_of(once)
+
+
+class WatchingDense(Dense):
+    """A layer of a user's own."""
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer", "options"),
+    [
+        ([Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 1}),
+        ([Dense(4, 3)], fastfnn.Adam(), {"batch_size": 1}),
+        ([Dense(4, 3)], StepByStep(0.1), {"batch_size": 1}),
+        ([Dense(4, 3)], SGD(0.1), {"batch_size": 1, "l2": 0.1}),
+        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2}),
+        ([Dense(4, 3)], SGD(0.1), {}),
+        ([Dense(4, 3), fastfnn.Tanh()], SGD(0.1), {"batch_size": 1}),
+        ([WatchingDense(4, 3)], SGD(0.1), {"batch_size": 1}),
+    ],
+)
+def test_other_trainings_go_through_the_layers(calls, layers, optimizer, options):
+    net = Network(layers, seed=1)
+    net.fit(*samples(5), optimizer, **options)
+    assert calls == []
+    assert net.layers[0].gradient.weights is not None
+
+
+@each_backend
+def test_ctrl_c_ends_the_training_after_the_call(monkeypatch, backend):
+    """Zero weights answer class 0 at a cost of log 2; of three calls the first is gone through."""
+    monkeypatch.setattr(sample_steps, "STEPS_OF_A_CALL", 3)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def count_and_press(self, parameters, n_steps, count=SGD.count_steps):
+        count(self, parameters, n_steps)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SGD, "count_steps", count_and_press)
+    net, optimizer = Network([Dense(7, 2, use_bias=False, initializer=zeros)], backend, "float64", 1), SGD(1.0)
+    history = net.fit(np.eye(7), np.zeros(7, int), optimizer, epochs=9, batch_size=1)
+    signal.signal(signal.SIGINT, before)
+    assert history.interrupted
+    assert optimizer.n_steps == 3
+    assert history["epoch"] == [1]
+    assert history["loss"] == pytest.approx([np.log(2)], rel=1e-14)
+    assert history["accuracy"] == [1]
+    assert np.count_nonzero(net.layers[0].weights.any(axis=1)) == 3
+
+
+@each_backend
+def test_an_optimizer_of_another_network_is_refused(backend):
+    optimizer = SGD(0.1)
+    Network([Dense(4, 2)], backend).fit(samples(5)[0], np.zeros(5, int), optimizer, batch_size=1)
+    net = small_network(backend)
+    with pytest.raises(ValueError, match="holds the state of a network"):
+        net.fit(*samples(5), optimizer, batch_size=1)
