@@ -117,7 +117,6 @@ class Kernel:
 
     def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
-        numba.get_num_threads()  # starts the threads: cached code that asks for the number of its own needs them
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
@@ -136,7 +135,7 @@ class Kernel:
 
 def threads_for(operations: int) -> int:
     """Return how many threads a kernel may compute so many operations with."""
-    return 1 if operations < PARALLEL_OPERATIONS else numba.get_num_threads()  # type: ignore[no-any-return]
+    return 1 if operations < PARALLEL_OPERATIONS else int(numba.get_num_threads())
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

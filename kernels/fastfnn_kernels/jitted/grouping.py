@@ -47,7 +47,7 @@ def _number_of_differences(a: Any, b: Any) -> int:
     total = np.uint64(0)
     for i in range(a.size):
         total += _number_of_ones(a[i] ^ b[i])
-    return np.int64(total)
+    return int(np.int64(total))
 
 
 @inline
