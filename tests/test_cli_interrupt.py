@@ -3,7 +3,7 @@ import signal
 import pytest
 from command_line import TINY, invoke, read_history, write_csv
 
-from fastfnn import Network
+from fastfnn import Network, RMSprop
 from fastfnn.history import History
 from fastfnn.recipes import kaggle_rmsprop
 
@@ -33,12 +33,12 @@ def test_ctrl_c_in_a_report_ends_the_training_after_it(train, tmp_path, monkeypa
 
 
 def test_ctrl_c_between_reports_makes_a_last_one(train, tmp_path, monkeypatch):
-    def update_and_press(self, optimizer, update=Network.update):
-        update(self, optimizer)
-        if optimizer.n_steps == 2:
+    def step_and_press(self, *args, step=RMSprop.step):
+        step(self, *args)
+        if self.n_steps == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Network, "update", update_and_press)
+    monkeypatch.setattr(RMSprop, "step", step_and_press)
     result = train()
     assert result.exit_code == 130
     assert [report["iteration"] for report in read_history(tmp_path / "run")] == [1, 2]
