@@ -13,7 +13,6 @@ import sys
 import pytest
 
 import fastfnn
-from fastfnn.tiles import TILE_ROWS
 
 MEGABYTE = 2**20
 
@@ -26,6 +25,7 @@ import threading
 import numpy as np
 
 import fastfnn
+from fastfnn.tiles import TILE_ROWS
 
 
 def memory(name):
