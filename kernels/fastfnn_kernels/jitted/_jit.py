@@ -38,7 +38,7 @@ OPTIONS = {
 SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
-PARALLEL_OPERATIONS = 500_000
+PARALLEL_OPERATIONS = 1_000_000
 
 
 class Conversion(NamedTuple):
