@@ -46,7 +46,7 @@ MUTANTS = [
     Mutant("a narrow panel taken for a wide one", "dense.py", "if width == VECTOR_BYTES // matrix.itemsize:", "if width < 0:", "dense"),
     Mutant("a stale copy of conflicting rows", "dense.py", "copied[row - first_row])", "copied[0])", "dense"),
     Mutant("panels that are activated again", "dense.py", "first, end = first_panel * wide, min(end_panel", "first, end = 0, min(end_panel", "dense"),
-    Mutant("one of a few rows activated for all", "dense.py", "activate(out[row, j : j + width], activation)", "activate(out[0, j : j + width], activation)", "dense"),
+    Mutant("one of a few rows activated for all", "dense.py", "if activation != RELU:\n                activate(out[row, first:end]", "if activation != RELU:\n                activate(out[0, first:end]", "dense"),
     Mutant("the last tile of inputs left out", "dense.py", "end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)", "end = min((block + 1) * (n_tiles - 1) // n_blocks * TILE_ROWS, n_inputs)", "dense"),
     Mutant("a chunk that replaces the sum", "_simd.py", "builder.fadd(load(c, v), value) if adding else value", "value", "dense"),
     Mutant("a swapped index", "_panels.py", "panel[k, j] = row[k]", "panel[k, j] = row[n_rows - 1 - k]", "dense"),

@@ -72,7 +72,7 @@ x, single = np.ones((9, 4)), np.ones((9, 4), np.float32)
 print(json.dumps({
     "unit": UNIT.name,
     "dense": assembly_of(jitted.dense_forward, single, single.T.copy()),
-    "few rows": assembly_of(jitted.dense_forward, single[:1], single.T.copy()),
+    "few rows": assembly_of(jitted.dense_forward, single[:1], np.ones((4, 600), np.float32)),
     "sparse": assembly_of(jitted.sparse_forward, jitted.pack_rows(x, np.float64), x.T.copy()),
     "scattering": assembly_of(jitted.sparse_weight_gradient, jitted.pack_rows(x, np.float64), x),
 }))

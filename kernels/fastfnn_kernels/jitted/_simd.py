@@ -320,7 +320,8 @@ def make_scattering_tile(rows: int, vectors: int) -> Any:
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
 narrow_dense_tile = make_dense_tile(TILE.rows, 1)
-few_rows_tile = make_dense_tile(1, FEW_ROWS_VECTORS, masked=True)
+row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
+row_tail_tile = make_dense_tile(1, 1, masked=True)
 sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
 scattering_tile = make_scattering_tile(SPARSE_TILE.rows, SCATTERING_VECTORS)

@@ -21,7 +21,7 @@ from fastfnn_kernels.jitted._panels import (
     number_of_panels,
     width_of_panel,
 )
-from fastfnn_kernels.jitted._simd import dense_tile, few_rows_tile, narrow_dense_tile
+from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile, row_tail_tile, row_tile
 from fastfnn_kernels.jitted._transfers import add_column_sums, copy_narrow_panel, copy_panel, prefetch_rows
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
@@ -303,23 +303,33 @@ def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int,
     """Write f(x w + bias) row by row, reading the weights where they lie."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
-    width = FEW_ROWS_VECTORS * (VECTOR_BYTES // out.itemsize)
-    n_panels = number_of_panels(n_columns, width)
-    start = padded_bias(bias, n_columns, width)
-    zeros = np.zeros(width, out.dtype)
-    for panel in prange(n_panels):
-        j = panel * width
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = FEW_ROWS_VECTORS * lanes
+    start = padded_bias(bias, n_columns, wide)
+    zeros = np.zeros(wide, out.dtype)
+    for panel in prange(number_of_panels(n_columns, wide)):
+        first, end = panel * wide, min((panel + 1) * wide, n_columns)
+        width = wide if end - first == wide else lanes
         for row in range(n_rows):
-            for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-                chunk = min(REDUCTION_CHUNK, depth - k)
-                first_chunk, last_chunk = k == 0, k + chunk == depth
-                few_rows_tile(
-                    x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
-                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j, n_columns,
-                    1, min(width, n_columns - j), not first_chunk, floor if last_chunk else -np.inf,
-                )  # fmt: skip
+            for j in range(first, end, width):
+                for k in range(0, max(depth, 1), REDUCTION_CHUNK):
+                    chunk = min(REDUCTION_CHUNK, depth - k)
+                    first_chunk, last_chunk = k == 0, k + chunk == depth
+                    if width == wide:
+                        row_tile(
+                            x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
+                            start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
+                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf,
+                        )  # fmt: skip
+                    else:
+                        row_tail_tile(
+                            x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
+                            start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
+                            n_columns, 1, min(width, n_columns - j), not first_chunk,
+                            floor if last_chunk else -np.inf,
+                        )  # fmt: skip
             if activation != RELU:
-                activate(out[row, j : j + width], activation)
+                activate(out[row, first:end], activation)
 
 
 @kernel
