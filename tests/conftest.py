@@ -16,7 +16,7 @@ from fastfnn_kernels.jitted import _jit
 from hypothesis import Phase, settings
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
-settings.register_profile("brief", settings.get_profile("suite"), max_examples=10)
+settings.register_profile("brief", settings.get_profile("suite"), max_examples=4)
 # For a mutant one failure is enough, however large the example that shows it.
 settings.register_profile("mutants", settings.get_profile("suite"), phases=[Phase.generate])
 settings.load_profile("suite")
