@@ -83,10 +83,8 @@ class _Scalar:
 
 In1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=True)]
 In2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=True)]
-In3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=True)]
 Out1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=False)]
 Out2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=False)]
-Out3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=False)]
 SourceIn2 = Annotated[NDArray[Any], _SourceArrayOf(2)]
 IndicesIn1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=True, dtype=types.int32)]
 OutIndices1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=False, dtype=types.int32)]
