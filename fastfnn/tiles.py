@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-from fastfnn_kernels.packing import Compressed, Packed
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches
 from numpy.typing import NDArray
 
 from fastfnn.csr import Csr, compress_entries, pack_entries, take_rows, write_dense
@@ -40,6 +40,10 @@ class Samples(Protocol):
 
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
+        ...
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
         ...
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
@@ -84,6 +88,12 @@ class ArraySamples:
         packed: Packed = self._kernels.pack_rows(x, self._dtype, self._scale, order)
         return packed._replace(order=order.astype(np.int32))
 
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
+        x, taken = self._contiguous(rows)
+        packed: PackedBatches = self._kernels.pack_batches(x, self._dtype, batch_size, self._scale, taken)
+        return packed
+
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Store these rows one by one."""
         x, taken = self._contiguous(rows)
@@ -127,6 +137,11 @@ class CsrSamples:
         """Pack these rows as they come: their columns are too many to be compared."""
         return self.packed(rows)
 
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
+        batches = [self.packed(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size)]
+        return join_batches(batches, batch_size, self._csr.shape[1], self._csr.dtype)
+
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Store these rows one by one."""
         return compress_entries(take_rows(self._csr, rows))
@@ -143,6 +158,10 @@ class Tiles(Protocol):
 
     def gather(self, rows: NDArray[np.int64]) -> Tile:
         """Return at most `TILE_ROWS` rows in the order given; valid until the next are asked for."""
+        ...
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the order given, in batches."""
         ...
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
@@ -164,6 +183,10 @@ class DenseTiles:
     def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return rows in the order given."""
         return self._samples.dense(rows)
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the order given, in batches."""
+        return self._samples.batches(rows, batch_size)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return rows in the order given, one by one."""
@@ -197,6 +220,10 @@ class PackedTiles:
     def gather(self, rows: NDArray[np.int64]) -> Packed:
         """Return rows in the order given."""
         return self._samples.packed(rows)
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the order given, in batches."""
+        return self._samples.batches(rows, batch_size)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return rows in the order given, one by one."""

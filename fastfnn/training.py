@@ -14,7 +14,7 @@ from fastfnn.history import History, Record
 from fastfnn.interrupt import Interrupt, postponed_interrupt
 from fastfnn.optimizers import Optimizer
 from fastfnn.propagation import Backpropagation, Batch, gathered, in_order
-from fastfnn.sample_steps import SampleSteps
+from fastfnn.sgd_steps import SgdSteps
 from fastfnn.tiles import Tiles
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ class Steps:
         self._backpropagation = Backpropagation(network, min(batch_size or len(y), len(y)), l2)
         self._parameters = list(network.parameters.values())
         self._gradients = self._backpropagation.gradients
-        one_by_one = batch_size == 1 and l2 == 0 and SampleSteps.can_train(network, optimizer)
-        self._sample_steps = SampleSteps(network, tiles, y, optimizer) if one_by_one else None
+        self._sgd_steps: SgdSteps | None = None
+        if batch_size is not None and l2 == 0 and SgdSteps.can_take(network, tiles, optimizer, batch_size):
+            self._sgd_steps = SgdSteps(network, tiles, y, optimizer, batch_size)
 
     def epoch(self, interrupt: Interrupt) -> Record:
         """Go through the samples once, or until Ctrl-C is pressed; returns mean loss and accuracy."""
@@ -108,15 +109,17 @@ class Steps:
     def _mini_batches(self, batch_size: int, interrupt: Interrupt) -> Record:
         """Go through the samples in a new order; the last batch takes what is left."""
         order = self._network.rng.permutation(len(self._y))
-        if self._sample_steps is not None:
-            return self._sample_steps.take(order, interrupt)
         total_loss, n_correct, n_seen = 0.0, 0, 0
-        for first in range(0, len(order), batch_size):
+        if self._sgd_steps is not None:
+            # The last batch goes through the layers, whose gradient is then that of the last step.
+            first_of_last = (len(order) - 1) // batch_size * batch_size
+            total_loss, n_correct, n_seen = self._sgd_steps.take(order[:first_of_last], interrupt)
+        for first in range(n_seen, len(order), batch_size):
+            if interrupt.requested and n_seen > 0:
+                break
             rows = order[first : first + batch_size]
             loss, correct = self._step(gathered(self._tiles, self._y, rows), len(rows))
             total_loss, n_correct, n_seen = total_loss + loss * len(rows), n_correct + correct, n_seen + len(rows)
-            if interrupt.requested:
-                break
         return {"loss": total_loss / n_seen, "accuracy": n_correct / n_seen}
 
     def _step(self, batch: Batch, n_samples: int) -> tuple[float, int]:

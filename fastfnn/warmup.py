@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer
 from fastfnn.preparation import may_be_packed
-from fastfnn.sample_steps import STEPS_OF_A_CALL
+from fastfnn.sgd_steps import samples_of_a_call
 from fastfnn.tiles import TILE_ROWS
 
 
@@ -46,7 +46,7 @@ def warm_up(
     start = time.perf_counter()
     for used in _formats(network, X, input_format):
         for size in (batch_size, None) if batch_size else (None,):
-            n_rows = _enough_rows(len(X), STEPS_OF_A_CALL if size == 1 else size or TILE_ROWS)
+            n_rows = _enough_rows(len(X), samples_of_a_call(size) if size else TILE_ROWS)
             fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
             if fitted.interrupted:
                 raise KeyboardInterrupt
@@ -61,5 +61,5 @@ def _formats(network: Network, X: NDArray[Any], input_format: str) -> tuple[str,
 
 
 def _enough_rows(n_samples: int, step: int) -> int:
-    """Take one whole step and a last one of the size that is left over."""
-    return n_samples if n_samples < step else step + n_samples % step
+    """Take one whole step and a last one of the size that is left over, if there are as many."""
+    return min(n_samples, step + (n_samples % step or step))

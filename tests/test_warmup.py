@@ -3,7 +3,7 @@ import pytest
 from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Kernel
 
 from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
-from fastfnn.sample_steps import STEPS_OF_A_CALL
+from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
 from fastfnn.tiles import TILE_ROWS
 from fastfnn.warmup import warm_up
 
@@ -45,20 +45,22 @@ def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, b
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam])
-@pytest.mark.parametrize("n_samples", [50, STEPS_OF_A_CALL + 50])
+@pytest.mark.parametrize("batch_size", [1, 48])
+@pytest.mark.parametrize("n_samples", [50, SAMPLES_OF_A_CALL + 50])
 @pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
-def test_a_training_with_batches_of_one_sample_runs_warm(variants, rng, n_samples, optimizer, input_format):
+def test_a_training_in_small_batches_runs_warm(variants, rng, n_samples, batch_size, optimizer, input_format):
     """So many inputs that threads share the work of storing the samples of a call."""
-    n_inputs = 2 * PARALLEL_OPERATIONS // STEPS_OF_A_CALL
+    n_inputs = 2 * PARALLEL_OPERATIONS // SAMPLES_OF_A_CALL
     X = ((rng.random((n_samples, n_inputs)) < 0.1) * 200).astype(np.uint8)
     y = rng.integers(0, 4, n_samples)
     networks = [Network([Dense(n_inputs, 8, activation="relu"), Dense(8, 4)], seed=0) for _ in range(2)]
-    assert warm_up(networks[0], optimizer(), X, y, 1, 0.0, input_format) > 0
+    assert warm_up(networks[0], optimizer(), X, y, batch_size, 0.0, input_format) > 0
     warm = set(variants)
     variants.clear()
-    networks[1].fit(X, y, optimizer(), 1, 1, input_format=input_format)
+    networks[1].fit(X, y, optimizer(), 1, batch_size, input_format=input_format)
     networks[1].evaluate(X, y, input_format)
-    assert ("_train" in {name for name, _ in variants}) == (optimizer is SGD)
+    in_one_call = optimizer is SGD and (batch_size == 1 or input_format == "sparse")
+    assert ("_train" in {name for name, _ in variants}) == in_one_call
     assert variants <= warm
 
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.packing import Compressed, Packed
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -55,6 +55,15 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
     if rows is not None:
         _integers("rows", rows)
         _range("rows", rows, len(x), "the rows of x")
+
+
+def pack_batches(
+    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> None:
+    """Check the arguments of `pack_batches`."""
+    pack_rows(x, dtype, scale, rows)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
 
 
 def similar_rows(x: NDArray[Any]) -> None:
@@ -178,21 +187,20 @@ def sgd_samples(
 ) -> None:
     """Check the arguments of `sgd_samples`."""
     _compressed("samples", samples)
-    n_layers = len(weights)
-    if not n_layers == len(biases) == len(activations) > 0:
-        lengths = f"{n_layers}, {len(biases)} and {len(activations)}"
-        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
-    others = [("samples.values", samples.values)]
-    width: int = samples.shape[1]
-    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        _parameter(f"weights[{layer}]", w, samples.values.dtype, (width, None), others)
-        width = w.shape[1]
-        if b is not None:
-            _parameter(f"biases[{layer}]", b, samples.values.dtype, (width,), others)
-        _activation(activation)
-    if width == 0:
-        raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
-    _labels(labels, samples.shape[0], width)
+    _sgd_rest("samples", samples, labels, weights, biases, activations)
+
+
+def sgd_batches(
+    batches: PackedBatches,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> None:
+    """Check the arguments of `sgd_batches`."""
+    _packed_batches("batches", batches)
+    _sgd_rest("batches", batches, labels, weights, biases, activations)
 
 
 def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
@@ -285,6 +293,31 @@ def _gradient_rest(
     if out_bias is not None:
         others = (("grad", grad), ("out", grad if out is None else out))
         _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), *inputs, *others)
+
+
+def _sgd_rest(
+    name: str,
+    x: Compressed | PackedBatches,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+) -> None:
+    n_layers = len(weights)
+    if not n_layers == len(biases) == len(activations) > 0:
+        lengths = f"{n_layers}, {len(biases)} and {len(activations)}"
+        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+    others = [(f"{name}.values", x.values)]
+    width: int = x.shape[1]
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        _parameter(f"weights[{layer}]", w, x.values.dtype, (width, None), others)
+        width = w.shape[1]
+        if b is not None:
+            _parameter(f"biases[{layer}]", b, x.values.dtype, (width,), others)
+        _activation(activation)
+    if width == 0:
+        raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
+    _labels(labels, x.shape[0], width)
 
 
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
@@ -419,6 +452,13 @@ def _compressed(name: str, compressed: Any) -> None:
     _floats(f"{name}.values", compressed.values, 1)
 
 
+def _packed_batches(name: str, batches: Any) -> None:
+    if not isinstance(batches, PackedBatches):
+        kind = type(batches).__name__
+        raise TypeError(f"{name} must be PackedBatches; got {kind}: pack them with pack_batches")
+    _floats(f"{name}.values", batches.values, 2)
+
+
 def _logits(logits: Any) -> None:
     _floats("logits", logits, 2)
     if logits.shape[1] == 0:
@@ -445,6 +485,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_weight_gradient,
         dense_input_gradient,
         pack_rows,
+        pack_batches,
         similar_rows,
         sparse_forward,
         sparse_weight_gradient,
@@ -454,6 +495,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         softmax_cross_entropy,
         count_correct,
         sgd_samples,
+        sgd_batches,
         sgd,
         momentum,
         rmsprop,

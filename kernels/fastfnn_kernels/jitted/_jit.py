@@ -37,6 +37,7 @@ OPTIONS = {
 # A sum that nothing cuts may be added up in the order the compiler likes: only so does it become vector instructions.
 SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 
+PRANGE = {"comprehension": False, "prange": True, "numpy": False, "reduction": False, "inplace_binop": False, "setitem": False, "stencil": False, "fusion": False}
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
@@ -116,7 +117,7 @@ class Kernel:
     def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
-        dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
+        dispatcher = numba.njit(parallel=PRANGE if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
         dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
@@ -143,7 +144,11 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call."""
-    return numba.njit(**OPTIONS)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+
+
+def inlined(function):
+    return numba.njit(inline="always", **OPTIONS)(function)
 
 
 def inline_sum(function: Callable[..., Any]) -> Any:

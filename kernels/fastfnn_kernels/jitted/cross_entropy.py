@@ -170,17 +170,32 @@ def _cross_entropy(
     for block in prange(block_losses.size):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        _exponentiate_rows(logits, first, end, out, maxima, totals)
-        loss = _sum_of_logs(totals[first:end])
-        for row in range(first, end):
-            loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
-            _multiply(out[row], scale / totals[row])
-            out[row, labels[row]] -= scale
-        block_losses[block] = loss
+        write_cross_entropy_gradient(logits, labels, first, end, scale, out, maxima, totals)
+        block_losses[block] = sum_of_losses(logits, labels, first, end, maxima, totals)
 
 
 @inline
-def _is_first_of_largest(values: Any, place: int) -> bool:
+def write_cross_entropy_gradient(
+    logits: Any, labels: Any, first: int, end: int, scale: Any, out: Any, maxima: Any, totals: Any
+) -> None:
+    """Write the gradient of some rows, the maxima of their logits, and the sums of exp(z - maximum)."""
+    _exponentiate_rows(logits, first, end, out, maxima, totals)
+    for row in range(first, end):
+        _multiply(out[row], scale / totals[row])
+        out[row, labels[row]] -= scale
+
+
+@inline
+def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, totals: Any) -> float:
+    """Add up the losses of some rows, from what `write_cross_entropy_gradient` left."""
+    loss = _sum_of_logs(totals[first:end])
+    for row in range(first, end):
+        loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
+    return loss
+
+
+@inline
+def is_first_of_largest(values: Any, place: int) -> bool:
     """Tell whether argmax(values) = place, by counting the values that stand against it; a NaN beats any number."""
     value = values[place]
     is_number = value == value
@@ -199,5 +214,5 @@ def _count_correct(logits: In2, labels: IntegersIn1, block_counts: OutIntegers1)
     for block in prange(block_counts.size):
         count = 0
         for row in range(block * block_rows, min((block + 1) * block_rows, n_rows)):
-            count += _is_first_of_largest(logits[row], labels[row])
+            count += is_first_of_largest(logits[row], labels[row])
         block_counts[block] = count

@@ -17,6 +17,7 @@ from fastfnn_kernels.jitted._jit import (
     BytesIn2,
     Conversion,
     In2,
+    Int,
     IntegersIn1,
     Out1,
     Out2,
@@ -28,7 +29,13 @@ from fastfnn_kernels.jitted._jit import (
     inline,
     kernel,
 )
-from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, number_of_groups
+from fastfnn_kernels.packing import (
+    ROWS_OF_GROUP,
+    Compressed,
+    Packed,
+    PackedBatches,
+    number_of_groups_in_batches,
+)
 
 # Groups, or rows, that one thread packs with the same scratch memory.
 BLOCK = 16
@@ -37,16 +44,26 @@ BLOCK = 16
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
     """Pack rows of scale * x; see `fastfnn_kernels.reference.pack_rows`."""
     rows = np.arange(len(x)) if rows is None else rows
+    batch = pack_batches(x, dtype, max(len(rows), 1), scale, rows)
+    return Packed(*batch[:3], np.arange(len(rows), dtype=np.int32), batch.shape)
+
+
+def pack_batches(
+    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> PackedBatches:
+    """Pack batches of rows of scale * x; see `fastfnn_kernels.reference.pack_batches`."""
+    rows = np.arange(len(x)) if rows is None else rows
     n_rows, n_columns = len(rows), x.shape[1]
-    n_groups = number_of_groups(n_rows)
+    n_groups = number_of_groups_in_batches(n_rows, batch_size)
     operations = n_rows * n_columns
     marks = np.empty((n_groups, n_columns), np.uint8)
     offsets = np.empty(n_groups + 1, np.int64)
-    _mark_groups(operations, x.dtype, x, rows, marks, offsets)
+    _mark_groups(operations, x.dtype, x, rows, batch_size, marks, offsets)
     indices = np.empty(offsets[-1], np.int32)
     values = np.empty((offsets[-1], ROWS_OF_GROUP), dtype)
-    _fill_groups(operations, Conversion(x.dtype, values.dtype), x, rows, scale, marks, offsets, indices, values)
-    return Packed(offsets, indices, values, np.arange(n_rows, dtype=np.int32), (n_rows, n_columns))
+    numbers = (scale, batch_size)
+    _fill_groups(operations, Conversion(x.dtype, values.dtype), x, rows, *numbers, marks, offsets, indices, values)
+    return PackedBatches(offsets, indices, values, batch_size, (n_rows, n_columns))
 
 
 def compress_rows(
@@ -64,11 +81,19 @@ def compress_rows(
 
 
 @inline
-def _rows_of_group(x: Any, rows: Any, group: int) -> Any:
-    """Return the three rows of a group; those behind the last one repeat it, which marks nothing new."""
-    first, last = group * ROWS_OF_GROUP, rows.size - 1
-    second, third = min(first + 1, last), min(first + 2, last)
-    return x[rows[first]], x[rows[second]], x[rows[third]]
+def _rows_of_group(rows: Any, batch_size: int, group: int) -> Any:
+    """Return the numbers of the rows of a group: up to three of one batch."""
+    n_groups = (batch_size + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    first_of_batch = group // n_groups * batch_size
+    first = first_of_batch + group % n_groups * ROWS_OF_GROUP
+    return rows[first : min(first + ROWS_OF_GROUP, first_of_batch + batch_size, rows.size)]
+
+
+@inline
+def _lines(x: Any, rows: Any) -> Any:
+    """Return three rows; those behind the last one repeat it, which marks nothing new."""
+    last = rows.size - 1
+    return x[rows[0]], x[rows[min(1, last)]], x[rows[min(2, last)]]
 
 
 @inline
@@ -80,10 +105,10 @@ def _add_up(counts: Any) -> None:
 
 
 @kernel
-def _mark_groups(x: In2, rows: IntegersIn1, marks: OutBytes2, offsets: OutIntegers1) -> None:
+def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, offsets: OutIntegers1) -> None:
     """Write 1 where a row of the group is not zero and 0 elsewhere; then the offsets."""
     for group in prange(offsets.size - 1):
-        a, b, c = _rows_of_group(x, rows, group)
+        a, b, c = _lines(x, _rows_of_group(rows, batch_size, group))
         _mark_any(a, b, c, marks[group])
         offsets[group + 1] = _sum(marks[group])
     _add_up(offsets)
@@ -109,6 +134,7 @@ def _fill_groups(
     x: SourceIn2,
     rows: IntegersIn1,
     scale: Real,
+    batch_size: Int,
     marks: BytesIn2,
     offsets: IntegersIn1,
     indices: OutIndices1,
@@ -122,12 +148,13 @@ def _fill_groups(
         for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
             first, end = offsets[group], offsets[group + 1]
             group_indices, group_values = indices[first:end], values[first:end]
-            a, b, c = _rows_of_group(x, rows, group)
+            taken = _rows_of_group(rows, batch_size, group)
+            a, b, c = _lines(x, taken)
             _collect(marks[group], group_indices)
             _interleave(a, b, c, lines)
             _keep(group_indices, lines)
             _convert(lines, scale, group_values.reshape(-1))
-            group_values[:, rows.size - group * ROWS_OF_GROUP :] = 0
+            group_values[:, taken.size :] = 0
 
 
 @inline

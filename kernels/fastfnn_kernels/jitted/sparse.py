@@ -103,7 +103,7 @@ def _multiply(
     if n_read_in_place < n_panels:
         for panel in prange(n_read_in_place, n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-            _fill_panel(weights, j, width, panels)
+            fill_sparse_panel(weights, j, width, panels)
 
     n_parts = (TASKS + n_panels - 1) // n_panels
     for task in prange(n_panels * n_parts):
@@ -119,19 +119,45 @@ def _multiply(
                     values, first * ROWS_OF_GROUP, indices, first, weights, j, n_columns, depth,
                     start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
                 )  # fmt: skip
-            elif width == wide:
-                sparse_tile(
-                    values, first * ROWS_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
-                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
-                )  # fmt: skip
             else:
-                sparse_tail_tile(
-                    values, first * ROWS_OF_GROUP, indices, first, panels, j * n_inputs, width, depth,
-                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
+                multiply_group(
+                    values, indices, first, depth, panels, j * n_inputs, width,
+                    start, j, order, row, out, n_stored, n_existing, floor,
                 )  # fmt: skip
             if activation != RELU:
                 for i in range(n_stored):
                     activate(out[order[row + i], j : j + n_existing], activation)
+
+
+@inline
+def multiply_group(
+    values: Any,
+    indices: Any,
+    first: int,
+    depth: int,
+    panels: Any,
+    panel_offset: int,
+    width: int,
+    start: Any,
+    j: int,
+    order: Any,
+    row: int,
+    out: Any,
+    n_rows: int,
+    n_columns: int,
+    floor: float,
+) -> None:
+    """Compute the rows of a group, whose entries begin at `first`, in the columns of one panel, from j on."""
+    if width == WIDE_VECTORS * (VECTOR_BYTES // out.itemsize):
+        sparse_tile(
+            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
+            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
+        )  # fmt: skip
+    else:
+        sparse_tail_tile(
+            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
+            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
+        )  # fmt: skip
 
 
 @kernel
@@ -177,7 +203,7 @@ def _add_products(
 
 
 @inline
-def _fill_panel(weights: Any, j: int, width: int, panels: Any) -> None:
+def fill_sparse_panel(weights: Any, j: int, width: int, panels: Any) -> None:
     """Lay out the columns from j on."""
     n_inputs, n_columns = weights.shape
     n_existing = min(width, n_columns - j)

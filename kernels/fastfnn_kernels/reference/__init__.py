@@ -1,7 +1,7 @@
 """The specification: every kernel in plain NumPy, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.reference import activations, cross_entropy, dense, grouping, packing, samples, sparse, updates
+from fastfnn_kernels.reference import activations, batches, cross_entropy, dense, grouping, packing, samples, sparse, updates
 
 NAME = "numpy"
 
@@ -10,6 +10,7 @@ dense_weight_gradient = checked(dense.dense_weight_gradient)
 dense_input_gradient = checked(dense.dense_input_gradient)
 pack_rows = checked(packing.pack_rows)
 similar_rows = checked(grouping.similar_rows)
+pack_batches = checked(packing.pack_batches)
 compress_rows = checked(packing.compress_rows)
 sparse_forward = checked(sparse.sparse_forward)
 sparse_weight_gradient = checked(sparse.sparse_weight_gradient)
@@ -19,6 +20,7 @@ softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)
 sgd_samples = checked(samples.sgd_samples)
+sgd_batches = checked(batches.sgd_batches)
 sgd = checked(updates.sgd)
 momentum = checked(updates.momentum)
 rmsprop = checked(updates.rmsprop)

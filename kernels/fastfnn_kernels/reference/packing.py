@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, number_of_groups
+from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, PackedBatches, join_batches, number_of_groups
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
@@ -39,6 +39,28 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
     values = _scaled(groups.transpose(0, 2, 1)[group, column], dtype, scale)
     order = np.arange(n_rows, dtype=np.int32)
     return Packed(_offsets(group, n_groups), column.astype(np.int32), values, order, (n_rows, n_columns))
+
+
+def pack_batches(
+    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+) -> PackedBatches:
+    """Pack batches of rows of scale * x one behind the other, for `sgd_batches`.
+
+    Parameters
+    ----------
+    x, dtype, scale, rows
+        As in `pack_rows`.
+    batch_size : int
+        Rows of a batch; the last one has what is left.
+
+    Returns
+    -------
+    PackedBatches
+        The rows taken, of n_inputs columns.
+    """
+    taken = x if rows is None else x[rows]
+    batches = [pack_rows(taken[i : i + batch_size], dtype, scale) for i in range(0, len(taken), batch_size)]
+    return join_batches(batches, batch_size, x.shape[1], dtype)
 
 
 def compress_rows(

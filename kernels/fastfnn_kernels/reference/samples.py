@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.packing import Compressed
-from fastfnn_kernels.reference.activations import activation_gradient
-from fastfnn_kernels.reference.cross_entropy import count_correct, softmax_cross_entropy
-from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
-from fastfnn_kernels.reference.updates import sgd
+from fastfnn_kernels.reference.steps import sgd_step
 
 
 def sgd_samples(
@@ -59,7 +56,7 @@ def sgd_samples(
     loss_sum, n_correct = 0.0, 0
     for (named, x), label in zip(_rows(samples), labels, strict=True):
         used = [weights[0][named], *weights[1:]]
-        loss, correct = _step(x[np.newaxis], np.array([label]), used, biases, activations, learning_rate)
+        loss, correct = sgd_step(x[np.newaxis], np.array([label]), used, biases, activations, learning_rate)
         weights[0][named] = used[0]
         loss_sum += loss
         n_correct += correct
@@ -70,28 +67,3 @@ def _rows(samples: Compressed) -> Iterator[tuple[NDArray[np.int32], NDArray[Any]
     """Yield the columns and the values of each row's non-zeros."""
     for first, end in zip(samples.offsets[:-1], samples.offsets[1:], strict=True):
         yield samples.indices[first:end], samples.values[first:end]
-
-
-def _step(
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    weights: Sequence[NDArray[Any]],
-    biases: Sequence[NDArray[Any] | None],
-    activations: Sequence[str],
-    learning_rate: float,
-) -> tuple[float, int]:
-    """Take one step on a batch of one dense row."""
-    outputs = [x]
-    for w, b, activation in zip(weights, biases, activations, strict=True):
-        outputs.append(dense_forward(outputs[-1], w, b, activation))
-    loss, grad = softmax_cross_entropy(outputs[-1], labels, scale=1.0)
-    grad = activation_gradient(outputs[-1], grad, activations[-1])
-    for layer in reversed(range(len(weights))):
-        x, w, b = outputs[layer], weights[layer], biases[layer]
-        w_gradient, b_gradient = dense_weight_gradient(x, grad)
-        if layer > 0:
-            grad = dense_input_gradient(grad, w, x, activations[layer - 1])
-        sgd(w, w_gradient, learning_rate)
-        if b is not None and b_gradient is not None:
-            sgd(b, b_gradient, learning_rate)
-    return loss, count_correct(outputs[-1], labels)

@@ -1,4 +1,4 @@
-"""Training with batches of one sample: one call of a kernel for many steps."""
+"""Plain gradient descent in small batches: one call of a kernel for many steps."""
 
 import signal
 
@@ -18,7 +18,7 @@ from networks import (
 from scipy import sparse
 
 import fastfnn
-from fastfnn import SGD, Dense, Network, sample_steps
+from fastfnn import SGD, Dense, Network, sgd_steps
 from fastfnn.initializers import zeros
 
 
@@ -29,19 +29,19 @@ class StepByStep(SGD):
 @pytest.fixture
 def calls(monkeypatch):
     """How many samples each call was handed."""
-    handed, take = [], sample_steps.SampleSteps.take
+    handed, take = [], sgd_steps.SgdSteps.take
 
     def spy(self, order, interrupt):
         handed.append(len(order))
         return take(self, order, interrupt)
 
-    monkeypatch.setattr(sample_steps.SampleSteps, "take", spy)
+    monkeypatch.setattr(sgd_steps.SgdSteps, "take", spy)
     return handed
 
 
-def trained(optimizer, X, y, backend="numba", dtype="float64", **options):
+def trained(optimizer, X, y, backend="numba", dtype="float64", batch_size=1, **options):
     net = small_network(backend, dtype, input_scale=0.125)
-    history = net.fit(X, y, optimizer, batch_size=1, **options)
+    history = net.fit(X, y, optimizer, batch_size=batch_size, **options)
     return net, history
 
 
@@ -62,10 +62,47 @@ def test_steps_are_those_of_layers_and_optimizer(calls, backend, dtype, input_dt
     X, y = sparse_samples(40, 4, 3, input_dtype)
     options = {"backend": backend, "dtype": dtype, "epochs": 3, "input_format": input_format}
     in_one_call = trained(SGD(0.05), X, y, **options)
-    assert calls == [40, 40, 40]
+    assert calls == [39, 39, 39]
     step_by_step = trained(StepByStep(0.05), X, y, **options)
     assert len(calls) == 3
     assert_same_training(in_one_call, step_by_step, 20 * ROUNDING[dtype])
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize(("batch_size", "n_in_calls"), [(2, 38), (7, 35), (39, 39), (40, 0), (50, 0)])
+def test_batches_of_packed_samples_are_those_of_layers_and_optimizer(calls, backend, dtype, batch_size, n_in_calls):
+    X, y = sparse_samples(40, 4, 3, "uint8")
+    options = {"backend": backend, "dtype": dtype, "epochs": 3, "batch_size": batch_size, "input_format": "sparse"}
+    in_one_call = trained(SGD(0.05), X, y, **options)
+    assert calls == [n_in_calls] * 3
+    step_by_step = trained(StepByStep(0.05), X, y, **options)
+    assert len(calls) == 3
+    assert_same_training(in_one_call, step_by_step, 20 * ROUNDING[dtype])
+
+
+def test_batches_of_more_rows_than_a_tile_go_through_the_layers(calls, monkeypatch):
+    monkeypatch.setattr(sgd_steps, "TILE_ROWS", 15)
+    X, y = sparse_samples(40, 4, 3, "uint8")
+    trained(SGD(0.05), X, y, batch_size=15, input_format="sparse")
+    trained(SGD(0.05), X, y, batch_size=16, input_format="sparse")
+    assert calls == [30]
+
+
+@each_backend
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_gradient_of_the_last_batch_can_be_read(backend, batch_size):
+    X, y = sparse_samples(10, 4, 3, "float64")
+    net, before = small_network(backend), small_network("numpy")
+    last = small_network("numpy").rng.permutation(10)[-1 if batch_size == 1 else -2 :]
+    net.fit(X, y, SGD(0.1), batch_size=batch_size, input_format="sparse")
+    for layer, other in zip(net.layers, before.layers, strict=True):
+        for name, array in other.parameters.items():
+            array[...] = layer.parameters[name] + 0.1 * getattr(layer.gradient, name)
+    _, gradients = backpropagated(before, X[last], y[last])
+    for layer, (weights, bias) in zip(net.layers, gradients, strict=True):
+        assert_close(layer.gradient.weights, weights, 1e-12)
+        assert_close(layer.gradient.bias, bias, 1e-12)
 
 
 @each_backend
@@ -89,11 +126,13 @@ def test_each_step_follows_the_chain_rule(backend):
 
 @each_backend
 @pytest.mark.parametrize("layout", ["csr_array", "csc_matrix", "coo_array"])
-def test_sparse_arrays_train_to_the_same_bits(calls, backend, layout):
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_sparse_arrays_train_to_the_same_bits(calls, backend, layout, batch_size):
     X, y = sparse_samples(30, 4, 3, "uint8")
-    of_array, _ = trained(SGD(0.05), X, y, backend, epochs=2)
-    of_sparse, _ = trained(SGD(0.05), getattr(sparse, layout)(X), y, backend, epochs=2)
-    assert calls == [30] * 4
+    options = {"backend": backend, "epochs": 2, "batch_size": batch_size, "input_format": "sparse"}
+    of_array, _ = trained(SGD(0.05), X, y, **options)
+    of_sparse, _ = trained(SGD(0.05), getattr(sparse, layout)(X), y, **options)
+    assert calls == [30 - batch_size] * 4
     assert bytes_of(of_array) == bytes_of(of_sparse)
 
 
@@ -110,14 +149,16 @@ def test_views_are_taken(backend, view):
 
 
 @each_backend
-@pytest.mark.parametrize("steps_of_a_call", [1, 7, 10, 29, 30, 1000])
-def test_the_length_of_a_call_changes_nothing(monkeypatch, backend, steps_of_a_call):
-    X, y = samples(30)
-    expected, expected_history = trained(SGD(0.05), X, y, backend, epochs=2)
-    monkeypatch.setattr(sample_steps, "STEPS_OF_A_CALL", steps_of_a_call)
+@pytest.mark.parametrize("samples_of_a_call", [1, 7, 10, 29, 30, 1000])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_length_of_a_call_changes_nothing(monkeypatch, backend, batch_size, samples_of_a_call):
+    X, y = sparse_samples(30, 4, 3, "float64")
+    options = {"backend": backend, "epochs": 2, "batch_size": batch_size, "input_format": "sparse"}
+    expected, expected_history = trained(SGD(0.05), X, y, **options)
+    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", samples_of_a_call)
     optimizer = SGD(0.05)
-    net, history = trained(optimizer, X, y, backend, epochs=2)
-    assert optimizer.n_steps == 60
+    net, history = trained(optimizer, X, y, **options)
+    assert optimizer.n_steps == 2 * -(-30 // batch_size)
     assert bytes_of(net) == bytes_of(expected)
     assert history["loss"] == pytest.approx(expected_history["loss"], rel=1e-14)
     assert history["accuracy"] == expected_history["accuracy"]
@@ -147,6 +188,9 @@ class WatchingDense(Dense):
         ([Dense(4, 3)], StepByStep(0.1), {"batch_size": 1}),
         ([Dense(4, 3)], SGD(0.1), {"batch_size": 1, "l2": 0.1}),
         ([Dense(4, 3)], SGD(0.1), {"batch_size": 2}),
+        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "dense"}),
+        ([Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 2, "input_format": "sparse"}),
+        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "sparse", "l2": 0.1}),
         ([Dense(4, 3)], SGD(0.1), {}),
         ([Dense(4, 3), fastfnn.Tanh()], SGD(0.1), {"batch_size": 1}),
         ([WatchingDense(4, 3)], SGD(0.1), {"batch_size": 1}),
@@ -162,7 +206,7 @@ def test_other_trainings_go_through_the_layers(calls, layers, optimizer, options
 @each_backend
 def test_ctrl_c_ends_the_training_after_the_call(monkeypatch, backend):
     """Zero weights answer class 0 at a cost of log 2; of three calls the first is gone through."""
-    monkeypatch.setattr(sample_steps, "STEPS_OF_A_CALL", 3)
+    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", 3)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def count_and_press(self, parameters, n_steps, count=SGD.count_steps):

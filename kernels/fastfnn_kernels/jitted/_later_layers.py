@@ -1,0 +1,191 @@
+"""A batch on its way through the layers behind the first, forward and back, by the threads that share its rows.
+
+The first layer counts as well where units, biases and activations are concerned: its outputs are what comes in, and
+the gradient of its sums is what goes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfnn_kernels.jitted._cpu import TILE, UNIT
+from fastfnn_kernels.jitted._jit import inline, inlined
+from fastfnn_kernels.jitted._panels import number_of_panels, width_of_panel
+from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, write_cross_entropy_gradient
+from fastfnn_kernels.jitted.dense import _add_products_of_block, _multiply_block, add_sums_of_panel, fill_panel
+
+VECTOR_BYTES = UNIT.vector_bytes
+TILE_VECTORS = TILE.vectors
+TILE_ROWS = TILE.rows
+
+
+class Layers(NamedTuple):
+    """A stack of layers; a vector holds one layer's part behind the other's, from its starts on."""
+
+    widths: Any  # units of each layer
+    codes: Any  # activations
+    has_bias: Any
+    biases: Any  # with zeros behind each, up to a whole number of panels
+    bias_starts: Any
+    weights: Any  # of the layers behind the first, as all that follows
+    weight_starts: Any
+    forward_panels: Any  # columns of the weights, as the forward product reads them
+    forward_starts: Any
+    backward_panels: Any  # and rows, as the input gradient does
+    backward_starts: Any
+    zeros: Any  # as many as the panels of the widest layer have columns
+
+
+class Rows(NamedTuple):
+    """What the rows of a batch are in each layer; a layer's part is a matrix of `n_rows` rows."""
+
+    n_rows: Any
+    unit_starts: Any  # in a vector of one row
+    outputs: Any
+    gradients: Any  # of the layers' sums, times the scale
+    gradient_panels: Any  # the same as the weight gradient reads them, from the starts of biases on
+    maxima: Any
+    totals: Any
+
+
+@inline
+def floor_of_code(code: int, values: Any) -> Any:
+    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
+    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)
+
+
+@inline
+def units(rows: Rows, values: Any, layer: int) -> Any:
+    """Return one layer's part of the outputs or gradients, a row for each of the batch."""
+    first, end = rows.unit_starts[layer], rows.unit_starts[layer + 1]
+    return values[first * rows.n_rows : end * rows.n_rows].reshape((rows.n_rows, end - first))
+
+
+@inlined
+def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
+    """Take some rows of a batch from the first layer's sums to the gradient of these; return how many are right."""
+    last = layers.widths.size - 1
+    _activate_rows(layers, rows, 0, first, end)
+    for layer in range(1, last + 1):
+        _forward(layers, rows, layer, first, end)
+    logits, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
+    n_correct = 0
+    for row in range(first, end):
+        n_correct += is_first_of_largest(logits[row], labels[row])
+    write_cross_entropy_gradient(logits, labels, first, end, scale, grad, rows.maxima, rows.totals)
+    _multiply_rows_by_derivative(layers, rows, last, first, end)
+    for layer in range(last, 0, -1):
+        _backward(layers, rows, layer, first, end)
+    return n_correct
+
+
+@inlined
+def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Add the product of inputs and gradients to the rows first:end of a layer's weights, and lay these out anew."""
+    weights = _weights(layers, layer)
+    if rows.n_rows > 0:
+        x = units(rows, rows.outputs, layer - 1)
+        panels = _gradient_panels(layers, rows, layer)
+        _add_products_of_block(x, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
+    _lay_out_columns(weights, first, end, _part(layers.forward_panels, layers.forward_starts, layer - 1))
+    _lay_out_rows(weights, first, end, _part(layers.backward_panels, layers.backward_starts, layer - 1))
+
+
+@inlined
+def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Add the sums of the columns first:end, which begin at a panel's, of the gradients to a layer's bias."""
+    if layers.has_bias[layer]:
+        grad, bias = units(rows, rows.gradients, layer), _part(layers.biases, layers.bias_starts, layer)
+        for j in range(first, end, TILE_VECTORS * (VECTOR_BYTES // bias.itemsize)):
+            add_sums_of_panel(grad, 0, rows.n_rows, j, bias)
+
+
+@inlined
+def _forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    x, y = units(rows, rows.outputs, layer - 1), units(rows, rows.outputs, layer)
+    n_panels = number_of_panels(y.shape[1], TILE_VECTORS * (VECTOR_BYTES // y.itemsize))
+    panels = _part(layers.forward_panels, layers.forward_starts, layer - 1)
+    bias = _part(layers.biases, layers.bias_starts, layer)
+    floor = floor_of_code(layers.codes[layer], y)
+    _multiply_block(x, panels, bias, layers.zeros, floor, y, first, end, 0, n_panels)
+    _activate_rows(layers, rows, layer, first, end)
+
+
+@inlined
+def _backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
+    lanes = VECTOR_BYTES // grad.itemsize
+    wide = TILE_VECTORS * lanes
+    laid_out = _gradient_panels(layers, rows, layer)
+    for panel in range(number_of_panels(grad.shape[1], wide)):
+        j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
+        fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
+    panels = _part(layers.backward_panels, layers.backward_starts, layer - 1)
+    n_panels, floor = number_of_panels(grad_below.shape[1], wide), floor_of_code(-1, grad)
+    _multiply_block(grad, panels, layers.zeros, layers.zeros, floor, grad_below, first, end, 0, n_panels)
+    _multiply_rows_by_derivative(layers, rows, layer - 1, first, end)
+
+
+@inlined
+def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Replace the sums in some rows of the outputs, where the product has not held them above relu's floor."""
+    code = layers.codes[layer]
+    if code > RELU:
+        activate(_of_rows(units(rows, rows.outputs, layer), first, end), code)
+
+
+@inlined
+def _multiply_rows_by_derivative(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    grad, y = units(rows, rows.gradients, layer), units(rows, rows.outputs, layer)
+    multiply_by_derivative(_of_rows(grad, first, end), _of_rows(y, first, end), layers.codes[layer])
+
+
+@inline
+def _of_rows(matrix: Any, first: int, end: int) -> Any:
+    """Return some rows as one vector."""
+    return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
+
+
+@inline
+def _part(flat: Any, starts: Any, layer: int) -> Any:
+    """Return one layer's part of a vector that holds all layers'."""
+    return flat[starts[layer] : starts[layer + 1]]
+
+
+@inline
+def _weights(layers: Layers, layer: int) -> Any:
+    shape = (layers.widths[layer - 1], layers.widths[layer])
+    return _part(layers.weights, layers.weight_starts, layer - 1).reshape(shape)
+
+
+@inline
+def _gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
+    return rows.gradient_panels[layers.bias_starts[layer] * rows.n_rows : layers.bias_starts[layer + 1] * rows.n_rows]
+
+
+@inlined
+def _lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
+    """Copy some rows into the panels that are made of columns."""
+    n_inputs, n_outputs = weights.shape
+    lanes = VECTOR_BYTES // weights.itemsize
+    wide = TILE_VECTORS * lanes
+    for panel in range(number_of_panels(n_outputs, wide)):
+        j, width = panel * wide, width_of_panel(panel, n_outputs, wide, lanes)
+        fill_panel(weights, first, end - first, j, width, panels, j * n_inputs + first * width)
+
+
+@inlined
+def _lay_out_rows(weights: Any, first: int, end: int, panels: Any) -> None:
+    """Copy some rows into the panels that are made of rows, as columns of these."""
+    n_inputs, n_outputs = weights.shape
+    lanes = VECTOR_BYTES // weights.itemsize
+    wide = TILE_VECTORS * lanes
+    for i in range(first, end):
+        panel = i // wide
+        j, width = panel * wide, width_of_panel(panel, n_inputs, wide, lanes)
+        row, column = weights[i], panels[j * n_outputs + i - j : (j + width) * n_outputs]
+        for o in range(n_outputs):
+            column[np.uintp(o * width)] = row[o]

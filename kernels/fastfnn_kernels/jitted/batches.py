@@ -1,0 +1,259 @@
+"""Training on one small batch after the other.
+
+The first weights are kept in panels of columns, and each panel in the caches of the thread that owns it, from the
+first batch to the last: a step is added to a panel where the forward product of the next batch will read it, so that
+the largest gradient is never written. Threads meet twice a batch: between the first layer, whose panels they own, and
+the later ones, whose rows they share, forward and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE, UNIT
+from fastfnn_kernels.jitted._jit import (
+    PARALLEL_OPERATIONS,
+    In2,
+    IndicesIn1,
+    Int,
+    IntegersIn1,
+    Out1,
+    Out2,
+    Real,
+    inline,
+    inlined,
+    kernel,
+    threads_for,
+)
+from fastfnn_kernels.jitted._later_layers import (
+    Layers,
+    Rows,
+    add_bias_step,
+    add_step,
+    floor_of_code,
+    forward_and_back,
+    units,
+)
+from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._simd import scattering_tile
+from fastfnn_kernels.jitted.activations import CODES, copy
+from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
+from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
+from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
+
+VECTOR_BYTES = UNIT.vector_bytes
+SPARSE_VECTORS = SPARSE_TILE.vectors
+TILE_VECTORS = TILE.vectors
+TILE_ROWS = TILE.rows
+
+# Units of a layer are counted up to a multiple of this many vectors, so that both kinds of panels end within.
+PADDING_VECTORS = SPARSE_VECTORS * TILE_VECTORS
+
+
+def sgd_batches(
+    batches: PackedBatches,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> tuple[float, int]:
+    """Take a step of gradient descent on each batch; see `fastfnn_kernels.reference.sgd_batches`."""
+    first, later, dtype = weights[0], weights[1:], weights[0].dtype
+    batch_size = min(batches.batch_size, max(len(labels), 1))
+    widths = np.array([w.shape[1] for w in weights])
+    padding = PADDING_VECTORS * UNIT.lanes(dtype.itemsize)
+    padded = -(-widths // padding) * padding
+    flat_weights, flat_biases = _joined(later, dtype), np.zeros(padded.sum(), dtype)
+    weight_starts, bias_starts = _starts(w.size for w in later), _starts(padded)
+    panel_starts = (_starts(padded[1:] * widths[:-1]), _starts(padded[:-1] * widths[1:]))
+    for b, start in zip(biases, bias_starts, strict=False):
+        if b is not None:
+            flat_biases[start : start + b.size] = b
+    has_bias = np.array([b is not None for b in biases], np.int64)
+    codes = np.array([CODES[activation] for activation in activations], np.int64)
+    layers = (widths, codes, has_bias, flat_biases, bias_starts, flat_weights, weight_starts, *panel_starts)
+    threads = (
+        threads_for(4 * batches.values.size * first.shape[1] * batch_size // max(len(labels), 1)),
+        threads_for(6 * batch_size * flat_weights.size),
+    )
+    loss_sum, n_correct = _train(
+        PARALLEL_OPERATIONS, dtype, *batches[:3], labels, batch_size, first, *layers, _starts(widths), learning_rate, *threads
+    )
+    for w, start in zip(later, weight_starts, strict=False):
+        w[...] = flat_weights[start : start + w.size].reshape(w.shape)
+    for b, start in zip(biases, bias_starts, strict=False):
+        if b is not None:
+            b[...] = flat_biases[start : start + b.size]
+    return loss_sum, n_correct
+
+
+def _joined(arrays: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Copy all arrays into one vector."""
+    return np.concatenate([np.zeros(0, dtype), *(array.reshape(-1) for array in arrays)])
+
+
+def _starts(sizes: Iterable[int]) -> NDArray[np.int64]:
+    """Return where each part of a vector starts and the last ends."""
+    return np.cumsum([0, *sizes], dtype=np.int64)
+
+
+@kernel
+def _train(
+    offsets: IntegersIn1,
+    indices: IndicesIn1,
+    values: In2,
+    labels: IntegersIn1,
+    batch_size: Int,
+    first_weights: Out2,
+    widths: IntegersIn1,
+    codes: IntegersIn1,
+    has_bias: IntegersIn1,
+    biases: Out1,
+    bias_starts: IntegersIn1,
+    weights: Out1,
+    weight_starts: IntegersIn1,
+    forward_starts: IntegersIn1,
+    backward_starts: IntegersIn1,
+    unit_starts: IntegersIn1,
+    learning_rate: Real,
+    n_threads: Int,
+    n_row_threads: Int,
+) -> tuple[float, int]:
+    n_inputs, n_hidden = first_weights.shape
+    dtype, lanes = biases.dtype, VECTOR_BYTES // biases.itemsize
+    wide, narrow = SPARSE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
+    n_panels = number_of_panels(n_hidden, wide)
+    panels = aligned_empty(n_inputs * n_panels * wide, dtype)
+    # Behind the last column stand zeros.
+    forward_panels, backward_panels = np.zeros(forward_starts[-1], dtype), np.zeros(backward_starts[-1], dtype)
+    layers = Layers(
+        widths, codes, has_bias, biases, bias_starts, weights, weight_starts,
+        forward_panels, forward_starts, backward_panels, backward_starts, np.zeros(biases.size, dtype),
+    )  # fmt: skip
+
+    # The first outputs of a batch are computed while those of the one before are still read.
+    n_units = batch_size * unit_starts[-1]
+    outputs, other_outputs = aligned_empty(n_units, dtype), aligned_empty(n_units, dtype)
+    gradients = aligned_empty(n_units, dtype)
+    gradient_panels = aligned_empty(batch_size * biases.size, dtype)
+    maxima, totals = np.empty(batch_size, dtype), np.empty(batch_size, dtype)
+    positions = np.arange(batch_size).astype(np.int32)
+    n_groups = (batch_size + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    n_batches = (labels.size + batch_size - 1) // batch_size
+    counts = np.zeros(n_row_threads, np.int64)
+    loss_sum, n_before = 0.0, 0
+    for batch in range(n_batches + 1):
+        labels_now = labels[batch * batch_size : (batch + 1) * batch_size]
+        n_now = labels_now.size
+        before = Rows(n_before, unit_starts, other_outputs, gradients, gradient_panels, maxima, totals)
+        now = Rows(n_now, unit_starts, outputs, gradients, gradient_panels, maxima, totals)
+        for worker in prange(n_threads):
+            for panel in range(worker * n_panels // n_threads, (worker + 1) * n_panels // n_threads):
+                j, width = panel * wide, width_of_panel(panel, n_hidden, wide, narrow)
+                if batch == 0:
+                    fill_sparse_panel(first_weights, j, width, panels)
+                group = (batch - 1) * n_groups
+                _step_panel(offsets, indices, values, group, layers, before, positions, panels, n_inputs, j, width)
+                group = batch * n_groups
+                _multiply_panel(offsets, indices, values, group, layers, now, positions, panels, n_inputs, j, width)
+                if batch == n_batches:
+                    _copy_back(panels, j, width, first_weights)
+            for layer in range(1, widths.size):
+                first, end = _share(widths[layer - 1], worker, n_threads)
+                if first < end:
+                    add_step(layers, before, layer, first, end)
+                if worker == 0 and n_before > 0:
+                    add_bias_step(layers, before, layer, 0, widths[layer])
+        if n_now > 0:
+            for worker in prange(n_row_threads):
+                first, end = _share(n_now, worker, n_row_threads)
+                if first < end:
+                    counts[worker] += forward_and_back(layers, now, labels_now, -learning_rate / n_now, first, end)
+            logits = units(now, outputs, widths.size - 1)
+            loss_sum += sum_of_losses(logits, labels_now, 0, n_now, maxima, totals)
+        outputs, other_outputs = other_outputs, outputs
+        n_before = n_now
+    return loss_sum, counts.sum()
+
+
+@inline
+def _share(n_rows: int, worker: int, n_workers: int) -> Any:
+    """Return the first and the end of the rows of one worker: whole tiles, except for the last."""
+    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
+    first, end = worker * n_tiles // n_workers, (worker + 1) * n_tiles // n_workers
+    return min(first * TILE_ROWS, n_rows), min(end * TILE_ROWS, n_rows)
+
+
+@inlined
+def _multiply_panel(
+    offsets: Any,
+    indices: Any,
+    values: Any,
+    first_group: int,
+    layers: Layers,
+    rows: Rows,
+    positions: Any,
+    panels: Any,
+    n_inputs: int,
+    j: int,
+    width: int,
+) -> None:
+    """Compute the columns of one panel of the first layer's outputs."""
+    out = units(rows, rows.outputs, 0)
+    floor = floor_of_code(layers.codes[0], out)
+    n_columns = min(width, out.shape[1] - j)
+    for row in range(0, rows.n_rows, ROWS_OF_GROUP):
+        group = first_group + row // ROWS_OF_GROUP
+        first, depth = offsets[group], offsets[group + 1] - offsets[group]
+        n_stored = min(ROWS_OF_GROUP, rows.n_rows - row)
+        multiply_group(
+            values, indices, first, depth, panels, j * n_inputs, width, layers.biases, j, positions, row, out,
+            n_stored, n_columns, floor,
+        )  # fmt: skip
+
+
+@inlined
+def _step_panel(
+    offsets: Any,
+    indices: Any,
+    values: Any,
+    first_group: int,
+    layers: Layers,
+    rows: Rows,
+    positions: Any,
+    panels: Any,
+    n_inputs: int,
+    j: int,
+    width: int,
+) -> None:
+    """Add the products of the batch's inputs and gradients to one panel of the first weights, and to the bias."""
+    grad = units(rows, rows.gradients, 0)
+    end = min(j + width, grad.shape[1])
+    wide = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
+    for row in range(0, rows.n_rows, ROWS_OF_GROUP):
+        group = first_group + row // ROWS_OF_GROUP
+        first, depth = offsets[group], offsets[group + 1] - offsets[group]
+        n_read = min(ROWS_OF_GROUP, rows.n_rows - row)
+        for column in range(j, end, wide):
+            scattering_tile(
+                values, first * ROWS_OF_GROUP, indices, first, depth, positions, row, grad, column, grad.shape[1],
+                panels, j * n_inputs + column - j, width, n_read, min(wide, end - column),
+            )  # fmt: skip
+    if rows.n_rows > 0:
+        add_bias_step(layers, rows, 0, j, end)
+
+
+@inlined
+def _copy_back(panels: Any, j: int, width: int, weights: Any) -> None:
+    """Copy a panel to where its columns came from."""
+    n_inputs, n_columns = weights.shape
+    end = min(j + width, n_columns)
+    for i in range(n_inputs):
+        place = j * n_inputs + i * width
+        copy(panels[place : place + end - j], weights[i, j:end])

@@ -1,0 +1,64 @@
+"""Training on one small batch after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.packing import PackedBatches
+from fastfnn_kernels.reference.steps import sgd_step
+
+
+def sgd_batches(
+    batches: PackedBatches,
+    labels: NDArray[np.int64],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    learning_rate: float,
+) -> tuple[float, int]:
+    """Take a step of gradient descent on each batch in turn, on the mean cross-entropy of a stack of dense layers.
+
+    For the n rows x of each batch and their labels, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) from the first layer
+    to the last,
+
+        g_last = (softmax(y_last) - onehot(label)) / n * f_last'
+        g_k-1 = (g_k w_k^T) * f_k-1'
+        w_k <- w_k - learning_rate * y_k-1^T g_k
+        b_k <- b_k - learning_rate * the column sums of g_k
+
+    where every g is computed from the parameters before the batch's step.
+
+    Parameters
+    ----------
+    batches : PackedBatches
+        From `pack_batches`.
+    labels : ndarray of int64, shape (n_rows,)
+        Classes, from 0 to the outputs of the last layer.
+    weights : sequence of ndarray, shapes (n_inputs, n_outputs)
+        IN-OUT: w of each layer, the first layer's first.
+    biases : sequence of ndarray or None, shapes (n_outputs,)
+        IN-OUT: b of each layer; None where there is none.
+    activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
+        f of each layer.
+    learning_rate : float
+        Size of a step.
+
+    Returns
+    -------
+    loss_sum : float
+        Sum of each row's loss before its batch's step, in float64.
+    n_correct : int
+        Rows whose largest output before that step, the first of equals, stands at the label.
+    """
+    loss_sum, n_correct, first = 0.0, 0, 0
+    for batch in batches.batches():
+        end = first + batch.shape[0]
+        loss, correct = sgd_step(batch, labels[first:end], weights, biases, activations, learning_rate)
+        loss_sum += loss * (end - first)
+        n_correct += correct
+        first = end
+    return loss_sum, n_correct
