@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from arrays import integers, mostly_zeros
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.packing import Compressed, Packed
-from fastfnn_kernels.reference import compress_rows, pack_rows
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
+from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
 from numpy.typing import NDArray
 
 PROT_NONE = 0  # of POSIX's <sys/mman.h>, of which Python's mmap lacks this one
@@ -27,7 +27,7 @@ EDGES = ("end", "begin")
 DTYPES = (np.float32, np.float64)
 
 # Kernels that return more than what they write.
-RETURNING = ("softmax_cross_entropy", "rmsprop_tensor", "sgd_samples")
+RETURNING = ("softmax_cross_entropy", "rmsprop_tensor", "sgd_samples", "sgd_batches")
 
 # Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
 ROWS = [*range(1, 31), 41, 42, 43, 55, 56, 57, 111, 113]
@@ -107,8 +107,8 @@ def packing(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     """Draw mostly-zero inputs to pack, some rows of them; there is nothing to sum over."""
     x = mostly_zeros(rng, (rows, columns), rng.choice([np.uint8, dtype]))
     for taken in (None, rng.integers(0, rows, rows + 1)):
-        for name in ("pack_rows", "compress_rows"):
-            yield Call(name, {"x": x, "dtype": dtype, "scale": 0.5, "rows": taken})
+        for name, sizes in (("pack_rows", {}), ("compress_rows", {}), ("pack_batches", {"batch_size": 5})):
+            yield Call(name, {"x": x, "dtype": dtype, "scale": 0.5, "rows": taken} | sizes)
     yield Call("similar_rows", {"x": x[:60]})
 
 
@@ -124,6 +124,10 @@ def training(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
         {"samples": samples, "labels": np.arange(len(samples.offsets) - 1) % 5} | rest,
         ("weights", "biases"),
     )
+    rows = min(rows, 60)  # few steps, since rounding errors grow with each
+    batches = pack_batches(mostly_zeros(rng, (rows, depth), dtype), dtype, min(rows, 20))
+    labels = np.arange(rows) % 5
+    yield Call("sgd_batches", {"batches": batches, "labels": labels} | rest, ("weights", "biases"))
 
 
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
@@ -179,9 +183,8 @@ def copied(argument: Any) -> Any:
 
 def placed(argument: Any, edge: str, *, writable: bool) -> Any:
     """Place what is an array, or made of arrays."""
-    if isinstance(argument, (Packed, Compressed)):
-        arrays = (place(array, edge, writable=writable) for array in argument[:-1])
-        return type(argument)(*arrays, argument.shape)
+    if isinstance(argument, (Packed, PackedBatches, Compressed)):
+        return type(argument)(*(placed(part, edge, writable=writable) for part in argument))
     if isinstance(argument, list):
         return [placed(each, edge, writable=writable) for each in argument]
     return place(argument, edge, writable=writable) if isinstance(argument, np.ndarray) else argument

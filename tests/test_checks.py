@@ -14,7 +14,7 @@ def zeros(*shape, dtype=F4):
 
 X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
-ROWS, SAMPLES = reference.pack_rows(X, F4), reference.compress_rows(X, F4)
+ROWS, SAMPLES, BATCHES = reference.pack_rows(X, F4), reference.compress_rows(X, F4), reference.pack_batches(X, F4, 2)
 ALL = zeros(100)
 
 BAD = [
@@ -131,6 +131,13 @@ BAD = [
     ),
     ("sgd_samples", (SAMPLES, LABELS + 3, [W], [B], ["relu"], 0.1), ValueError, "labels must lie from 0 to 2"),
     ("sgd_samples", (SAMPLES, LABELS[1:], [W], [B], ["relu"], 0.1), ValueError, "labels must have shape (5,)"),
+    ("pack_batches", (X, F4, 0), ValueError, "batch_size must be at least 1; got 0"),
+    ("pack_batches", (X, F4, 2, 1.0, LABELS + 5), ValueError, "rows must lie from 0 to 4"),
+    ("sgd_batches", (ROWS, LABELS, [W], [B], ["relu"], 0.1), TypeError, "batches must be PackedBatches; got Packed"),
+    ("sgd_batches", (BATCHES, LABELS, [W], [], ["relu"], 0.1), ValueError, "for each layer; got 1, 0 and 1"),
+    ("sgd_batches", (BATCHES, LABELS, [W], [zeros(4)], ["relu"], 0.1), ValueError, "biases[0] must have shape (3)"),
+    ("sgd_batches", (BATCHES, LABELS, [read_only(W)], [B], ["relu"], 0.1), ValueError, "weights[0] is written to"),
+    ("sgd_batches", (BATCHES, LABELS[1:], [W], [B], ["relu"], 0.1), ValueError, "labels must have shape (5,)"),
     ("sgd", (W, zeros(3, 4), 0.1), ValueError, "gradient must have shape (4, 3); got (3, 4)"),
     ("sgd", (W, W, 0.1), ValueError, "parameter shares memory with gradient"),
     ("sgd", (read_only(W), zeros(4, 3), 0.1), ValueError, "parameter is written to, but is read-only"),

@@ -31,11 +31,15 @@ def expanded(compressed):
     return matrix
 
 
+def arrays_of(stored):
+    return [part for part in stored if isinstance(part, np.ndarray)]
+
+
 def assert_same(actual, expected):
     """Check that every bit of a packed or compressed matrix is as expected."""
     assert actual.shape == expected.shape
     assert type(actual) is type(expected)
-    for array, wanted in zip(actual[:-1], expected[:-1], strict=True):
+    for array, wanted in zip(*map(arrays_of, (actual, expected)), strict=True):
         assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape)
         assert array.flags.c_contiguous
         assert array.tobytes() == wanted.tobytes()
@@ -62,12 +66,29 @@ def test_the_kernels_store_what_the_reference_stores(n_rows, n_inputs, dtype, so
         assert_same(getattr(jitted, name)(x, dtype, 0.3, rows), expected)
 
 
+@given(N_ROWS, st.sampled_from([1, 2, 3, 4, 5, 6, 50, 200]), DTYPE, SOURCE, SEED)
+def test_batches_are_packed_each_on_its_own(n_rows, batch_size, dtype, source, seed):
+    rng = np.random.default_rng(seed)
+    x = mostly_zeros(rng, (n_rows, 33), source)
+    rows = rng.integers(0, n_rows, rng.integers(0, 2 * n_rows)) if n_rows else None
+    expected = reference.pack_batches(x, dtype, batch_size, 0.3, rows)
+    assert_same(jitted.pack_batches(x, dtype, batch_size, 0.3, rows), expected)
+    taken = x if rows is None else x[rows]
+    assert expected.shape == taken.shape
+    assert expected.batch_size == batch_size
+    firsts = range(0, len(taken), batch_size)
+    for first, batch in zip(firsts, expected.batches(), strict=True):
+        assert_same(batch, reference.pack_rows(taken[first : first + batch_size], dtype, 0.3))
+
+
 @pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
 def test_many_threads_store_the_same(source, density, dtype, threads, rng):
     x = ((rng.random((1201, 783)) < density) * rng.integers(1, 256, (1201, 783))).astype(source)
     rows = rng.permutation(len(x))
     assert_same(jitted.pack_rows(x, dtype, 1 / 255, rows), reference.pack_rows(x, dtype, 1 / 255, rows))
     assert_same(jitted.compress_rows(x, dtype, 1 / 255, rows), reference.compress_rows(x, dtype, 1 / 255, rows))
+    expected = reference.pack_batches(x, dtype, 100, 1 / 255, rows)
+    assert_same(jitted.pack_batches(x, dtype, 100, 1 / 255, rows), expected)
 
 
 def test_rows_are_taken_in_their_order_and_may_come_twice(kernels, source, dtype):

@@ -1,47 +1,23 @@
 """Training on one sample after the other."""
 
-import itertools
-
 import numpy as np
 import pytest
-from arrays import Unchanged, mostly_zeros, normals, read_only
+from arrays import Unchanged, mostly_zeros, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.packing import Compressed
 from hypothesis import given
 from hypothesis import strategies as st
+from layer_stacks import ACTIVATIONS, as_float64, assert_close, copies, draw_layers
 
-ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 DTYPE = st.sampled_from([np.float32, np.float64])
 SEED = st.integers(0, 2**32 - 1)
 WIDTH = st.sampled_from([1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 70])
 
 
-def draw_layers(rng, widths, dtype, use_bias=True):
-    """Draw weights whose outputs are about as large as their inputs, and biases."""
-    weights = [normals(rng, (i, o), dtype) / dtype(np.sqrt(i)) for i, o in itertools.pairwise(widths)]
-    return weights, [normals(rng, o, dtype) if use_bias else None for o in widths[1:]]
-
-
-def copies(arrays):
-    return [None if array is None else array.copy() for array in arrays]
-
-
-def assert_close(actual, expected, dtype, steps):
-    """Check parameters after `steps` steps, each of which may add some roundings of numbers about one in size."""
-    for array, wanted in zip(actual, expected, strict=True):
-        assert (array is None) == (wanted is None)
-        if array is not None:
-            assert array.astype(np.float64) == pytest.approx(
-                wanted.astype(np.float64), abs=16 * steps * float(np.finfo(dtype).eps)
-            )
-
-
 def assert_like_the_reference(x, labels, weights, biases, activations, learning_rate):
     """Train by the kernel in x's dtype and by the reference in float64, and compare what both leave and return."""
     dtype, steps = x.dtype.type, max(len(x), 1)
-    wide_weights, wide_biases = (
-        [None if array is None else array.astype(np.float64) for array in arrays] for arrays in (weights, biases)
-    )
+    wide_weights, wide_biases = as_float64(weights), as_float64(biases)
     samples, wide_samples = reference.compress_rows(x, dtype), reference.compress_rows(x, np.float64)
     exact_loss, exact_correct = reference.sgd_samples(
         wide_samples, labels, wide_weights, wide_biases, activations, learning_rate

@@ -1,7 +1,17 @@
 """The product: every kernel as a multithreaded Numba function, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.jitted import activations, batches, cross_entropy, dense, grouping, packing, samples, sparse, updates
+from fastfnn_kernels.jitted import (
+    activations,
+    batches,
+    cross_entropy,
+    dense,
+    grouping,
+    packing,
+    samples,
+    sparse,
+    updates,
+)
 
 NAME = "numba"
 

@@ -37,7 +37,11 @@ OPTIONS = {
 # A sum that nothing cuts may be added up in the order the compiler likes: only so does it become vector instructions.
 SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 
-PRANGE = {"comprehension": False, "prange": True, "numpy": False, "reduction": False, "inplace_binop": False, "setitem": False, "stencil": False, "fusion": False}
+# Loops written with prange are shared among threads, and nothing else: not the zeros an array is filled with.
+ONLY_PRANGE = {"prange": True} | dict.fromkeys(
+    ("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False
+)
+
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
@@ -117,7 +121,7 @@ class Kernel:
     def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
-        dispatcher = numba.njit(parallel=PRANGE if parallel else False, **OPTIONS)(variant)
+        dispatcher = numba.njit(parallel=ONLY_PRANGE if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
         dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
@@ -143,17 +147,18 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a helper that kernels call."""
+    """Compile a helper that kernels call, and Python does not."""
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
-def inlined(function):
+def inlined(function: Callable[..., Any]) -> Any:
+    """Make a helper a part of the one function that calls it, so that it is not compiled on its own as well."""
     return numba.njit(inline="always", **OPTIONS)(function)
 
 
 def inline_sum(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call and that does nothing but add up."""
-    return numba.njit(**SUM_OPTIONS)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **SUM_OPTIONS)(function)
 
 
 def _renamed(function: Callable[..., Any], suffix: str) -> Callable[..., Any]:

@@ -64,38 +64,44 @@ def sgd_batches(
     learning_rate: float,
 ) -> tuple[float, int]:
     """Take a step of gradient descent on each batch; see `fastfnn_kernels.reference.sgd_batches`."""
-    first, later, dtype = weights[0], weights[1:], weights[0].dtype
+    later, dtype = weights[1:], weights[0].dtype
     batch_size = min(batches.batch_size, max(len(labels), 1))
     widths = np.array([w.shape[1] for w in weights])
     padding = PADDING_VECTORS * UNIT.lanes(dtype.itemsize)
     padded = -(-widths // padding) * padding
-    flat_weights, flat_biases = _joined(later, dtype), np.zeros(padded.sum(), dtype)
     weight_starts, bias_starts = _starts(w.size for w in later), _starts(padded)
-    panel_starts = (_starts(padded[1:] * widths[:-1]), _starts(padded[:-1] * widths[1:]))
-    for b, start in zip(biases, bias_starts, strict=False):
-        if b is not None:
-            flat_biases[start : start + b.size] = b
-    has_bias = np.array([b is not None for b in biases], np.int64)
-    codes = np.array([CODES[activation] for activation in activations], np.int64)
-    layers = (widths, codes, has_bias, flat_biases, bias_starts, flat_weights, weight_starts, *panel_starts)
-    threads = (
-        threads_for(4 * batches.values.size * first.shape[1] * batch_size // max(len(labels), 1)),
-        threads_for(6 * batch_size * flat_weights.size),
+    flat_weights, flat_biases = _joined(later, weight_starts, dtype), _joined(biases, bias_starts, dtype)
+    layers = (
+        widths,
+        np.array([CODES[activation] for activation in activations], np.int64),
+        np.array([b is not None for b in biases], np.int64),
+        *(flat_biases, bias_starts, flat_weights, weight_starts),
+        *(_starts(padded[1:] * widths[:-1]), _starts(padded[:-1] * widths[1:])),
+        _starts(widths),
     )
-    loss_sum, n_correct = _train(
-        PARALLEL_OPERATIONS, dtype, *batches[:3], labels, batch_size, first, *layers, _starts(widths), learning_rate, *threads
-    )
-    for w, start in zip(later, weight_starts, strict=False):
-        w[...] = flat_weights[start : start + w.size].reshape(w.shape)
-    for b, start in zip(biases, bias_starts, strict=False):
-        if b is not None:
-            b[...] = flat_biases[start : start + b.size]
+    n_threads = threads_for(4 * batches.values.size * weights[0].shape[1] * batch_size // max(len(labels), 1))
+    n_row_threads = threads_for(6 * batch_size * flat_weights.size)
+    x, numbers = (*batches[:3], labels, batch_size), (learning_rate, n_threads, n_row_threads)
+    loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
+    _part_again(flat_weights, weight_starts, later)
+    _part_again(flat_biases, bias_starts, biases)
     return loss_sum, n_correct
 
 
-def _joined(arrays: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Copy all arrays into one vector."""
-    return np.concatenate([np.zeros(0, dtype), *(array.reshape(-1) for array in arrays)])
+def _joined(arrays: Sequence[NDArray[Any] | None], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Copy all arrays into one vector, each from its start on, with zeros up to the next."""
+    joined = np.zeros(starts[-1], dtype)
+    for array, start in zip(arrays, starts[:-1], strict=True):
+        if array is not None:
+            joined[start : start + array.size] = array.reshape(-1)
+    return joined
+
+
+def _part_again(joined: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[NDArray[Any] | None]) -> None:
+    """Copy each array back from its start on."""
+    for array, start in zip(arrays, starts[:-1], strict=True):
+        if array is not None:
+            array[...] = joined[start : start + array.size].reshape(array.shape)
 
 
 def _starts(sizes: Iterable[int]) -> NDArray[np.int64]:

@@ -188,7 +188,7 @@ def write_cross_entropy_gradient(
 @inline
 def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, totals: Any) -> float:
     """Add up the losses of some rows, from what `write_cross_entropy_gradient` left."""
-    loss = _sum_of_logs(totals[first:end])
+    loss: float = _sum_of_logs(totals[first:end])
     for row in range(first, end):
         loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
     return loss

@@ -1,7 +1,17 @@
 """The specification: every kernel in plain NumPy, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.reference import activations, batches, cross_entropy, dense, grouping, packing, samples, sparse, updates
+from fastfnn_kernels.reference import (
+    activations,
+    batches,
+    cross_entropy,
+    dense,
+    grouping,
+    packing,
+    samples,
+    sparse,
+    updates,
+)
 
 NAME = "numpy"
 
