@@ -13,6 +13,7 @@ from fastfnn import training
 from fastfnn.architecture import describe_layer, layer_from, output_widths
 from fastfnn.backends import get_backend
 from fastfnn.csr import Csr
+from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
@@ -84,6 +85,8 @@ class Network:
             layer.draw_parameters(self.dtype, self.rng)
         for layer in self.layers:
             layer.join(self.kernels)
+        self._n_inputs = next(layer.n_inputs for layer in self.layers if isinstance(layer, Dense))
+        self._few_rows = FewRows(self)
 
     @property
     def backend(self) -> str:
@@ -93,7 +96,7 @@ class Network:
     @property
     def n_inputs(self) -> int:
         """Features of a sample."""
-        return next(layer.n_inputs for layer in self.layers if isinstance(layer, Dense))
+        return self._n_inputs
 
     @property
     def n_outputs(self) -> int:
@@ -218,7 +221,10 @@ class Network:
         TypeError, ValueError
             If X or the format does not fit.
         """
-        tiles = self._tiles_to_predict(X, input_format)
+        samples = self._check_to_predict(X, input_format)
+        if self._few_rows.can_take(samples):
+            return self._few_rows.labels(samples, input_format)
+        tiles = prepare(self, samples, input_format)
         labels = np.empty(tiles.n_rows, np.int64)
         forward = Forward(self, tiles.n_rows)
         for first in range(0, tiles.n_rows, TILE_ROWS):
@@ -239,7 +245,10 @@ class Network:
         TypeError, ValueError
             If X or the format does not fit.
         """
-        tiles = self._tiles_to_predict(X, input_format)
+        samples = self._check_to_predict(X, input_format)
+        if self._few_rows.can_take(samples):
+            return self._few_rows.probabilities(samples, input_format)
+        tiles = prepare(self, samples, input_format)
         probabilities = np.empty((tiles.n_rows, self.n_outputs), self.dtype)
         forward = Forward(self, tiles.n_rows)
         for first in range(0, tiles.n_rows, TILE_ROWS):
@@ -329,9 +338,9 @@ class Network:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Network([{layers}], backend={self.backend!r}, dtype={self.dtype.name!r})"
 
-    def _tiles_to_predict(self, X: Inputs, input_format: str) -> Tiles:
+    def _check_to_predict(self, X: Inputs, input_format: str) -> NDArray[Any] | Csr:
         check_input_format(input_format)
-        return prepare(self, check_inputs(X, self.n_inputs), input_format)
+        return check_inputs(X, self.n_inputs)
 
     def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, NDArray[np.int64]]:
         return check_samples(X, y, self.n_inputs, self.n_outputs, self.dtype, whose)

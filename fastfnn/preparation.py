@@ -40,7 +40,7 @@ def prepare(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto")
     input_format : str
         As in `Network.fit`.
     """
-    return _for_one_pass(network, X, _deciding_density(network, X, input_format, FEW_DENSITY_ROWS))
+    return _tiles(network, X, packed=packing_pays(network, X, input_format))
 
 
 def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
@@ -50,7 +50,7 @@ def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str =
         packed = PackedTiles(_samples(network, X))
         if packed.keep(PACKING_BYTES):
             return packed
-    return _for_one_pass(network, X, density)
+    return _tiles(network, X, packed=_packing_pays_at(density, network))
 
 
 def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
@@ -58,10 +58,18 @@ def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "
     return _deciding_density(network, X, input_format) < PACKING_DENSITY
 
 
-def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float) -> Tiles:
+def packing_pays(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
+    """Tell whether samples that are gone through once are packed for it, as `prepare` does."""
+    return _packing_pays_at(_deciding_density(network, X, input_format, FEW_DENSITY_ROWS), network)
+
+
+def _packing_pays_at(density: float, network: Network) -> bool:
     # A packed product takes density / PACKING_DENSITY of the dense one's time; packing comes on top.
-    packing_pays = density < PACKING_DENSITY * (1 - PACKING_OUTPUTS / network.widths[0])
-    return (PackedTiles if packing_pays else DenseTiles)(_samples(network, X))
+    return density < PACKING_DENSITY * (1 - PACKING_OUTPUTS / network.widths[0])
+
+
+def _tiles(network: Network, X: NDArray[Any] | Csr, *, packed: bool) -> Tiles:
+    return (PackedTiles if packed else DenseTiles)(_samples(network, X))
 
 
 def _deciding_density(

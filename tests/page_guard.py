@@ -130,6 +130,16 @@ def training(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
     yield Call("sgd_batches", {"batches": batches, "labels": labels} | rest, ("weights", "biases"))
 
 
+def stacks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw three layers."""
+    widths = [(depth, columns), (columns, 20), (20, int(rng.integers(1, 20)))]
+    weights = [integers(rng, shape, dtype) / dtype(8 * shape[0]) for shape in widths]
+    biases = [integers(rng, shape[1], dtype) for shape in widths]
+    x, out = mostly_zeros(rng, (rows, depth), dtype), integers(rng, (rows, widths[-1][1]), dtype)
+    layers = {"weights": weights, "biases": biases, "activations": ["relu", "tanh", "identity"]}
+    yield Call("stack_forward", {"x": x, "skip_zeros": bool(rng.integers(2)), "out": out} | layers, ("out",))
+
+
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
     z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
@@ -161,7 +171,7 @@ def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     yield Call("squared_norm", {"values": g})
 
 
-FAMILIES = {family.__name__: family for family in (dense, sparse, packing, training, elementwise, updates)}
+FAMILIES = {family.__name__: family for family in (dense, sparse, stacks, packing, training, elementwise, updates)}
 
 
 def transposed(matrix: NDArray[Any]) -> NDArray[Any]:

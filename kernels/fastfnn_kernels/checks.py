@@ -132,6 +132,30 @@ def dense_input_gradient(
         _output("out", out, grad.dtype, shape, ("grad", grad), ("weights", weights), ("x", grad if x is None else x))
 
 
+def stack_forward(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    skip_zeros: bool = False,
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `stack_forward`."""
+    _floats("x", x, 2)
+    _same_lengths(weights, biases, activations)
+    width: int = x.shape[1]
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        _like(f"weights[{layer}]", w, x.dtype, (width, None))
+        width = w.shape[1]
+        if b is not None:
+            _like(f"biases[{layer}]", b, x.dtype, (width,))
+        _activation(activation)
+    if out is not None:
+        arrays = (("x", x), *((f"weights[{layer}]", w) for layer, w in enumerate(weights)))
+        others = ((f"biases[{layer}]", b) for layer, b in enumerate(biases) if b is not None)
+        _output("out", out, x.dtype, (x.shape[0], width), *arrays, *others)
+
+
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
     """Check the arguments of `activation_forward`."""
     _floats("z", z, 2)
@@ -303,10 +327,7 @@ def _sgd_rest(
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
 ) -> None:
-    n_layers = len(weights)
-    if not n_layers == len(biases) == len(activations) > 0:
-        lengths = f"{n_layers}, {len(biases)} and {len(activations)}"
-        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+    _same_lengths(weights, biases, activations)
     others = [(f"{name}.values", x.values)]
     width: int = x.shape[1]
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
@@ -316,8 +337,16 @@ def _sgd_rest(
             _parameter(f"biases[{layer}]", b, x.values.dtype, (width,), others)
         _activation(activation)
     if width == 0:
-        raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
+        raise ValueError(
+            f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"
+        )
     _labels(labels, x.shape[0], width)
+
+
+def _same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Sequence[Any]) -> None:
+    if not len(weights) == len(biases) == len(activations) > 0:
+        lengths = f"{len(weights)}, {len(biases)} and {len(activations)}"
+        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
 
 
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
@@ -484,6 +513,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
         dense_forward,
         dense_weight_gradient,
         dense_input_gradient,
+        stack_forward,
         pack_rows,
         pack_batches,
         similar_rows,

@@ -47,10 +47,11 @@ PARALLEL_OPERATIONS = 1_000_000
 
 
 class Conversion(NamedTuple):
-    """The two dtypes of a kernel that reads numbers of one and writes them in another."""
+    """The dtypes that a kernel reads and writes, and the number of layers whose arrays it takes as tuples."""
 
     source: np.dtype[Any]
     target: np.dtype[Any]
+    n_layers: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,16 @@ class _SourceArrayOf:
 
     def numba_type(self, conversion: Conversion) -> Any:
         return types.Array(numba.from_dtype(conversion.source), self.ndim, "C", readonly=True)
+
+
+@dataclass(frozen=True)
+class _OfLayers:
+    """An argument for each layer."""
+
+    one: _ArrayOf | _Scalar
+
+    def numba_type(self, conversion: Conversion) -> Any:
+        return types.UniTuple(self.one.numba_type(conversion), conversion.n_layers)
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,9 @@ OutIntegers1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=False, dtype=ty
 OutDoubles1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=False, dtype=types.float64)]
 Real = Annotated[float, _Scalar()]
 Int = Annotated[int, _Scalar(types.intp)]
+LayersIn1 = Annotated[tuple[NDArray[Any], ...], _OfLayers(_ArrayOf(1, readonly=True))]
+LayersIn2 = Annotated[tuple[NDArray[Any], ...], _OfLayers(_ArrayOf(2, readonly=True))]
+LayersInt = Annotated[tuple[int, ...], _OfLayers(_Scalar(types.intp))]
 Flag = Annotated[bool, _Scalar(types.boolean)]
 
 

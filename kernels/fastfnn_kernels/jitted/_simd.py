@@ -166,16 +166,24 @@ def _store_tile(
             )
 
 
-def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
-    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
-    builder = vec.ir
-    b, c = pointer("b"), pointer("c")
+def _loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[list[ir.Constant], Load]:
+    """Return where each vector of a row begins, and the load of one from a row of B."""
+    vec = arguments.vec
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
-    masks = [vec.mask_below(builder.sub(value("n_columns"), offset)) for offset in offsets] if masked else []
+    n_columns = arguments.value("n_columns")
+    masks = [vec.mask_below(vec.ir.sub(n_columns, offset)) for offset in offsets] if masked else []
 
     def load_b(row: Any, v: int) -> Any:
         return vec.load_masked(row, offsets[v], masks[v]) if masked else vec.load(row, offsets[v])
 
+    return offsets, load_b
+
+
+def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    b, c = pointer("b"), pointer("c")
+    offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
     numbers = _existing_rows(builder, value("n_rows"), rows)
     start, a = pointer("start"), pointer("a")
     tile = _reduce(
@@ -195,12 +203,12 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
     )
 
 
-def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int) -> None:
+def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
     a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
     order, c = pointer("order"), pointer("c")
-    offsets = [constant(v * vec.lanes) for v in range(vectors)]
+    offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
 
     tile = _reduce(
         vec,
@@ -209,7 +217,7 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int) -> None:
         [builder.gep(a, [constant(i)]) for i in range(rows)],
         constant(rows),
         lambda k: _row_at(builder, b, indices, k, value("b_row")),
-        lambda row, v: vec.load(row, offsets[v]),
+        load_b,
     )
     _store_tile(
         vec,
@@ -282,10 +290,10 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     return dense_tile
 
 
-def make_sparse_tile(rows: int, vectors: int) -> Any:
+def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group.
 
-    Row i of the tile is row `order[i]` of C.
+    Row i of the tile is row `order[i]` of C. B's rows are read as those of a dense tile are.
     """
 
     @intrinsic
@@ -295,7 +303,7 @@ def make_sparse_tile(rows: int, vectors: int) -> Any:
     ):  # fmt: skip
         given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
                  order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
-        return signature_of(_SPARSE, given), code_of(_SPARSE, _emit_sparse_tile, rows, vectors)
+        return signature_of(_SPARSE, given), code_of(_SPARSE, _emit_sparse_tile, rows, vectors, masked=masked)
 
     return sparse_tile
 
@@ -324,4 +332,7 @@ row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
 sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
+group_tile = make_dense_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
+group_tail_tile = make_dense_tile(SPARSE_TILE.rows, 1, masked=True)
+masked_sparse_tile = make_sparse_tile(SPARSE_TILE.rows, 1, masked=True)
 scattering_tile = make_scattering_tile(SPARSE_TILE.rows, SCATTERING_VECTORS)

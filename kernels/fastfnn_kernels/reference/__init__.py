@@ -10,6 +10,7 @@ from fastfnn_kernels.reference import (
     packing,
     samples,
     sparse,
+    stacks,
     updates,
 )
 
@@ -18,6 +19,7 @@ NAME = "numpy"
 dense_forward = checked(dense.dense_forward)
 dense_weight_gradient = checked(dense.dense_weight_gradient)
 dense_input_gradient = checked(dense.dense_input_gradient)
+stack_forward = checked(stacks.stack_forward)
 pack_rows = checked(packing.pack_rows)
 similar_rows = checked(grouping.similar_rows)
 pack_batches = checked(packing.pack_batches)

@@ -1,0 +1,65 @@
+"""Predicting for a few rows by one call of a kernel: the calls of each layer would take longer than the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn.csr import Csr
+from fastfnn.layers import Dense
+from fastfnn.preparation import packing_pays
+from fastfnn.tiles import ArraySamples
+
+if TYPE_CHECKING:
+    from fastfnn.network import Network
+
+# With more rows it takes less time to lay the weights out, and to go through the layers one by one.
+FEW_ROWS = 64
+
+
+class FewRows:
+    """The way of a few rows through a network.
+
+    Parameters
+    ----------
+    network : Network
+        Its layers' parameters are used as they are at each call.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+        # A class derived from Dense may do more.
+        self._dense_alone = all(type(layer) is Dense for layer in network.layers)
+
+    def can_take(self, X: NDArray[Any] | Csr) -> TypeGuard[NDArray[Any]]:
+        """Tell whether these are few rows of an array, and the network of dense layers alone."""
+        return self._dense_alone and X.shape[0] <= FEW_ROWS and not isinstance(X, Csr)
+
+    def labels(self, X: NDArray[Any], input_format: str) -> NDArray[np.int64]:
+        """Return the most probable class of each row."""
+        labels: NDArray[np.int64] = self.logits(X, input_format).argmax(axis=1)
+        return labels
+
+    def probabilities(self, X: NDArray[Any], input_format: str) -> NDArray[Any]:
+        """Return the probability of each class for each row."""
+        probabilities: NDArray[Any] = self._network.kernels.softmax(self.logits(X, input_format))
+        return probabilities
+
+    def logits(self, X: NDArray[Any], input_format: str) -> NDArray[Any]:
+        """Return the last layer's outputs; the arguments are those of `prepare`."""
+        network = self._network
+        skip_zeros = packing_pays(network, X, input_format)
+        if X.dtype != network.dtype or not X.flags.c_contiguous:
+            X = ArraySamples(X, network.dtype, network.input_scale, network.kernels).dense(slice(None))
+        layers = self._layers
+        logits: NDArray[Any] = network.kernels.stack_forward(
+            X,
+            [layer.weights for layer in layers],
+            [layer.bias for layer in layers],
+            [layer.activation for layer in layers],
+            skip_zeros,
+        )
+        return logits

@@ -1,0 +1,171 @@
+"""A few rows through a whole stack of layers: one call, since a call of each layer's kernel would take longer.
+
+Three rows are multiplied at a time, with the weights where they lie. Of mostly-zero rows the columns with non-zeros
+are collected first, and only the rows of the first weights that they name are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._cpu import SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._jit import (
+    Conversion,
+    Flag,
+    In2,
+    Int,
+    LayersIn1,
+    LayersIn2,
+    LayersInt,
+    Out2,
+    inline,
+    kernel,
+    threads_for,
+)
+from fastfnn_kernels.jitted._simd import group_tail_tile, group_tile, masked_sparse_tile, sparse_tile
+from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
+from fastfnn_kernels.jitted.dense import NO_BIAS, REDUCTION_CHUNK
+from fastfnn_kernels.packing import ROWS_OF_GROUP
+
+VECTOR_BYTES = UNIT.vector_bytes
+WIDE_VECTORS = SPARSE_TILE.vectors
+
+
+def stack_forward(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    skip_zeros: bool = False,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute the last layer's outputs; see `fastfnn_kernels.reference.stack_forward`."""
+    n_rows = len(x)
+    out = np.empty((n_rows, weights[-1].shape[1]), x.dtype) if out is None else out
+    no_bias = NO_BIAS[x.dtype]
+    biases_or_empty = tuple([no_bias if b is None else b for b in biases])
+    codes = tuple([CODES[activation] for activation in activations])
+    operations = n_rows * weights[0].size // (4 if skip_zeros else 1)
+    arguments = (x, tuple(weights), biases_or_empty, codes, skip_zeros, threads_for(operations), out)
+    _forward(operations, Conversion(x.dtype, x.dtype, len(codes)), *arguments)
+    return out
+
+
+@kernel
+def _forward(
+    x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, skip_zeros: Flag, n_threads: Int, out: Out2
+) -> None:
+    """Write f(... f(x w + b) ...)."""
+    n_rows, n_inputs = x.shape
+    last = len(weights) - 1
+    wide = WIDE_VECTORS * (VECTOR_BYTES // x.itemsize)
+    widest = 0
+    for layer in range(last + 1):
+        widest = max(widest, weights[layer].shape[1])
+    starts = np.zeros((last + 1, widest + wide), x.dtype)  # biases, with zeros behind them
+    for layer in range(last + 1):
+        copy(biases[layer], starts[layer])
+    zeros, positions = np.zeros(wide, x.dtype), np.arange(ROWS_OF_GROUP).astype(np.int32)
+    hidden = np.empty((n_threads, 2, ROWS_OF_GROUP * widest), x.dtype)
+    indices, values = (
+        np.empty((n_threads, n_inputs), np.int32),
+        np.empty((n_threads, n_inputs * ROWS_OF_GROUP), x.dtype),
+    )
+    n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    for worker in prange(n_threads):
+        named, factors = indices[worker], values[worker]
+        for group in range(worker * n_groups // n_threads, (worker + 1) * n_groups // n_threads):
+            first, end = group * ROWS_OF_GROUP, min((group + 1) * ROWS_OF_GROUP, n_rows)
+            y = out[first:end].reshape(-1) if last == 0 else hidden[worker, 0]
+            if skip_zeros:
+                n_named = _collect(x[first:end], named, factors)
+                _multiply_named(factors, named, n_named, end - first, weights[0], starts[0], positions, codes[0], y)
+            else:
+                _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
+            for layer in range(1, last + 1):
+                below, y = y, out[first:end].reshape(-1) if layer == last else hidden[worker, layer % 2]
+                _multiply_all(below, end - first, weights[layer], starts[layer], zeros, codes[layer], y)
+
+
+@inline
+def _collect(rows: Any, indices: Any, values: Any) -> int:
+    """List the columns of non-zeros, and what up to three rows hold there; return how many these are."""
+    last = rows.shape[0] - 1
+    a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
+    zero = rows.dtype.type(0)
+    n = 0
+    for j in range(a.size):
+        entry = np.uintp(n)
+        indices[entry] = j
+        values[3 * entry], values[3 * entry + 1], values[3 * entry + 2] = a[j], b[j], c[j]
+        n += (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
+    return n
+
+
+@inline
+def _multiply_named(
+    values: Any,
+    indices: Any,
+    n_named: int,
+    n_rows: int,
+    w: Any,
+    start: Any,
+    positions: Any,
+    code: int,
+    out: Any,
+) -> None:
+    """Compute a group of rows from what it holds in the columns that it names."""
+    n_columns = w.shape[1]
+    floor = floor_of_code(code, w)
+    lanes = VECTOR_BYTES // w.itemsize
+    wide = WIDE_VECTORS * lanes
+    n_whole = n_columns // wide * wide
+    for j in range(0, n_whole, wide):
+        sparse_tile(
+            values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+            out, j, n_columns, n_rows, wide, False, floor,
+        )  # fmt: skip
+    for j in range(n_whole, n_columns, lanes):
+        masked_sparse_tile(
+            values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+            out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
+        )  # fmt: skip
+    if code > RELU:
+        activate(out[: n_rows * n_columns], code)
+
+
+@inline
+def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int, out: Any) -> None:
+    """Compute a group of rows, chunk after chunk, as `dense_forward` does."""
+    depth, n_columns = w.shape
+    lanes = VECTOR_BYTES // w.itemsize
+    wide = WIDE_VECTORS * lanes
+    n_whole = n_columns // wide * wide
+    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, depth - k)
+        adding = k > 0
+        floor = floor_of_code(code if k + chunk == depth else IDENTITY, w)
+        for j in range(0, n_whole, wide):
+            group_tile(
+                x, k, depth, 1, w, k * n_columns + j, n_columns, chunk,
+                zeros if adding else start, 0 if adding else j, out, j, n_columns, n_rows, wide, adding, floor,
+            )  # fmt: skip
+        for j in range(n_whole, n_columns, lanes):
+            group_tail_tile(
+                x, k, depth, 1, w, k * n_columns + j, n_columns, chunk,
+                zeros if adding else start, 0 if adding else j, out, j, n_columns,
+                n_rows, min(lanes, n_columns - j), adding, floor,
+            )  # fmt: skip
+    if code > RELU:
+        activate(out[: n_rows * n_columns], code)
+
+
+@inline
+def floor_of_code(code: int, values: Any) -> Any:
+    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
+    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)

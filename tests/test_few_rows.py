@@ -1,0 +1,73 @@
+"""Predictions for a few rows, by one call of a kernel."""
+
+import numpy as np
+import pytest
+from networks import each_backend, each_dtype, small_network, sparse_samples
+from scipy import sparse
+
+from fastfnn import Dense, Network, Tanh, few_rows
+
+
+class WatchingDense(Dense):
+    """A layer of a user's own."""
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many rows each call was handed."""
+    handed, logits = [], few_rows.FewRows.logits
+
+    def spy(self, X, input_format):
+        handed.append(len(X))
+        return logits(self, X, input_format)
+
+    monkeypatch.setattr(few_rows.FewRows, "logits", spy)
+    return handed
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
+def test_rows_get_the_bits_they_get_among_many(calls, backend, dtype, input_dtype, input_format):
+    X, _ = sparse_samples(few_rows.FEW_ROWS + 1, 4, 3, input_dtype)
+    net = small_network(backend, dtype, input_scale=0.125)
+    labels, probabilities = net.predict(X, input_format), net.predict_proba(X, input_format)
+    assert calls == []
+    for rows in (slice(0, few_rows.FEW_ROWS), slice(5, 6), slice(3, 7), slice(2, 20, 3), slice(0, 0)):
+        few = net.predict(X[rows], input_format)
+        assert few.dtype == np.int64
+        assert np.array_equal(few, labels[rows])
+        if backend == "numba":
+            assert net.predict_proba(X[rows], input_format).tobytes() == probabilities[rows].tobytes()
+    assert {1, 4, few_rows.FEW_ROWS} <= set(calls)
+
+
+@each_backend
+def test_columns_of_a_view_are_taken(calls, backend):
+    X, _ = sparse_samples(10, 8, 3, "float64")
+    net = small_network(backend)
+    assert np.array_equal(net.predict(X[:, ::2]), net.predict(X[:, ::2].copy()))
+    assert calls == [10, 10]
+
+
+@each_backend
+def test_parameters_are_those_of_the_call(backend):
+    X, _ = sparse_samples(3, 4, 3, "float64")
+    net = small_network(backend)
+    net.predict(X)
+    net.layers[1].weights[...] = 0
+    assert np.array_equal(net.predict_proba(X), np.full((3, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("layers", [[Dense(4, 3), Tanh()], [WatchingDense(4, 3)]])
+def test_other_layers_compute_for_themselves(calls, layers):
+    Network(layers).predict(np.ones((2, 4)))
+    assert calls == []
+
+
+def test_sparse_arrays_go_through_the_layers(calls):
+    X, _ = sparse_samples(3, 4, 3, "float64")
+    net = small_network("numba")
+    assert np.array_equal(net.predict(sparse.csr_array(X)), net.predict(X))
+    assert calls == [3]
