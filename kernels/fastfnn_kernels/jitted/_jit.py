@@ -40,6 +40,9 @@ SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
+# The operations to name for a kernel that has no parallel loop.
+SERIAL = -1
+
 
 class Conversion(NamedTuple):
     """The two dtypes of a kernel that reads numbers of one and writes them in another."""
@@ -106,12 +109,21 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.function = function
         self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
+        self._entries: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
-        parallel = operations >= PARALLEL_OPERATIONS
-        compiled = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
-        return compiled(*args)
+        variant = dtype, operations >= PARALLEL_OPERATIONS
+        entry = self._entries.get(variant)
+        if entry is None:
+            entry = self._entries[variant] = self._entry(*variant)
+        return entry(*args)
+
+    def _entry(self, dtype: np.dtype[Any] | Conversion, parallel: bool) -> Callable[..., Any]:
+        """Find the machine code itself: Numba's dispatcher would look at the types of all arguments at each call."""
+        dispatcher: Any = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
+        (compiled,) = dispatcher.overloads.values()
+        return compiled.entry_point  # type: ignore[no-any-return]
 
     def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
         """Compile for `dtype`, or load what an earlier process compiled."""

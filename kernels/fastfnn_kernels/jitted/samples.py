@@ -15,13 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
+from fastfnn_kernels.jitted._jit import (
+    SERIAL,
+    In1,
+    IndicesIn1,
+    IntegersIn1,
+    Out1,
+    Out2,
+    Real,
+    inline,
+    inline_sum,
+    kernel,
+)
 from fastfnn_kernels.jitted._math import exp_of_negative
 from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
 from fastfnn_kernels.packing import Compressed
-
-# Operations that are too few for a second thread.
-SERIAL = 0
 
 
 def sgd_samples(
