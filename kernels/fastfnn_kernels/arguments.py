@@ -81,9 +81,10 @@ def require_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: Mapping[str, NDArray[Any] | None]
 ) -> None:
     """Refuse an output that cannot be written, or that shares memory with another argument."""
-    require_like(name, array, dtype, shape)
-    if not array.flags.writeable:
-        raise ValueError(f"{name} is written to, but is read-only: pass a copy")
+    if not (type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray):
+        require_like(name, array, dtype, shape)
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is written to, but is read-only: pass a copy")
     owns_its_memory = array.base is None
     for other_name, other in others.items():
         if other is None or (owns_its_memory and other.base is None and other is not array):

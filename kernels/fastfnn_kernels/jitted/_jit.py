@@ -40,9 +40,6 @@ SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
-# The operations to name for a kernel that has no parallel loop.
-SERIAL = -1
-
 
 class Conversion(NamedTuple):
     """The two dtypes of a kernel that reads numbers of one and writes them in another."""
@@ -102,30 +99,44 @@ Int = Annotated[int, _Scalar(types.intp)]
 Flag = Annotated[bool, _Scalar(types.boolean)]
 
 
+class Entries(dict[Any, Callable[..., Any]]):
+    """One variant of a kernel by dtype or conversion, compiled when it is first asked for.
+
+    What stands here is the machine code itself: Numba's dispatcher would look at the types of all arguments of every
+    call, and find the ones that have been fixed.
+    """
+
+    def __init__(self, kernel: Kernel, *, parallel: bool) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.parallel = parallel
+
+    def __missing__(self, dtype: np.dtype[Any] | Conversion) -> Callable[..., Any]:
+        (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
+        entry: Callable[..., Any] = compiled.entry_point
+        self[dtype] = entry
+        return entry
+
+
 class Kernel:
-    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads."""
+    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads.
+
+    One without a parallel loop is called as `kernel.serial[dtype](*args)`.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
-        self._entries: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
+        self.serial = Entries(self, parallel=False)
+        self.parallel = Entries(self, parallel=True)
+        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Any] = {}
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
-        variant = dtype, operations >= PARALLEL_OPERATIONS
-        entry = self._entries.get(variant)
-        if entry is None:
-            entry = self._entries[variant] = self._entry(*variant)
-        return entry(*args)
+        entries = self.parallel if operations >= PARALLEL_OPERATIONS else self.serial
+        return entries[dtype](*args)
 
-    def _entry(self, dtype: np.dtype[Any] | Conversion, parallel: bool) -> Callable[..., Any]:
-        """Find the machine code itself: Numba's dispatcher would look at the types of all arguments at each call."""
-        dispatcher: Any = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
-        (compiled,) = dispatcher.overloads.values()
-        return compiled.entry_point  # type: ignore[no-any-return]
-
-    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
+    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **OPTIONS)(variant)
@@ -133,7 +144,7 @@ class Kernel:
         dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
-        return dispatcher  # type: ignore[no-any-return]
+        return dispatcher
 
     def argument_types(self, dtype: np.dtype[Any] | Conversion) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""

@@ -14,7 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
-from fastfnn_kernels.jitted._jit import SERIAL, Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel, threads_for
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
     fill_transposed_panel,
@@ -73,8 +73,8 @@ def dense_forward(
     n_rows = x.shape[0]
     out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
     bias = NO_BIAS[x.dtype] if bias is None else bias
-    if is_small(weights.shape[0], x, weights, out):
-        multiply_small(SERIAL, x.dtype, x, weights, bias, CODES[activation], out)
+    if is_small(len(weights), x, weights, out):
+        multiply_small.serial[x.dtype](x, weights, bias, CODES[activation], out)
         return out
     operations = 2 * n_rows * weights.size
     if n_rows <= FEW_ROWS and weights.shape[1] >= FEW_ROWS_VECTORS * UNIT.lanes(x.itemsize):
@@ -96,8 +96,8 @@ def dense_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
     out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
-    if is_small(x.shape[0], x, grad, out):
-        add_small_products(SERIAL, x.dtype, x, grad, accumulate, out, sums)
+    if is_small(len(x), x, grad, out):
+        add_small_products.serial[x.dtype](x, grad, accumulate, out, sums)
     else:
         _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
     return out, out_bias
@@ -114,7 +114,7 @@ def dense_input_gradient(
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
     y = out if x is None else x
     if is_small(grad.shape[1], grad, weights, out):
-        multiply_small_back(SERIAL, grad.dtype, grad, weights, y, CODES[activation], out)
+        multiply_small_back.serial[grad.dtype](grad, weights, y, CODES[activation], out)
         return out
     finish = (-np.inf, IDENTITY, y, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size

@@ -15,18 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
-    SERIAL,
-    In1,
-    IndicesIn1,
-    IntegersIn1,
-    Out1,
-    Out2,
-    Real,
-    inline,
-    inline_sum,
-    kernel,
-)
+from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
 from fastfnn_kernels.jitted._math import exp_of_negative
 from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
 from fastfnn_kernels.packing import Compressed
@@ -49,7 +38,7 @@ def sgd_samples(
     codes = np.array([CODES[activation] for activation in activations], np.int64)
     layers = (first, flat_weights, weight_starts, flat_biases, unit_starts, has_bias, codes)
     try:
-        loss_sum, n_correct = _train(SERIAL, dtype, *samples[:3], labels, *layers, learning_rate)
+        loss_sum, n_correct = _train.serial[dtype](*samples[:3], labels, *layers, learning_rate)
     finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
         for layer, w in enumerate(later):
             w[...] = _part.py_func(flat_weights, weight_starts, layer).reshape(w.shape[::-1]).T
