@@ -93,10 +93,10 @@ def require_output(
             raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
 
 
-def require_parameter(
+def require_another_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any]]
 ) -> None:
-    """Refuse what cannot be trained, and add the parameter to the others."""
+    """Refuse the same, and add the output to the others."""
     require_output(name, array, dtype, shape, others)
     others[name] = array
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import (
     DTYPES,
+    require_another_output,
     require_floats,
     require_integers,
     require_labels,
     require_like,
     require_matrix,
     require_output,
-    require_parameter,
     require_source,
 )
 from fastfnn_kernels.packing import Compressed, Packed
@@ -194,10 +194,10 @@ def sgd_samples(
     others = {"samples.values": samples.values}
     width: int = samples.shape[1]
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        require_parameter(f"weights[{layer}]", w, samples.values.dtype, (width, None), others)
+        require_another_output(f"weights[{layer}]", w, samples.values.dtype, (width, None), others)
         width = w.shape[1]
         if b is not None:
-            require_parameter(f"biases[{layer}]", b, samples.values.dtype, (width,), others)
+            require_another_output(f"biases[{layer}]", b, samples.values.dtype, (width,), others)
         _activation(activation)
     if width == 0:
         raise ValueError(f"weights[{n_layers - 1}] must have at least one column, a class; got {weights[-1].shape}")
@@ -271,14 +271,14 @@ def _forward_rest(
     bias: NDArray[Any] | None,
     activation: str,
     out: NDArray[Any] | None,
-    inputs: dict[str, NDArray[Any] | None],
+    others: dict[str, NDArray[Any] | None],
 ) -> None:
     n_outputs = weights.shape[1]
     _activation(activation)
     if bias is not None:
         require_like("bias", bias, weights.dtype, (n_outputs,))
     if out is not None:
-        require_output("out", out, weights.dtype, (n_rows, n_outputs), inputs)
+        require_output("out", out, weights.dtype, (n_rows, n_outputs), others)
 
 
 def _gradient_rest(
@@ -286,13 +286,13 @@ def _gradient_rest(
     grad: NDArray[Any],
     out: NDArray[Any] | None,
     out_bias: NDArray[Any] | None,
-    inputs: dict[str, NDArray[Any]],
+    others: dict[str, NDArray[Any]],
 ) -> None:
     n_outputs = grad.shape[1]
     if out is not None:
-        require_output("out", out, grad.dtype, (n_inputs, n_outputs), inputs)
+        require_another_output("out", out, grad.dtype, (n_inputs, n_outputs), others)
     if out_bias is not None:
-        require_output("out_bias", out_bias, grad.dtype, (n_outputs,), inputs | {"out": out})
+        require_output("out_bias", out_bias, grad.dtype, (n_outputs,), others)
 
 
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
@@ -300,7 +300,7 @@ def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[An
     require_like("gradient", gradient, parameter.dtype, parameter.shape)
     others = {"gradient": gradient}
     for name, array in (("parameter", parameter), *state.items()):
-        require_parameter(name, array, parameter.dtype, parameter.shape, others)
+        require_another_output(name, array, parameter.dtype, parameter.shape, others)
 
 
 def _activation(activation: Any) -> None:

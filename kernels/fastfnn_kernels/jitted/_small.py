@@ -1,8 +1,8 @@
-"""Products so small that all their matrices stay in the innermost cache: computed where they lie, by one thread.
+"""Products so small that their matrices stay in a core's caches: computed where they lie, by one thread.
 
-Laying out an operand in panels would take as long as the product does. Tiles are one vector wide, so that
-a matrix of any number of columns wastes less than a vector. Each output is the same chain of multiply-adds
-that the kernels of larger products compute.
+Laying out an operand in panels, or waking a second thread, would take as long as the product does. Tiles are one
+vector wide, so that no number of columns wastes more than that. Each output is the same chain of multiply-adds that
+the kernels of larger products compute.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def _multiply(
 def _transposed(matrix: Any) -> Any:
     n_rows, n_columns = matrix.shape
     transposed = np.empty((n_columns, n_rows), matrix.dtype)
-    for k in range(n_columns):
-        column = transposed[k]
-        for j in range(n_rows):
-            column[j] = matrix[j, k]
+    for j in range(n_rows):
+        row = matrix[j]
+        for k in range(n_columns):
+            transposed[k, j] = row[k]
     return transposed

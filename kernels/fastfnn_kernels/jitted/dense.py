@@ -40,8 +40,8 @@ MANY_PANELS = 4
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
 FEW_ROWS = 4
 
-# What the matrices of a product may take that is computed where they lie: the innermost cache of any CPU holds them.
-SMALL_BYTES = 32 * 1024
+# What the matrices of a product may take that is computed where they lie: half of the smallest second cache.
+SMALL_BYTES = 128 * 1024
 
 # Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
 INPUT_BLOCKS = 4
@@ -123,7 +123,7 @@ def dense_input_gradient(
 
 
 def is_small(depth: int, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
-    """Tell whether the innermost cache holds a product, each output of which is one chunk of the reduction."""
+    """Tell whether a core's caches hold a product, each output of which is one chunk of the reduction."""
     return depth <= REDUCTION_CHUNK and a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
 
 
