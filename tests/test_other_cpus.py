@@ -68,12 +68,12 @@ def assembly_of(call, *args):
     call(*args)
     return [text for kernel in compiled for text in kernel.inspect_asm().values()]
 
-x, single, large = np.ones((9, 4)), np.ones((9, 4), np.float32), np.ones((99, 99), np.float32)
+x, single, large = np.ones((9, 4)), np.ones((9, 4), np.float32), np.ones((200, 200), np.float32)
 print(json.dumps({
     "unit": UNIT.name,
     "dense": assembly_of(jitted.dense_forward, large, large),
     "small": assembly_of(jitted.dense_forward, single, single.T.copy()),
-    "few rows": assembly_of(jitted.dense_forward, single[:1], np.ones((4, 600), np.float32)),
+    "few rows": assembly_of(jitted.dense_forward, large[:1], np.ones((200, 600), np.float32)),
     "sparse": assembly_of(jitted.sparse_forward, jitted.pack_rows(x, np.float64), x.T.copy()),
     "scattering": assembly_of(jitted.sparse_weight_gradient, jitted.pack_rows(x, np.float64), x),
 }))
