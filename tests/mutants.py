@@ -31,7 +31,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant("a dropped remainder of k", "dense.py", "chunk = min(REDUCTION_CHUNK, depth - k)", "chunk = min(REDUCTION_CHUNK, depth - k) if depth - k >= REDUCTION_CHUNK or k == 0 else 0", "dense"),
-    Mutant("the last step of k left out", "_simd.py", 'builder.icmp_signed("<", following, depth)', 'builder.icmp_signed("<", builder.add(following, _constant(1)), depth)', "dense"),
+    Mutant("the last step of k left out", "_simd.py", 'builder.icmp_signed("<", following, depth)', 'builder.icmp_signed("<", builder.add(following, constant(1)), depth)', "dense"),
     Mutant("a stale bias", "dense.py", "start if first_chunk else zeros", "start", "dense"),
     Mutant("no bias", "dense.py", "    copy(bias, start)\n    return start", "    return start", "dense"),
     Mutant("the bias of another panel", "dense.py", "j if first_chunk else 0", "0", "dense"),
@@ -55,6 +55,12 @@ MUTANTS = [
     Mutant("a gradient that is not emptied", "dense.py", "accumulate or row > span", "True", "dense"),
     Mutant("sums that are not emptied", "dense.py", "out_bias[:] = 0", "pass", "dense"),
     Mutant("column sums of the first chunk alone", "dense.py", "range(first_row, first_row + n_rows, REDUCTION_CHUNK)", "range(first_row, first_row + min(n_rows, REDUCTION_CHUNK), REDUCTION_CHUNK)", "dense"),
+    Mutant("a chunk taken for the whole of a reduction", "dense.py", "depth <= REDUCTION_CHUNK and ", "", "dense"),
+    Mutant("every other short tile left out", "_small.py", "            row += SHORT_COLUMN_ROWS", "            row += 2 * SHORT_COLUMN_ROWS", "dense"),
+    Mutant("the bias of the first columns for all", "_small.py", "depth, start, j, n_start", "depth, start, 0, n_start", "dense"),
+    Mutant("a transposed element of the neighbour", "_small.py", "transposed[k, j] = row[k]", "transposed[k, j] = row[max(k - 1, 0)]", "dense"),
+    Mutant("small sums that are not emptied", "_small.py", "out_bias[:] = 0", "pass", "dense"),
+    Mutant("rows stored behind the last", "_simd.py", 'c_rows = [builder.gep(c, [builder.mul(number, value("c_row"))]) for number in numbers]', 'c_rows = [builder.gep(c, [builder.mul(constant(i), value("c_row"))]) for i in range(rows)]', "page_guard"),
     Mutant("the wrong derivative of relu", "activations.py", "grad[i] if y[i] > zero else zero", "grad[i] if y[i] >= zero else zero", "activations"),
     Mutant("the wrong derivative of tanh", "activations.py", "one - y[i] * y[i]", "one - y[i]", "activations"),
     Mutant("a sigmoid that overflows to the wrong side", "activations.py", "(decay if z < zero else one)", "one", "activations"),

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Iterator
 from itertools import cycle, product
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 from arrays import integers, mostly_zeros
 from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
 from numpy.typing import NDArray
@@ -171,7 +173,15 @@ def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     yield Call("squared_norm", {"values": g})
 
 
-FAMILIES = {family.__name__: family for family in (dense, sparse, stacks, packing, training, elementwise, updates)}
+def laid_out(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw dense products none of which counts as small."""
+    with mock.patch.object(jitted_dense, "SMALL_BYTES", -1):
+        yield from dense(rng, dtype, rows, columns, depth)
+
+
+FAMILIES = {
+    family.__name__: family for family in (dense, laid_out, sparse, stacks, packing, training, elementwise, updates)
+}
 
 
 def transposed(matrix: NDArray[Any]) -> NDArray[Any]:

@@ -1,10 +1,13 @@
 """Dense products: against the reference, exactly on whole numbers and within the product ratio elsewhere."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
+from fastfnn_kernels.jitted import dense as jitted_dense
+from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, FEW_ROWS_VECTORS, SHORT_COLUMN_ROWS, TILE, UNIT
 from fastfnn_kernels.jitted.dense import (
     BLOCK_ROWS,
     BLOCK_TILES,
@@ -13,6 +16,7 @@ from fastfnn_kernels.jitted.dense import (
     INPUT_BLOCKS,
     MANY_BLOCKS,
     REDUCTION_CHUNK,
+    SMALL_BYTES,
     SPAN_ROWS,
 )
 from hypothesis import given
@@ -42,35 +46,86 @@ NARROW = [
 ]
 N_OUTPUTS = st.sampled_from([1, 2, *NARROW, 100, FEW_ROWS_WIDTH - 1, FEW_ROWS_WIDTH, FEW_ROWS_WIDTH + 1])
 SEED = st.integers(0, 2**32 - 1)
+LIMIT = st.sampled_from([SMALL_BYTES, -1])
 
 
-@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), st.sampled_from(["identity", "relu"]), SEED)
-def test_forward_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, use_bias, activation, seed):
+def small_up_to(n_bytes):
+    """Compute products of so many bytes where they lie; none where it is -1."""
+    return mock.patch.object(jitted_dense, "SMALL_BYTES", n_bytes)
+
+
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), st.sampled_from(["identity", "relu"]), LIMIT, SEED)
+def test_forward_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, use_bias, activation, limit, seed):
     rng = np.random.default_rng(seed)
     x, weights = integers(rng, (n_rows, n_inputs), dtype), integers(rng, (n_inputs, n_outputs), dtype)
     bias = integers(rng, n_outputs, dtype) if use_bias else None
     expected = reference.dense_forward(x, weights, bias, activation)
-    assert np.array_equal(jitted.dense_forward(x, weights, bias, activation), expected)
+    with small_up_to(limit):
+        assert np.array_equal(jitted.dense_forward(x, weights, bias, activation), expected)
 
 
-@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), SEED)
-def test_weight_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, accumulate, seed):
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), LIMIT, SEED)
+def test_weight_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, accumulate, limit, seed):
     rng = np.random.default_rng(seed)
     x, grad = integers(rng, (n_rows, n_inputs), dtype), integers(rng, (n_rows, n_outputs), dtype)
     first, first_bias = integers(rng, (n_inputs, n_outputs), dtype), integers(rng, n_outputs, dtype)
     out, out_bias = first.copy(), first_bias.copy()
-    jitted.dense_weight_gradient(x, grad, out, out_bias, accumulate=accumulate)
+    with small_up_to(limit):
+        jitted.dense_weight_gradient(x, grad, out, out_bias, accumulate=accumulate)
     assert np.array_equal(out, x.T @ grad + (first if accumulate else 0))
     assert np.array_equal(out_bias, grad.sum(axis=0) + (first_bias if accumulate else 0))
 
 
-@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.sampled_from(["identity", "relu"]), SEED)
-def test_input_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, activation, seed):
+@given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.sampled_from(["identity", "relu"]), LIMIT, SEED)
+def test_input_gradient_is_exact_on_whole_numbers(n_rows, n_inputs, n_outputs, dtype, activation, limit, seed):
     rng = np.random.default_rng(seed)
     grad, weights = integers(rng, (n_rows, n_outputs), dtype), integers(rng, (n_inputs, n_outputs), dtype)
     x = integers(rng, (n_rows, n_inputs), dtype)
     expected = reference.dense_input_gradient(grad, weights, x, activation)
-    assert np.array_equal(jitted.dense_input_gradient(grad, weights, x, activation), expected)
+    with small_up_to(limit):
+        assert np.array_equal(jitted.dense_input_gradient(grad, weights, x, activation), expected)
+
+
+N_SMALL = st.sampled_from(
+    sorted({0, 1, 2, SHORT_COLUMN_ROWS, *range(2 * SHORT_COLUMN_ROWS, COLUMN_ROWS + 2), 25, 60})
+)
+N_SMALL_OUTPUTS = st.sampled_from([1, *NARROW, 2 * WIDTH + 1])
+
+
+@given(N_SMALL, N_SMALL, N_SMALL_OUTPUTS, DTYPE, st.sampled_from(ACTIVATIONS), st.booleans(), SEED)
+def test_small_products_have_the_bits_of_large_ones(n_rows, n_inputs, n_outputs, dtype, activation, accumulate, seed):
+    rng = np.random.default_rng(seed)
+    x, weights = normals(rng, (n_rows, n_inputs), dtype), normals(rng, (n_inputs, n_outputs), dtype)
+    bias, grad = normals(rng, n_outputs, dtype), normals(rng, (n_rows, n_outputs), dtype)
+
+    def products():
+        sums = weights.copy(), bias.copy()
+        jitted.dense_weight_gradient(x, grad, *sums, accumulate=accumulate)
+        y, z = jitted.dense_forward(x, weights, bias, activation), jitted.dense_forward(x, weights)
+        return [y, z, jitted.dense_input_gradient(grad, weights, x, activation), *sums]
+
+    with small_up_to(2**20):
+        small = products()
+    with small_up_to(-1):
+        assert [array.tobytes() for array in small] == [array.tobytes() for array in products()]
+
+
+@pytest.mark.parametrize("depth", [0, 1, REDUCTION_CHUNK, REDUCTION_CHUNK + 1])
+def test_small_products_of_any_depth_have_the_bits_of_large_ones(depth, dtype, rng):
+    a, b = normals(rng, (2, depth), dtype), normals(rng, (depth, 3), dtype)
+    back, across = np.ascontiguousarray(b.T), np.ascontiguousarray(a.T)
+    assert a.nbytes + b.nbytes < SMALL_BYTES
+
+    def products():
+        return [
+            jitted.dense_forward(a, b),
+            *jitted.dense_weight_gradient(across, b),
+            jitted.dense_input_gradient(a, back),
+        ]
+
+    small = products()
+    with small_up_to(-1):
+        assert [array.tobytes() for array in small] == [array.tobytes() for array in products()]
 
 
 # (rows, depth, columns), where a negative depth stands for as many rows as fall into the same places of the cache.
@@ -100,23 +155,25 @@ def test_every_path_is_exact_on_whole_numbers(shape, variant, dtype, rng):
     n_rows, depth, n_columns = with_depth(shape, dtype)
     x, weights = integers(rng, (n_rows, depth), dtype), integers(rng, (depth, n_columns), dtype)
     bias, y = integers(rng, n_columns, dtype), integers(rng, (n_rows, n_columns), dtype)
-    product = x @ weights
-    assert np.array_equal(jitted.dense_forward(x, weights, bias), product + bias)
-    assert np.array_equal(jitted.dense_forward(x, weights, bias, "relu"), np.maximum(product + bias, 0))
-    back = np.ascontiguousarray(weights.T)
-    assert np.array_equal(jitted.dense_input_gradient(x, back), product)
-    assert np.array_equal(jitted.dense_input_gradient(x, back, y, "relu"), product * (y > 0))
+    product, back = x @ weights, np.ascontiguousarray(weights.T)
+    with small_up_to(-1):
+        assert np.array_equal(jitted.dense_forward(x, weights, bias), product + bias)
+        assert np.array_equal(jitted.dense_forward(x, weights, bias, "relu"), np.maximum(product + bias, 0))
+        assert np.array_equal(jitted.dense_input_gradient(x, back), product)
+        assert np.array_equal(jitted.dense_input_gradient(x, back, y, "relu"), product * (y > 0))
 
 
+@pytest.mark.parametrize("limit", [SMALL_BYTES, -1])
 @pytest.mark.parametrize("shape", EVERY_PATH, ids=str)
-def test_every_path_computes_the_same_bits_for_a_row(shape, variant, dtype, rng):
+def test_every_path_computes_the_same_bits_for_a_row(shape, limit, variant, dtype, rng):
     n_rows, depth, n_columns = with_depth(shape, dtype)
     x, weights = normals(rng, (n_rows, depth), dtype), normals(rng, (depth, n_columns), dtype)
     bias = normals(rng, n_columns, dtype)
     together = jitted.dense_forward(x, weights, bias, "tanh")
     for n_taken in {min(n_rows, each) for each in (1, FEW_ROWS, FEW_ROWS + 1, BLOCK_ROWS + 1)}:
         for first in (0, n_rows - n_taken):
-            alone = jitted.dense_forward(x[first : first + n_taken], weights, bias, "tanh")
+            with small_up_to(limit):
+                alone = jitted.dense_forward(x[first : first + n_taken], weights, bias, "tanh")
             assert alone.tobytes() == together[first : first + n_taken].tobytes()
     without_bias = jitted.dense_forward(x, weights)
     assert jitted.dense_input_gradient(x, np.ascontiguousarray(weights.T)).tobytes() == without_bias.tobytes()

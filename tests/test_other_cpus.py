@@ -48,7 +48,7 @@ REGISTERS = {"SSE2": ("xmm", False), "AVX": ("ymm", False), "AVX2": ("ymm", True
 REGISTERS_BY_WIDTH = ["xmm", "ymm", "zmm"]
 
 # Multiplications of the loop over a tile, with the 16 registers of the lesser CPUs.
-LEAST_MULTIPLICATIONS = {"dense": 12, "few rows": 8, "sparse": 9, "scattering": 6}
+LEAST_MULTIPLICATIONS = {"dense": 12, "small": 12, "few rows": 8, "sparse": 9, "scattering": 6}
 
 ASSEMBLY = """
 import json
@@ -68,11 +68,12 @@ def assembly_of(call, *args):
     call(*args)
     return [text for kernel in compiled for text in kernel.inspect_asm().values()]
 
-x, single = np.ones((9, 4)), np.ones((9, 4), np.float32)
+x, single, large = np.ones((9, 4)), np.ones((9, 4), np.float32), np.ones((200, 200), np.float32)
 print(json.dumps({
     "unit": UNIT.name,
-    "dense": assembly_of(jitted.dense_forward, single, single.T.copy()),
-    "few rows": assembly_of(jitted.dense_forward, single[:1], np.ones((4, 600), np.float32)),
+    "dense": assembly_of(jitted.dense_forward, large, large),
+    "small": assembly_of(jitted.dense_forward, single, single.T.copy()),
+    "few rows": assembly_of(jitted.dense_forward, large[:1], np.ones((200, 600), np.float32)),
     "sparse": assembly_of(jitted.sparse_forward, jitted.pack_rows(x, np.float64), x.T.copy()),
     "scattering": assembly_of(jitted.sparse_weight_gradient, jitted.pack_rows(x, np.float64), x),
 }))

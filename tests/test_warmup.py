@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Kernel
+from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Entries
 
 from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
 from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
@@ -16,13 +16,13 @@ def network_and_optimizer():
 @pytest.fixture
 def variants(monkeypatch):
     """Which kernels ran, each on one thread or on many."""
-    ran, call = set(), Kernel.__call__
+    ran = set()
 
-    def spy(kernel, operations, dtype, *arguments):
-        ran.add((kernel.function.__qualname__, operations >= PARALLEL_OPERATIONS))
-        return call(kernel, operations, dtype, *arguments)
+    def spy(entries, dtype):
+        ran.add((entries.kernel.function.__qualname__, entries.parallel))
+        return dict.__getitem__(entries, dtype)
 
-    monkeypatch.setattr(Kernel, "__call__", spy)
+    monkeypatch.setattr(Entries, "__getitem__", spy, raising=False)
     return ran
 
 

@@ -13,11 +13,20 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn_kernels.arguments import (
+    DTYPES,
+    require_another_output,
+    require_floats,
+    require_integers,
+    require_labels,
+    require_like,
+    require_matrix,
+    require_output,
+    require_source,
+)
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-SOURCES = (np.dtype(np.uint8), *DTYPES)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,17 +52,17 @@ def dense_forward(
     out: NDArray[Any] | None = None,
 ) -> None:
     """Check the arguments of `dense_forward`."""
-    _floats("x", x, 2)
-    _like("weights", weights, x.dtype, (x.shape[1], None))
-    _forward_rest(x.shape[0], weights, bias, activation, out, ("x", x))
+    require_floats("x", x, 2)
+    require_matrix("weights", weights, x.dtype, x.shape[1], None)
+    _forward_rest(len(x), weights, bias, activation, out, {"x": x, "weights": weights, "bias": bias})
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> None:
     """Check the arguments of `pack_rows` and `compress_rows`."""
-    _source("x", x)
+    require_source("x", x)
     _target(dtype)
     if rows is not None:
-        _integers("rows", rows)
+        require_integers("rows", rows)
         _range("rows", rows, len(x), "the rows of x")
 
 
@@ -68,7 +77,7 @@ def pack_batches(
 
 def similar_rows(x: NDArray[Any]) -> None:
     """Check the argument of `similar_rows`."""
-    _source("x", x)
+    require_source("x", x)
 
 
 def sparse_forward(
@@ -80,8 +89,8 @@ def sparse_forward(
 ) -> None:
     """Check the arguments of `sparse_forward`."""
     _packed("rows", rows)
-    _like("weights", weights, rows.values.dtype, (rows.shape[1], None))
-    _forward_rest(rows.shape[0], weights, bias, activation, out)
+    require_matrix("weights", weights, rows.values.dtype, rows.shape[1], None)
+    _forward_rest(rows.shape[0], weights, bias, activation, out, {"weights": weights, "bias": bias})
 
 
 def dense_weight_gradient(
@@ -93,9 +102,9 @@ def dense_weight_gradient(
     accumulate: bool = False,
 ) -> None:
     """Check the arguments of `dense_weight_gradient`."""
-    _floats("x", x, 2)
-    _like("grad", grad, x.dtype, (x.shape[0], None))
-    _gradient_rest(x.shape[1], grad, out, out_bias, ("x", x))
+    require_floats("x", x, 2)
+    require_matrix("grad", grad, x.dtype, len(x), None)
+    _gradient_rest(x.shape[1], grad, out, out_bias, {"x": x, "grad": grad})
 
 
 def sparse_weight_gradient(
@@ -108,8 +117,8 @@ def sparse_weight_gradient(
 ) -> None:
     """Check the arguments of `sparse_weight_gradient`."""
     _packed("rows", rows)
-    _like("grad", grad, rows.values.dtype, (rows.shape[0], None))
-    _gradient_rest(rows.shape[1], grad, out, out_bias)
+    require_matrix("grad", grad, rows.values.dtype, rows.shape[0], None)
+    _gradient_rest(rows.shape[1], grad, out, out_bias, {"grad": grad})
 
 
 def dense_input_gradient(
@@ -120,16 +129,16 @@ def dense_input_gradient(
     out: NDArray[Any] | None = None,
 ) -> None:
     """Check the arguments of `dense_input_gradient`."""
-    _floats("grad", grad, 2)
-    _like("weights", weights, grad.dtype, (None, grad.shape[1]))
+    require_floats("grad", grad, 2)
+    require_matrix("weights", weights, grad.dtype, None, grad.shape[1])
     _activation(activation)
     shape = (grad.shape[0], weights.shape[0])
     if x is not None:
-        _like("x", x, grad.dtype, shape)
+        require_like("x", x, grad.dtype, shape)
     elif activation != "identity":
         raise ValueError(f"x is needed for the derivative of {activation}: pass the layer's inputs, of shape {shape}")
     if out is not None:
-        _output("out", out, grad.dtype, shape, ("grad", grad), ("weights", weights), ("x", grad if x is None else x))
+        require_output("out", out, grad.dtype, shape, {"grad": grad, "weights": weights, "x": x})
 
 
 def stack_forward(
@@ -141,45 +150,45 @@ def stack_forward(
     out: NDArray[Any] | None = None,
 ) -> None:
     """Check the arguments of `stack_forward`."""
-    _floats("x", x, 2)
+    require_floats("x", x, 2)
     _same_lengths(weights, biases, activations)
-    width: int = x.shape[1]
+    n_rows, width = x.shape
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        _like(f"weights[{layer}]", w, x.dtype, (width, None))
+        require_matrix(f"weights[{layer}]", w, x.dtype, width, None)
         width = w.shape[1]
         if b is not None:
-            _like(f"biases[{layer}]", b, x.dtype, (width,))
+            require_like(f"biases[{layer}]", b, x.dtype, (width,))
         _activation(activation)
     if out is not None:
-        arrays = (("x", x), *((f"weights[{layer}]", w) for layer, w in enumerate(weights)))
-        others = ((f"biases[{layer}]", b) for layer, b in enumerate(biases) if b is not None)
-        _output("out", out, x.dtype, (x.shape[0], width), *arrays, *others)
+        others = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
+        others |= {f"biases[{layer}]": b for layer, b in enumerate(biases) if b is not None}
+        require_output("out", out, x.dtype, (n_rows, width), {"x": x, **others})
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
     """Check the arguments of `activation_forward`."""
-    _floats("z", z, 2)
+    require_floats("z", z, 2)
     _activation(activation)
     if out is not None:
-        _output("out", out, z.dtype, z.shape, ("z", z))
+        require_output("out", out, z.dtype, z.shape, {"z": z})
 
 
 def activation_gradient(
     y: NDArray[Any], grad: NDArray[Any], activation: str, out: NDArray[Any] | None = None
 ) -> None:
     """Check the arguments of `activation_gradient`."""
-    _floats("y", y, 2)
-    _like("grad", grad, y.dtype, y.shape)
+    require_floats("y", y, 2)
+    require_like("grad", grad, y.dtype, y.shape)
     _activation(activation)
     if out is not None:
-        _output("out", out, y.dtype, y.shape, ("y", y), ("grad", grad))
+        require_output("out", out, y.dtype, y.shape, {"y": y, "grad": grad})
 
 
 def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> None:
     """Check the arguments of `softmax`."""
     _logits(logits)
     if out is not None:
-        _output("out", out, logits.dtype, logits.shape, ("logits", logits))
+        require_output("out", out, logits.dtype, logits.shape, {"logits": logits})
 
 
 def softmax_cross_entropy(
@@ -190,15 +199,15 @@ def softmax_cross_entropy(
 ) -> None:
     """Check the arguments of `softmax_cross_entropy`."""
     _logits(logits)
-    _labels(labels, *logits.shape)
+    require_labels(labels, *logits.shape)
     if out is not None:
-        _output("out", out, logits.dtype, logits.shape, ("logits", logits))
+        require_output("out", out, logits.dtype, logits.shape, {"logits": logits})
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
     """Check the arguments of `count_correct`."""
     _logits(logits)
-    _labels(labels, *logits.shape)
+    require_labels(labels, *logits.shape)
 
 
 def sgd_samples(
@@ -285,7 +294,7 @@ def adamw(
 
 def squared_norm(values: NDArray[Any]) -> None:
     """Check the arguments of `squared_norm`."""
-    _floats("values", values, None)
+    require_floats("values", values, None)
 
 
 def _forward_rest(
@@ -294,15 +303,14 @@ def _forward_rest(
     bias: NDArray[Any] | None,
     activation: str,
     out: NDArray[Any] | None,
-    *inputs: tuple[str, NDArray[Any]],
+    others: dict[str, NDArray[Any] | None],
 ) -> None:
     n_outputs = weights.shape[1]
     _activation(activation)
     if bias is not None:
-        _like("bias", bias, weights.dtype, (n_outputs,))
+        require_like("bias", bias, weights.dtype, (n_outputs,))
     if out is not None:
-        others = (("weights", weights), ("bias", weights if bias is None else bias))
-        _output("out", out, weights.dtype, (n_rows, n_outputs), *inputs, *others)
+        require_output("out", out, weights.dtype, (n_rows, n_outputs), others)
 
 
 def _gradient_rest(
@@ -310,13 +318,13 @@ def _gradient_rest(
     grad: NDArray[Any],
     out: NDArray[Any] | None,
     out_bias: NDArray[Any] | None,
-    *inputs: tuple[str, NDArray[Any]],
+    others: dict[str, NDArray[Any]],
 ) -> None:
+    n_outputs = grad.shape[1]
     if out is not None:
-        _output("out", out, grad.dtype, (n_inputs, grad.shape[1]), *inputs, ("grad", grad))
+        require_another_output("out", out, grad.dtype, (n_inputs, n_outputs), others)
     if out_bias is not None:
-        others = (("grad", grad), ("out", grad if out is None else out))
-        _output("out_bias", out_bias, grad.dtype, (grad.shape[1],), *inputs, *others)
+        require_output("out_bias", out_bias, grad.dtype, (n_outputs,), others)
 
 
 def _sgd_rest(
@@ -328,19 +336,19 @@ def _sgd_rest(
     activations: Sequence[str],
 ) -> None:
     _same_lengths(weights, biases, activations)
-    others = [(f"{name}.values", x.values)]
+    others = {f"{name}.values": x.values}
     width: int = x.shape[1]
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        _parameter(f"weights[{layer}]", w, x.values.dtype, (width, None), others)
+        require_another_output(f"weights[{layer}]", w, x.values.dtype, (width, None), others)
         width = w.shape[1]
         if b is not None:
-            _parameter(f"biases[{layer}]", b, x.values.dtype, (width,), others)
+            require_another_output(f"biases[{layer}]", b, x.values.dtype, (width,), others)
         _activation(activation)
     if width == 0:
         raise ValueError(
             f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"
         )
-    _labels(labels, x.shape[0], width)
+    require_labels(labels, x.shape[0], width)
 
 
 def _same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Sequence[Any]) -> None:
@@ -350,117 +358,11 @@ def _same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Se
 
 
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
-    _floats("parameter", parameter, None)
-    _like("gradient", gradient, parameter.dtype, parameter.shape)
-    others = [("gradient", gradient)]
+    require_floats("parameter", parameter, None)
+    require_like("gradient", gradient, parameter.dtype, parameter.shape)
+    others = {"gradient": gradient}
     for name, array in (("parameter", parameter), *state.items()):
-        _parameter(name, array, parameter.dtype, parameter.shape, others)
-
-
-def _parameter(
-    name: str,
-    array: Any,
-    dtype: np.dtype[Any],
-    shape: tuple[int | None, ...],
-    others: list[tuple[str, NDArray[Any]]],
-) -> None:
-    """Refuse what cannot be trained, and add the parameter to the others."""
-    _output(name, array, dtype, shape, *others)
-    others.append((name, array))
-
-
-# The four functions below look first whether all is well, in as few steps as Python allows: a call of a small kernel
-# takes no longer than they do. What is wrong is found out afterwards.
-
-
-def _array(name: str, array: Any) -> None:
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}: convert it with numpy.asarray")
-
-
-def _floats(name: str, array: Any, ndim: int | None) -> None:
-    """Refuse what is not a C-contiguous float array of `ndim` dimensions (any, when None)."""
-    if (
-        type(array) is np.ndarray
-        and array.dtype in DTYPES
-        and (ndim is None or array.ndim == ndim)
-        and array.flags.c_contiguous
-    ):
-        return
-    _array(name, array)
-    if array.dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}")
-    _contiguous(name, array)
-
-
-def _source(name: str, array: Any) -> None:
-    """Refuse what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
-    _array(name, array)
-    if array.dtype not in SOURCES:
-        raise TypeError(f"{name} must be uint8, float32 or float64; got {array.dtype}: convert it with {name}.astype")
-    if array.ndim != 2:
-        raise ValueError(f"{name} must have 2 dimensions; got shape {array.shape}")
-    _contiguous(name, array)
-
-
-def _target(dtype: Any) -> None:
-    if np.dtype(dtype) not in DTYPES:
-        raise TypeError(f"dtype must be float32 or float64; got {np.dtype(dtype)}: packed values are multiplied")
-
-
-def _integers(name: str, array: Any) -> None:
-    """Refuse what is no contiguous vector of int64."""
-    _array(name, array)
-    if array.dtype != np.int64:
-        raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 dimension; got shape {array.shape}")
-    _contiguous(name, array)
-
-
-def _range(name: str, numbers: NDArray[np.int64], end: int, meaning: str) -> None:
-    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
-        raise ValueError(f"{name} must lie from 0 to {end - 1}, {meaning}; got {numbers.min()} to {numbers.max()}")
-
-
-def _contiguous(name: str, array: NDArray[Any]) -> None:
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
-
-
-def _like(name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> None:
-    """Refuse an array of another dtype or shape; None in `shape` fits any length."""
-    if type(array) is np.ndarray and array.dtype is dtype and array.flags.c_contiguous:
-        if array.shape == shape:
-            return
-        if len(shape) == 2 == array.ndim:
-            n_rows, n_columns = array.shape
-            if shape[0] in (None, n_rows) and shape[1] in (None, n_columns):
-                return
-    _floats(name, array, len(shape))
-    if array.dtype != dtype:
-        raise TypeError(f"{name} must be {dtype} as the first argument is; got {array.dtype}: use one dtype")
-    for wanted, length in zip(shape, array.shape, strict=True):
-        if wanted is not None and wanted != length:
-            expected = ", ".join("any" if n is None else str(n) for n in shape)
-            raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
-
-
-def _output(
-    name: str, array: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], *others: tuple[str, Any]
-) -> None:
-    """Refuse an output that cannot be written, or that shares memory with another argument."""
-    _like(name, array, dtype, shape)
-    if not array.flags.writeable:
-        raise ValueError(f"{name} is written to, but is read-only: pass a copy")
-    owns_its_memory = array.base is None
-    for other_name, other in others:
-        if owns_its_memory and other is not array and other.base is None:
-            continue
-        if np.may_share_memory(array, other) and np.shares_memory(array, other):
-            raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
+        require_another_output(name, array, parameter.dtype, parameter.shape, others)
 
 
 def _activation(activation: Any) -> None:
@@ -468,43 +370,40 @@ def _activation(activation: Any) -> None:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
 
 
+def _target(dtype: Any) -> None:
+    if np.dtype(dtype) not in DTYPES:
+        raise TypeError(f"dtype must be float32 or float64; got {np.dtype(dtype)}: packed values are multiplied")
+
+
+def _range(name: str, numbers: NDArray[np.int64], end: int, meaning: str) -> None:
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
+        raise ValueError(f"{name} must lie from 0 to {end - 1}, {meaning}; got {numbers.min()} to {numbers.max()}")
+
+
 def _packed(name: str, packed: Any) -> None:
     if not isinstance(packed, Packed):
         raise TypeError(f"{name} must be a Packed matrix; got {type(packed).__name__}: pack it with pack_rows")
-    _floats(f"{name}.values", packed.values, 2)
+    require_floats(f"{name}.values", packed.values, 2)
 
 
 def _compressed(name: str, compressed: Any) -> None:
     if not isinstance(compressed, Compressed):
         kind = type(compressed).__name__
         raise TypeError(f"{name} must be a Compressed matrix; got {kind}: store it with compress_rows")
-    _floats(f"{name}.values", compressed.values, 1)
+    require_floats(f"{name}.values", compressed.values, 1)
 
 
 def _packed_batches(name: str, batches: Any) -> None:
     if not isinstance(batches, PackedBatches):
         kind = type(batches).__name__
         raise TypeError(f"{name} must be PackedBatches; got {kind}: pack them with pack_batches")
-    _floats(f"{name}.values", batches.values, 2)
+    require_floats(f"{name}.values", batches.values, 2)
 
 
 def _logits(logits: Any) -> None:
-    _floats("logits", logits, 2)
+    require_floats("logits", logits, 2)
     if logits.shape[1] == 0:
         raise ValueError(f"logits must have at least one class; got shape {logits.shape}")
-
-
-def _labels(labels: Any, n_rows: int, n_classes: int) -> None:
-    _array("labels", labels)
-    if labels.dtype != np.int64:
-        raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
-    if labels.shape != (n_rows,):
-        raise ValueError(f"labels must have shape ({n_rows},), one a row of logits; got {labels.shape}")
-    if not labels.flags.c_contiguous:
-        raise ValueError(f"labels must be C-contiguous; got strides {labels.strides}: use numpy.ascontiguousarray")
-    # As an unsigned number a negative one is larger than any class.
-    if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:
-        raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
 
 
 _CHECKS: dict[str, Callable[..., None]] = {

@@ -81,3 +81,8 @@ SCATTERING_VECTORS = (UNIT.registers - ROWS_OF_GROUP - 2) // ROWS_OF_GROUP // 2 
 
 # Vectors of the last panel of a sparse product, where no more are needed.
 SPARSE_TAIL_VECTORS = 2
+
+# Rows of a tile one vector wide: enough chains to hide the latency of a multiply-add, in the sixteen registers that
+# every CPU has; and of one for the last few rows, of which a single one takes no less time.
+COLUMN_ROWS = 12
+SHORT_COLUMN_ROWS = 4

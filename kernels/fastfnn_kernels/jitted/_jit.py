@@ -118,21 +118,44 @@ LayersInt = Annotated[tuple[int, ...], _OfLayers(_Scalar(types.intp))]
 Flag = Annotated[bool, _Scalar(types.boolean)]
 
 
+class Entries(dict[Any, Callable[..., Any]]):
+    """One variant of a kernel by dtype or conversion, compiled when it is first asked for.
+
+    What stands here is the machine code itself: Numba's dispatcher would look at the types of all arguments of every
+    call, and find the ones that have been fixed.
+    """
+
+    def __init__(self, kernel: Kernel, *, parallel: bool) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.parallel = parallel
+
+    def __missing__(self, dtype: np.dtype[Any] | Conversion) -> Callable[..., Any]:
+        (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
+        entry: Callable[..., Any] = compiled.entry_point
+        self[dtype] = entry
+        return entry
+
+
 class Kernel:
-    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads."""
+    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads.
+
+    One without a parallel loop is called as `kernel.serial[dtype](*args)`.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Callable[..., Any]] = {}
+        self.serial = Entries(self, parallel=False)
+        self.parallel = Entries(self, parallel=True)
+        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Any] = {}
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
-        parallel = operations >= PARALLEL_OPERATIONS
-        compiled = self._compiled.get((dtype, parallel)) or self.compile(dtype, parallel=parallel)
-        return compiled(*args)
+        entries = self.parallel if operations >= PARALLEL_OPERATIONS else self.serial
+        return entries[dtype](*args)
 
-    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Callable[..., Any]:
+    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=ONLY_PRANGE if parallel else False, **OPTIONS)(variant)
@@ -140,7 +163,7 @@ class Kernel:
         dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
-        return dispatcher  # type: ignore[no-any-return]
+        return dispatcher
 
     def argument_types(self, dtype: np.dtype[Any] | Conversion) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""

@@ -23,7 +23,15 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
+from fastfnn_kernels.jitted._cpu import (
+    COLUMN_ROWS,
+    FEW_ROWS_VECTORS,
+    SCATTERING_VECTORS,
+    SHORT_COLUMN_ROWS,
+    SPARSE_TAIL_VECTORS,
+    SPARSE_TILE,
+    TILE,
+)
 from fastfnn_kernels.jitted._vectors import (
     INT64,
     Arguments,
@@ -203,6 +211,37 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
     )
 
 
+def _emit_column_tile(arguments: Arguments, rows: int) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    a, b, c = map(pointer, ("a", "b", "c"))
+    numbers = _existing_rows(builder, value("n_rows"), rows)
+    a_rows = [builder.gep(a, [builder.mul(number, value("a_row"))]) for number in numbers]
+    c_rows = [builder.gep(c, [builder.mul(number, value("c_row"))]) for number in numbers]
+    start = vec.load_masked(pointer("start"), constant(0), vec.mask_below(value("n_start")))
+    floor = vec.broadcast(value("floor"))
+
+    def multiply(load: Load, store: Store) -> None:
+        tile = _reduce(
+            vec,
+            value("depth"),
+            [start],
+            a_rows,
+            value("a_step"),
+            lambda k: builder.gep(b, [builder.mul(k, value("b_row"))]),
+            load,
+        )
+        # All are computed before the first is stored: rows that repeat the last then store the same there.
+        totals = [
+            builder.select(value("accumulate"), builder.fadd(load(c_row, 0), total), total)
+            for c_row, (total,) in zip(c_rows, tile, strict=True)
+        ]
+        for c_row, total in zip(c_rows, totals, strict=True):
+            store(vec.maximum(total, floor), c_row, 0)
+
+    whole_or_masked(vec, value("n_columns"), 1, multiply)
+
+
 def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
@@ -262,6 +301,10 @@ _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
 )  # fmt: skip
+_COLUMN = (
+    "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
+    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
+)  # fmt: skip
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "order", "order_offset", "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
@@ -288,6 +331,24 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
         return signature_of(_DENSE, given), code_of(_DENSE, _emit_dense_tile, rows, vectors, masked=masked)
 
     return dense_tile
+
+
+def make_column_tile(rows: int) -> Any:
+    """Build the micro-kernel for `rows` rows and up to a vector of columns, whose operands are read where they lie.
+
+    The accumulators start at the first `n_start` numbers of `start`, and at zero behind them.
+    """
+
+    @intrinsic
+    def column_tile(
+        typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset, n_start,
+        c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+    ):  # fmt: skip
+        given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset, n_start,
+                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+        return signature_of(_COLUMN, given), code_of(_COLUMN, _emit_column_tile, rows)
+
+    return column_tile
 
 
 def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
@@ -330,6 +391,8 @@ dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
 narrow_dense_tile = make_dense_tile(TILE.rows, 1)
 row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
+column_tile = make_column_tile(COLUMN_ROWS)
+short_column_tile = make_column_tile(SHORT_COLUMN_ROWS)
 sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
 group_tile = make_dense_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)

@@ -22,6 +22,7 @@ from fastfnn_kernels.jitted._panels import (
     width_of_panel,
 )
 from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._small import add_small_products, multiply_small, multiply_small_back
 from fastfnn_kernels.jitted._transfers import add_column_sums, copy_narrow_panel, copy_panel, prefetch_rows
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
@@ -38,6 +39,9 @@ MANY_PANELS = 4
 
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
 FEW_ROWS = 4
+
+# What the matrices of a product may take that is computed where they lie: half of the smallest second cache.
+SMALL_BYTES = 128 * 1024
 
 # Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
 INPUT_BLOCKS = 4
@@ -69,6 +73,9 @@ def dense_forward(
     n_rows = x.shape[0]
     out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
     bias = NO_BIAS[x.dtype] if bias is None else bias
+    if is_small(len(weights), x, weights, out):
+        multiply_small.serial[x.dtype](x, weights, bias, CODES[activation], out)
+        return out
     operations = 2 * n_rows * weights.size
     if n_rows <= FEW_ROWS and weights.shape[1] >= FEW_ROWS_VECTORS * UNIT.lanes(x.itemsize):
         _multiply_few(operations, x.dtype, x, weights, bias, floor_of(activation), CODES[activation], out)
@@ -89,7 +96,10 @@ def dense_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
     out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
-    _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
+    if is_small(len(x), x, grad, out):
+        add_small_products.serial[x.dtype](x, grad, accumulate, out, sums)
+    else:
+        _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
     return out, out_bias
 
 
@@ -102,10 +112,19 @@ def dense_input_gradient(
 ) -> NDArray[Any]:
     """Compute (g w^T) * f'(x); see `fastfnn_kernels.reference.dense_input_gradient`."""
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
-    finish = (-np.inf, IDENTITY, out if x is None else x, CODES[activation])
+    y = out if x is None else x
+    if is_small(grad.shape[1], grad, weights, out):
+        multiply_small_back.serial[grad.dtype](grad, weights, y, CODES[activation], out)
+        return out
+    finish = (-np.inf, IDENTITY, y, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
     _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, threads_for(operations), out)
     return out
+
+
+def is_small(depth: int, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
+    """Tell whether a core's caches hold a product, each output of which is one chunk of the reduction."""
+    return depth <= REDUCTION_CHUNK and a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
 
 
 def floor_of(activation: str) -> float:

@@ -20,7 +20,7 @@ def similar_rows(x: NDArray[Any]) -> NDArray[np.int64]:
     by_size = np.argsort(-np.count_nonzero(nonzero, axis=1), kind="stable")
     words = _bits(nonzero[by_size])
     order = np.empty(len(x), np.int64)
-    _group(0, np.dtype(np.float32), words, order)
+    _group.serial[np.dtype(np.float32)](words, order)
     return by_size[order]
 
 

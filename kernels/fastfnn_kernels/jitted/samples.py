@@ -20,9 +20,6 @@ from fastfnn_kernels.jitted._math import exp_of_negative
 from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
 from fastfnn_kernels.packing import Compressed
 
-# Operations that are too few for a second thread.
-SERIAL = 0
-
 
 def sgd_samples(
     samples: Compressed,
@@ -41,7 +38,7 @@ def sgd_samples(
     codes = np.array([CODES[activation] for activation in activations], np.int64)
     layers = (first, flat_weights, weight_starts, flat_biases, unit_starts, has_bias, codes)
     try:
-        loss_sum, n_correct = _train(SERIAL, dtype, *samples[:3], labels, *layers, learning_rate)
+        loss_sum, n_correct = _train.serial[dtype](*samples[:3], labels, *layers, learning_rate)
     finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
         for layer, w in enumerate(later):
             w[...] = _part.py_func(flat_weights, weight_starts, layer).reshape(w.shape[::-1]).T

@@ -1,0 +1,134 @@
+"""How an array that a kernel is given is looked at, and what is said of one that it cannot take.
+
+A call of a small kernel takes hardly longer than looking at its arguments does. So each function first sees, in as
+few steps as Python allows, whether an array is as nearly all are. What is wrong, or merely rare, is found out
+afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import NDArray
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+DTYPES = (FLOAT32, FLOAT64)
+SOURCES = (np.dtype(np.uint8), *DTYPES)
+
+Shape = tuple[int | None, ...]  # None stands for any length
+
+
+def require_array(name: str, array: Any) -> None:
+    """Refuse what is no array."""
+    if not isinstance(array, ndarray):
+        raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}: convert it with numpy.asarray")
+
+
+def require_contiguous(name: str, array: NDArray[Any]) -> None:
+    """Refuse an array with gaps between its elements, or in another order."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
+
+
+def require_floats(name: str, array: Any, ndim: int | None) -> None:
+    """Refuse what is not a C-contiguous float array of `ndim` dimensions (any, when None)."""
+    if (
+        type(array) is ndarray
+        and (array.dtype is FLOAT32 or array.dtype is FLOAT64)
+        and (array.ndim == ndim or ndim is None)
+        and array.flags.c_contiguous
+    ):
+        return
+    require_array(name, array)
+    if array.dtype not in DTYPES:
+        raise TypeError(f"{name} must be float32 or float64; got {array.dtype}: convert it with {name}.astype")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimensions; got shape {array.shape}")
+    require_contiguous(name, array)
+
+
+def require_like(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> None:
+    """Refuse an array of another dtype or shape."""
+    if type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous:
+        return
+    require_floats(name, array, len(shape))
+    if array.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype} as the first argument is; got {array.dtype}: use one dtype")
+    for wanted, length in zip(shape, array.shape, strict=True):
+        if wanted is not None and wanted != length:
+            expected = ", ".join("any" if n is None else str(n) for n in shape)
+            raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
+
+
+def require_matrix(name: str, array: Any, dtype: np.dtype[Any], n_rows: int | None, n_columns: int | None) -> None:
+    """Refuse what is not a matrix of so many rows and columns, of any number where None is given."""
+    if (
+        type(array) is ndarray
+        and array.dtype is dtype
+        and array.ndim == 2
+        and (n_rows is None or len(array) == n_rows)
+        and (n_columns is None or array.shape[1] == n_columns)
+        and array.flags.c_contiguous
+    ):
+        return
+    require_like(name, array, dtype, (n_rows, n_columns))
+
+
+def require_output(
+    name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: Mapping[str, NDArray[Any] | None]
+) -> None:
+    """Refuse an output that cannot be written, or that shares memory with another argument."""
+    if not (type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray):
+        require_like(name, array, dtype, shape)
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is written to, but is read-only: pass a copy")
+    owns_its_memory = array.base is None
+    for other_name, other in others.items():
+        if other is None or (owns_its_memory and other.base is None and other is not array):
+            continue
+        if np.may_share_memory(array, other) and np.shares_memory(array, other):
+            raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
+
+
+def require_another_output(
+    name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any]]
+) -> None:
+    """Refuse the same, and add the output to the others."""
+    require_output(name, array, dtype, shape, others)
+    others[name] = array
+
+
+def require_source(name: str, array: Any) -> None:
+    """Refuse what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
+    require_array(name, array)
+    if array.dtype not in SOURCES:
+        raise TypeError(f"{name} must be uint8, float32 or float64; got {array.dtype}: convert it with {name}.astype")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions; got shape {array.shape}")
+    require_contiguous(name, array)
+
+
+def require_integers(name: str, array: Any) -> None:
+    """Refuse what is no contiguous vector of int64."""
+    require_array(name, array)
+    if array.dtype != np.int64:
+        raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 dimension; got shape {array.shape}")
+    require_contiguous(name, array)
+
+
+def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
+    """Refuse what are not the numbers of classes, one a row."""
+    require_array("labels", labels)
+    if labels.dtype != np.int64:
+        raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
+    if labels.shape != (n_rows,):
+        raise ValueError(f"labels must have shape ({n_rows},), one a row of logits; got {labels.shape}")
+    require_contiguous("labels", labels)
+    # As an unsigned number a negative one is larger than any class.
+    if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:
+        raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")

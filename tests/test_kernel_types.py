@@ -1,0 +1,40 @@
+"""Kernels are called with the types they were compiled for: machine code called directly does not look at them."""
+
+import numpy as np
+import pytest
+from fastfnn_kernels import jitted
+from fastfnn_kernels.jitted._jit import Entries
+from fastfnn_kernels.jitted._small import multiply_small
+from page_guard import FAMILIES
+
+# (rows, columns, depth): one for each kernel's serial variant, and one for its parallel one
+SHAPES = [(9, 33, 5), (930, 140, 512)]
+
+
+@pytest.fixture(autouse=True)
+def dispatchers(monkeypatch):
+    """Call kernels by Numba's dispatchers, which look at the types of all arguments."""
+
+    def dispatcher(entries, dtype):
+        dict.__getitem__(entries, dtype)  # compiles
+        return entries.kernel._compiled[dtype, entries.parallel]
+
+    monkeypatch.setattr(Entries, "__getitem__", dispatcher, raising=False)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_types_are_those_of_the_signature(family, shape, dtype, rng):
+    for call in family(rng, dtype.type, *shape):
+        getattr(jitted, call.name)(**call.arguments)
+
+
+def test_another_type_would_be_noticed():
+    x, w, bias, out = np.ones((3, 2)), np.ones((2, 4)), np.ones(4), np.ones((3, 4))
+    arguments = [x, w, bias, 0, out]
+    multiply_small.serial[x.dtype](*arguments)
+    for i in (0, 1, 2, 4):
+        other = arguments.copy()
+        other[i] = arguments[i].astype(np.float32)
+        with pytest.raises(TypeError, match="No matching definition"):
+            multiply_small.serial[x.dtype](*other)
