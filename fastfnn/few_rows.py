@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastfnn.csr import Csr
 from fastfnn.layers import Dense
-from fastfnn.preparation import packing_pays
+from fastfnn.preparation import density_worth_packing
 from fastfnn.tiles import ArraySamples
 
 if TYPE_CHECKING:
@@ -51,15 +51,19 @@ class FewRows:
     def logits(self, X: NDArray[Any], input_format: str) -> NDArray[Any]:
         """Return the last layer's outputs; the arguments are those of `prepare`."""
         network = self._network
-        skip_zeros = packing_pays(network, X, input_format)
         if X.dtype != network.dtype or not X.flags.c_contiguous:
             X = ArraySamples(X, network.dtype, network.input_scale, network.kernels).dense(slice(None))
-        layers = self._layers
+        weights, biases, activations = zip(
+            *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
+        )
         logits: NDArray[Any] = network.kernels.stack_forward(
-            X,
-            [layer.weights for layer in layers],
-            [layer.bias for layer in layers],
-            [layer.activation for layer in layers],
-            skip_zeros,
+            X, weights, biases, activations, self._max_density(input_format)
         )
         return logits
+
+    def _max_density(self, input_format: str) -> float:
+        """Return the share of non-zeros below which zeros are not multiplied: as in `prepare`."""
+        if input_format != "auto":
+            return 2.0 if input_format == "sparse" else 0.0
+        # The NumPy backend multiplies them anyway.
+        return 0.0 if self._network.kernels.NAME == "numpy" else density_worth_packing(self._network)

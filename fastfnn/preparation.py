@@ -40,7 +40,7 @@ def prepare(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto")
     input_format : str
         As in `Network.fit`.
     """
-    return _tiles(network, X, packed=packing_pays(network, X, input_format))
+    return _for_one_pass(network, X, _deciding_density(network, X, input_format, FEW_DENSITY_ROWS))
 
 
 def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> Tiles:
@@ -50,7 +50,7 @@ def prepare_to_keep(network: Network, X: NDArray[Any] | Csr, input_format: str =
         packed = PackedTiles(_samples(network, X))
         if packed.keep(PACKING_BYTES):
             return packed
-    return _tiles(network, X, packed=_packing_pays_at(density, network))
+    return _for_one_pass(network, X, density)
 
 
 def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
@@ -58,17 +58,14 @@ def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "
     return _deciding_density(network, X, input_format) < PACKING_DENSITY
 
 
-def packing_pays(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
-    """Tell whether samples that are gone through once are packed for it, as `prepare` does."""
-    return _packing_pays_at(_deciding_density(network, X, input_format, FEW_DENSITY_ROWS), network)
-
-
-def _packing_pays_at(density: float, network: Network) -> bool:
+def density_worth_packing(network: Network) -> float:
+    """Return the share of non-zeros below which even samples that are gone through once are packed for it."""
     # A packed product takes density / PACKING_DENSITY of the dense one's time; packing comes on top.
-    return density < PACKING_DENSITY * (1 - PACKING_OUTPUTS / network.widths[0])
+    return PACKING_DENSITY * (1 - PACKING_OUTPUTS / network.widths[0])
 
 
-def _tiles(network: Network, X: NDArray[Any] | Csr, *, packed: bool) -> Tiles:
+def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float) -> Tiles:
+    packed = density < density_worth_packing(network)
     return (PackedTiles if packed else DenseTiles)(_samples(network, X))
 
 
@@ -81,14 +78,14 @@ def _deciding_density(
     if input_format == "sparse" or isinstance(X, Csr):
         return -math.inf
     # The NumPy backend writes packed inputs out in full.
-    return math.inf if network.backend == "numpy" else density_of(X, n_rows)
+    return math.inf if network.kernels.NAME == "numpy" else density_of(X, n_rows)
 
 
 def density_of(X: NDArray[Any], n_rows: int = DENSITY_ROWS) -> float:
     """Measure the share of non-zeros, in about `n_rows` rows spread evenly over X."""
     step = max(1, len(X) // n_rows)
     # NumPy counts contiguous numbers several times as fast.
-    rows = np.ascontiguousarray(X[::step])
+    rows = X if step == 1 else np.ascontiguousarray(X[::step])
     return np.count_nonzero(rows) / max(1, rows.size)
 
 

@@ -139,7 +139,7 @@ def stacks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
     biases = [integers(rng, shape[1], dtype) for shape in widths]
     x, out = mostly_zeros(rng, (rows, depth), dtype), integers(rng, (rows, widths[-1][1]), dtype)
     layers = {"weights": weights, "biases": biases, "activations": ["relu", "tanh", "identity"]}
-    yield Call("stack_forward", {"x": x, "skip_zeros": bool(rng.integers(2)), "out": out} | layers, ("out",))
+    yield Call("stack_forward", {"x": x, "max_density": 2.0 * rng.integers(2), "out": out} | layers, ("out",))
 
 
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:

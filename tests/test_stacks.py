@@ -34,7 +34,7 @@ def test_every_shape_gives_the_bits_of_the_layers_one_by_one(n_rows, widths, use
     activations = rng.choice(ACTIVATIONS, len(weights)).tolist()
     x = mostly_zeros(rng, (n_rows, widths[0]), dtype) / dtype(4)
     expected = layer_by_layer(jitted, x, weights, biases, activations, skip_zeros)
-    actual = jitted.stack_forward(x, weights, biases, activations, skip_zeros)
+    actual = jitted.stack_forward(x, weights, biases, activations, 2.0 * skip_zeros)
     assert actual.dtype == dtype
     assert actual.shape == expected.shape
     assert actual.tobytes() == expected.tobytes()
@@ -48,8 +48,8 @@ def test_whole_numbers_are_exact(n_rows, widths, skip_zeros, dtype, seed):
     biases = [integers(rng, w.shape[1], dtype) for w in weights]
     activations = rng.choice(["identity", "relu"], len(weights)).tolist()
     x = mostly_zeros(rng, (n_rows, widths[0]), dtype) // 4
-    expected = reference.stack_forward(x, weights, biases, activations, skip_zeros)
-    assert np.array_equal(jitted.stack_forward(x, weights, biases, activations, skip_zeros), expected)
+    expected = reference.stack_forward(x, weights, biases, activations, 2.0 * skip_zeros)
+    assert np.array_equal(jitted.stack_forward(x, weights, biases, activations, 2.0 * skip_zeros), expected)
 
 
 @pytest.mark.parametrize("skip_zeros", [False, True])
@@ -59,9 +59,9 @@ def test_chunks_and_many_threads(n_rows, skip_zeros, threads, dtype, rng):
     x = mostly_zeros(rng, (n_rows, 1100), dtype) / dtype.type(4)
     activations = ["relu", "tanh", "identity"]
     expected = layer_by_layer(jitted, x, weights, biases, activations, skip_zeros)
-    assert jitted.stack_forward(x, weights, biases, activations, skip_zeros).tobytes() == expected.tobytes()
+    assert jitted.stack_forward(x, weights, biases, activations, 2.0 * skip_zeros).tobytes() == expected.tobytes()
     exact = reference.stack_forward(
-        x.astype(np.float64), as_float64(weights), as_float64(biases), activations, skip_zeros
+        x.astype(np.float64), as_float64(weights), as_float64(biases), activations, 2.0 * skip_zeros
     )
     assert expected == pytest.approx(exact, abs=64 * float(np.finfo(dtype).eps))
 
@@ -80,9 +80,9 @@ def test_arguments_are_only_read_and_out_is_written(kernels, dtype, rng):
     x = read_only(normals(rng, (3, 6), dtype))
     weights, biases = tuple(map(read_only, weights)), tuple(map(read_only, biases))
     unchanged, out = Unchanged(x, *weights, *biases), np.full((3, 4), np.nan, dtype)
-    assert kernels.stack_forward(x, weights, biases, ("relu", "tanh"), True, out) is out
+    assert kernels.stack_forward(x, weights, biases, ("relu", "tanh"), 2.0, out) is out
     unchanged.check()
-    assert np.array_equal(out, kernels.stack_forward(x, weights, biases, ("relu", "tanh"), True))
+    assert np.array_equal(out, kernels.stack_forward(x, weights, biases, ("relu", "tanh"), 2.0))
 
 
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
@@ -94,12 +94,22 @@ def test_nan_and_inf_go_where_the_reference_sends_them(special, activation, dtyp
     with np.errstate(invalid="ignore"):
         expected = reference.stack_forward(x, weights, biases, [activation, "identity"])
     for skip_zeros in (False, True):
-        actual = jitted.stack_forward(x, weights, biases, [activation, "identity"], skip_zeros)
+        actual = jitted.stack_forward(x, weights, biases, [activation, "identity"], 2.0 * skip_zeros)
         assert actual == pytest.approx(expected, abs=1e-5, nan_ok=True)
 
 
 def test_no_inputs_leave_the_biases(kernels, dtype):
     weights, biases = [np.zeros((0, 3), dtype), np.ones((3, 2), dtype)], [np.arange(3).astype(dtype), None]
     for skip_zeros in (False, True):
-        out = kernels.stack_forward(np.zeros((2, 0), dtype), weights, biases, ["relu", "identity"], skip_zeros)
+        out = kernels.stack_forward(np.zeros((2, 0), dtype), weights, biases, ["relu", "identity"], 2.0 * skip_zeros)
         assert out.tolist() == [[3, 3], [3, 3]]
+
+
+def test_zeros_are_skipped_below_the_density_alone(dtype, rng):
+    """Zeros times NaN would show."""
+    x, weights = np.zeros((4, 8), dtype), [normals(rng, (8, 3), dtype)]
+    x[:, :2] = 1
+    weights[0][2:] = np.nan
+    skipped = jitted.stack_forward(x, weights, [None], ["identity"], 0.26)
+    assert skipped.tobytes() == np.tile(weights[0][0] + weights[0][1], (4, 1)).tobytes()
+    assert np.isnan(jitted.stack_forward(x, weights, [None], ["identity"], 0.25)).all()

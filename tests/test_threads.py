@@ -47,7 +47,7 @@ for dtype in (np.float32, np.float64):
     results += jitted.sgd_samples(jitted.compress_rows(sparse, dtype), labels % 40, *layers, 0.01) + tuple(layers[0])
     layers = [draw(500, 270) / 32, draw(270, 130) / 16, draw(130, 40) / 16], [draw(270), None, draw(40)]
     batches, activations = jitted.pack_batches(sparse, dtype, 300), ["relu", "tanh", "identity"]
-    results += [jitted.stack_forward(sparse[:60], *layers, activations, skip) for skip in (False, True)]
+    results += [jitted.stack_forward(sparse[:60], *layers, activations, density) for density in (0.0, 1.0)]
     results += jitted.sgd_batches(batches, labels % 40, *layers, activations, 0.01)
     results += layers[0] + [layers[1][0], layers[1][2]]
     for result in results + states:

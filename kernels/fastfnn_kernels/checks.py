@@ -146,7 +146,7 @@ def stack_forward(
     weights: Sequence[NDArray[Any]],
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
-    skip_zeros: bool = False,
+    max_density: float = 0.0,
     out: NDArray[Any] | None = None,
 ) -> None:
     """Check the arguments of `stack_forward`."""

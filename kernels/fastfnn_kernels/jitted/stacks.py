@@ -13,27 +13,37 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SPARSE_TILE, UNIT
 from fastfnn_kernels.jitted._jit import (
     Conversion,
-    Flag,
     In2,
     Int,
     LayersIn1,
     LayersIn2,
     LayersInt,
     Out2,
+    Real,
     inline,
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._simd import group_tail_tile, group_tile, masked_sparse_tile, sparse_tile
+from fastfnn_kernels.jitted._simd import (
+    group_tail_tile,
+    group_tile,
+    masked_sparse_row_tile,
+    masked_sparse_tile,
+    row_tail_tile,
+    row_tile,
+    sparse_row_tile,
+    sparse_tile,
+)
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
 from fastfnn_kernels.jitted.dense import NO_BIAS, REDUCTION_CHUNK
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 VECTOR_BYTES = UNIT.vector_bytes
-WIDE_VECTORS = SPARSE_TILE.vectors
+GROUP_VECTORS = SPARSE_TILE.vectors
+ROW_VECTORS = FEW_ROWS_VECTORS
 
 
 def stack_forward(
@@ -41,7 +51,7 @@ def stack_forward(
     weights: Sequence[NDArray[Any]],
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
-    skip_zeros: bool = False,
+    max_density: float = 0.0,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute the last layer's outputs; see `fastfnn_kernels.reference.stack_forward`."""
@@ -50,20 +60,21 @@ def stack_forward(
     no_bias = NO_BIAS[x.dtype]
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
-    operations = n_rows * weights[0].size // (4 if skip_zeros else 1)
-    arguments = (x, tuple(weights), biases_or_empty, codes, skip_zeros, threads_for(operations), out)
+    operations = n_rows * weights[0].size // (4 if max_density > 0 else 1)
+    arguments = (x, tuple(weights), biases_or_empty, codes, max_density, threads_for(operations), out)
     _forward(operations, Conversion(x.dtype, x.dtype, len(codes)), *arguments)
     return out
 
 
 @kernel
 def _forward(
-    x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, skip_zeros: Flag, n_threads: Int, out: Out2
+    x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, n_threads: Int, out: Out2
 ) -> None:
     """Write f(... f(x w + b) ...)."""
     n_rows, n_inputs = x.shape
+    skip_zeros = _count(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
-    wide = WIDE_VECTORS * (VECTOR_BYTES // x.itemsize)
+    wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
     widest = 0
     for layer in range(last + 1):
         widest = max(widest, weights[layer].shape[1])
@@ -83,13 +94,23 @@ def _forward(
             first, end = group * ROWS_OF_GROUP, min((group + 1) * ROWS_OF_GROUP, n_rows)
             y = out[first:end].reshape(-1) if last == 0 else hidden[worker, 0]
             if skip_zeros:
-                n_named = _collect(x[first:end], named, factors)
+                rows = x[first:end]
+                n_named = _collect_row(rows[0], named, factors) if len(rows) == 1 else _collect(rows, named, factors)
                 _multiply_named(factors, named, n_named, end - first, weights[0], starts[0], positions, codes[0], y)
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
             for layer in range(1, last + 1):
                 below, y = y, out[first:end].reshape(-1) if layer == last else hidden[worker, layer % 2]
                 _multiply_all(below, end - first, weights[layer], starts[layer], zeros, codes[layer], y)
+
+
+@inline
+def _count(values: Any) -> int:
+    zero = values.dtype.type(0)
+    n = 0
+    for i in range(values.size):
+        n += values[i] != zero
+    return n
 
 
 @inline
@@ -104,6 +125,18 @@ def _collect(rows: Any, indices: Any, values: Any) -> int:
         indices[entry] = j
         values[3 * entry], values[3 * entry + 1], values[3 * entry + 2] = a[j], b[j], c[j]
         n += (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
+    return n
+
+
+@inline
+def _collect_row(row: Any, indices: Any, values: Any) -> int:
+    """Do the same for a single row."""
+    zero = row.dtype.type(0)
+    n = 0
+    for j in range(row.size):
+        entry = np.uintp(n)
+        indices[entry], values[entry] = j, row[j]
+        n += row[j] != zero
     return n
 
 
@@ -123,18 +156,30 @@ def _multiply_named(
     n_columns = w.shape[1]
     floor = floor_of_code(code, w)
     lanes = VECTOR_BYTES // w.itemsize
-    wide = WIDE_VECTORS * lanes
+    wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
     for j in range(0, n_whole, wide):
-        sparse_tile(
-            values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
-            out, j, n_columns, n_rows, wide, False, floor,
-        )  # fmt: skip
+        if n_rows == 1:
+            sparse_row_tile(
+                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                out, j, n_columns, n_rows, wide, False, floor,
+            )  # fmt: skip
+        else:
+            sparse_tile(
+                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                out, j, n_columns, n_rows, wide, False, floor,
+            )  # fmt: skip
     for j in range(n_whole, n_columns, lanes):
-        masked_sparse_tile(
-            values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
-            out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
-        )  # fmt: skip
+        if n_rows == 1:
+            masked_sparse_row_tile(
+                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
+            )  # fmt: skip
+        else:
+            masked_sparse_tile(
+                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
+            )  # fmt: skip
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
 
@@ -144,23 +189,37 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
     """Compute a group of rows, chunk after chunk, as `dense_forward` does."""
     depth, n_columns = w.shape
     lanes = VECTOR_BYTES // w.itemsize
-    wide = WIDE_VECTORS * lanes
+    wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
     for k in range(0, max(depth, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, depth - k)
         adding = k > 0
         floor = floor_of_code(code if k + chunk == depth else IDENTITY, w)
         for j in range(0, n_whole, wide):
-            group_tile(
-                x, k, depth, 1, w, k * n_columns + j, n_columns, chunk,
-                zeros if adding else start, 0 if adding else j, out, j, n_columns, n_rows, wide, adding, floor,
-            )  # fmt: skip
+            first, first_offset = (zeros, 0) if adding else (start, j)
+            if n_rows == 1:
+                row_tile(
+                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
+                    out, j, n_columns, n_rows, wide, adding, floor,
+                )  # fmt: skip
+            else:
+                group_tile(
+                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
+                    out, j, n_columns, n_rows, wide, adding, floor,
+                )  # fmt: skip
         for j in range(n_whole, n_columns, lanes):
-            group_tail_tile(
-                x, k, depth, 1, w, k * n_columns + j, n_columns, chunk,
-                zeros if adding else start, 0 if adding else j, out, j, n_columns,
-                n_rows, min(lanes, n_columns - j), adding, floor,
-            )  # fmt: skip
+            first, first_offset = (zeros, 0) if adding else (start, j)
+            n_existing = min(lanes, n_columns - j)
+            if n_rows == 1:
+                row_tail_tile(
+                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
+                    out, j, n_columns, n_rows, n_existing, adding, floor,
+                )  # fmt: skip
+            else:
+                group_tail_tile(
+                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
+                    out, j, n_columns, n_rows, n_existing, adding, floor,
+                )  # fmt: skip
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
 

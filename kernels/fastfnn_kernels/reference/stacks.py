@@ -15,7 +15,7 @@ def stack_forward(
     weights: Sequence[NDArray[Any]],
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
-    skip_zeros: bool = False,
+    max_density: float = 0.0,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute y_last, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) from the first layer to the last.
@@ -30,9 +30,9 @@ def stack_forward(
         b of each layer; None stands for zeros.
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
         f of each layer.
-    skip_zeros : bool
-        Promises that x is mostly zero, so that it is faster not to multiply its zeros; the bits are then those of
-        `sparse_forward`, and those of `dense_forward` otherwise.
+    max_density : float
+        Below this share of non-zeros in x its zeros are not multiplied. The bits are then those of `sparse_forward`, and
+        those of `dense_forward` otherwise.
     out : ndarray, shape (n_rows, outputs of the last layer), optional
         OUT: the result.
 
