@@ -14,7 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel, threads_for
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, force_inline, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
     fill_transposed_panel,
@@ -32,8 +32,8 @@ REDUCTION_CHUNK = 512
 TILES_OF_BLOCK = 4
 BLOCK_ROWS = TILES_OF_BLOCK * TILE.rows
 
-# With fewer row blocks than this, threads share out the panels instead if there are as many as that.
-MANY_BLOCKS = 16
+# Up to so many rows, threads share out the panels instead if there are as many as that.
+SHARED_ROWS = 15 * BLOCK_ROWS
 MANY_PANELS = 4
 
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
@@ -138,7 +138,7 @@ def padded_bias(bias: Any, n_columns: int, wide: int) -> Any:
     return start
 
 
-@inline
+@force_inline
 def multiply_tile(
     x: Any,
     x_offset: int,
@@ -202,22 +202,20 @@ def _multiply(
             fill_panel(matrix, 0, depth, j, width, panels, j * depth)
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
-    n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS
-    share_panels = n_blocks < MANY_BLOCKS and n_panels >= MANY_PANELS
-    block_rows = n_rows if share_panels else BLOCK_ROWS
-    n_tasks = n_panels if share_panels else n_blocks
-    scratch = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
+    share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
+    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
+    n_tasks = n_panels if share_panels else n_tiles
+    block_rows = max(n_rows, 1) if share_panels else BLOCK_ROWS
+    copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
     for worker in prange(n_threads):
-        for task in range(worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads):
-            first_row = 0 if share_panels else task * block_rows
-            end_row = min(first_row + block_rows, n_rows)
-            first_panel, end_panel = (task, task + 1) if share_panels else (0, n_panels)
-            if conflicting:
-                _multiply_copied_block(
-                    x, scratch[worker], panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel
-                )
-            else:
-                _multiply_block(x, panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel)
+        first_task, end_task = worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads
+        first_panel, end_panel = (first_task, end_task) if share_panels else (0, n_panels)
+        rows_end = n_rows if share_panels else min(end_task * TILE_ROWS, n_rows)
+        for first_row in range(0 if share_panels else first_task * TILE_ROWS, rows_end, block_rows):
+            end_row = min(first_row + block_rows, rows_end)
+            _multiply_block(
+                x, copies[worker], panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel
+            )
             if activation > RELU or derivative > IDENTITY:
                 first, end = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
@@ -228,6 +226,7 @@ def _multiply(
 @inline
 def _multiply_block(
     x: Any,
+    copies: Any,
     panels: Any,
     start: Any,
     zeros: Any,
@@ -238,60 +237,25 @@ def _multiply_block(
     first_panel: int,
     end_panel: int,
 ) -> None:
-    """Compute some rows of some panels, asking meanwhile for the rows that come next."""
-    n_rows, depth = x.shape
-    n_columns = out.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    wide = TILE_VECTORS * lanes
-    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, depth - k)
-        first_chunk, last_chunk = k == 0, k + chunk == depth
-        next_k = 0 if last_chunk else k + chunk
-        next_row = end_row if last_chunk else first_row
-        next_end = min(next_row + end_row - first_row, n_rows)
-        for panel in range(first_panel, end_panel):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            for row in range(first_row, end_row, TILE_ROWS):
-                if first_panel == 0:
-                    share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
-                    prefetch_share(x, next_row, next_end, next_k, next_k + chunk, share, end_panel * TILES_OF_BLOCK)
-                multiply_tile(
-                    x, row * depth + k, depth, 1, panels, j * depth + k * width, width, chunk,
-                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf,
-                )  # fmt: skip
-
-
-@inline
-def _multiply_copied_block(
-    x: Any,
-    copied: Any,
-    panels: Any,
-    start: Any,
-    zeros: Any,
-    floor: float,
-    out: Any,
-    first_row: int,
-    end_row: int,
-    first_panel: int,
-    end_panel: int,
-) -> None:
-    """Compute the same from copies of the rows, which are not as far apart."""
+    """Compute some rows of some panels, from copies of the rows where there is room for them."""
     depth, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
-    stride = copied.shape[1]
-    for k in range(0, depth, REDUCTION_CHUNK):
+    copying = copies.shape[0] > 0
+    source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
+    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth
-        for row in range(first_row, end_row):
-            copy(x[row, k : k + chunk], copied[row - first_row])
+        if copying:
+            for row in range(first_row, end_row):
+                copy(x[row, k : k + chunk], copies[row - first_row])
+        source_offset = 0 if copying else first_row * depth + k
         for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             for row in range(first_row, end_row, TILE_ROWS):
                 multiply_tile(
-                    copied, (row - first_row) * stride, stride, 1, panels, j * depth + k * width, width, chunk,
+                    source, source_offset + (row - first_row) * source_row, source_row, 1,
+                    panels, j * depth + k * width, width, chunk,
                     start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
                     not first_chunk, floor if last_chunk else -np.inf,
