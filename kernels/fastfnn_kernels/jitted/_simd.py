@@ -122,30 +122,46 @@ def _store_tile(
     n_columns: Any,
     accumulate: Any,
     floor: Any,
+    row_of_gate: Callable[[int], Any] | None = None,
+    gated: Any = None,
 ) -> None:
-    """Emit the stores of what exists of a tile; `row_of_c` emits the pointer to a row of C."""
+    """Emit the stores of what exists of a tile; `row_of_c` and `row_of_gate` emit pointers to a row of either."""
     builder, floor = vec.ir, vec.broadcast(floor)
+    zero = ir.Constant(vec.type, None)
     whole = builder.and_(
         builder.icmp_signed("==", n_rows, constant(len(tile))),
         builder.icmp_signed("==", n_columns, constant(len(tile[0]) * vec.lanes)),
     )
 
     def store_rows(load: Callable[..., Any], store: Callable[..., None], *, all_exist: bool) -> None:
-        def store_row(i: int, adding: bool) -> None:
+        def store_row(i: int, adding: bool, gating: bool) -> None:
             c = row_of_c(i)
             for v, value in enumerate(tile[i]):
                 total = builder.fadd(load(c, v), value) if adding else value
-                store(vec.maximum(total, floor), c, v)
+                total = vec.maximum(total, floor)
+                if gating and row_of_gate is not None:
+                    is_open = builder.fcmp_ordered(">", load(row_of_gate(i), v), zero)
+                    total = builder.select(is_open, total, zero)
+                store(total, c, v)
 
-        with builder.if_else(accumulate) as branches:
-            for branch, adding in zip(branches, (True, False), strict=True):
+        def store_existing(adding: bool, gating: bool) -> None:
+            for i in range(len(tile)):
+                if all_exist:
+                    store_row(i, adding, gating)
+                else:
+                    with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
+                        store_row(i, adding, gating)
+
+        for_either(accumulate, lambda adding: for_either(gated, lambda gating: store_existing(adding, gating)))
+
+    def for_either(condition: Any, emit: Callable[[bool], None]) -> None:
+        if condition is None:
+            emit(False)
+            return
+        with builder.if_else(condition) as branches:
+            for branch, holds in zip(branches, (True, False), strict=True):
                 with branch:
-                    for i in range(len(tile)):
-                        if all_exist:
-                            store_row(i, adding)
-                        else:
-                            with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
-                                store_row(i, adding)
+                    emit(holds)
 
     def offset(v: int) -> ir.Constant:
         return constant(v * vec.lanes)
@@ -169,7 +185,7 @@ def _store_tile(
 def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
-    b, c = pointer("b"), pointer("c")
+    b, c, gate = pointer("b"), pointer("c"), pointer("gate", "c_offset")
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
     masks = [vec.mask_below(builder.sub(value("n_columns"), offset)) for offset in offsets] if masked else []
 
@@ -192,6 +208,8 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
         tile,
         lambda i: builder.gep(c, [builder.mul(constant(i), value("c_row"))]),
         *map(value, _EXTENT_AND_FINISH),
+        lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]),
+        value("gated"),
     )
 
 
@@ -252,7 +270,7 @@ def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any)
 _EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
 _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
+    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
@@ -273,10 +291,10 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     @intrinsic
     def dense_tile(
         typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
-        c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+        c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
     ):  # fmt: skip
         given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
-                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated)  # fmt: skip
         return signature_of(_DENSE, given), code_of(_DENSE, _emit_dense_tile, rows, vectors, masked=masked)
 
     return dense_tile

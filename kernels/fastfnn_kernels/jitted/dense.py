@@ -156,18 +156,20 @@ def multiply_tile(
     n_columns: int,
     accumulate: bool,
     floor: float,
+    gate: Any,
+    gated: bool,
 ) -> None:
     """Compute one tile with the micro-kernel of its panel's width."""
     out_row = out.shape[1]
     if width == VECTOR_BYTES // out.itemsize:
         narrow_dense_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
-            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
         )  # fmt: skip
     else:
         dense_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
-            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
         )  # fmt: skip
 
 
@@ -214,9 +216,10 @@ def _multiply(
         for first_row in range(0 if share_panels else first_task * TILE_ROWS, rows_end, block_rows):
             end_row = min(first_row + block_rows, rows_end)
             _multiply_block(
-                x, copies[worker], panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel
-            )
-            if activation > RELU or derivative > IDENTITY:
+                x, copies[worker], panels, start, zeros, floor, y, derivative == RELU, out,
+                first_row, end_row, first_panel, end_panel,
+            )  # fmt: skip
+            if activation > RELU or derivative > RELU:
                 first, end = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
                     activate(out[row, first:end], activation)
@@ -231,6 +234,8 @@ def _multiply_block(
     start: Any,
     zeros: Any,
     floor: float,
+    gate: Any,
+    gated: bool,
     out: Any,
     first_row: int,
     end_row: int,
@@ -258,7 +263,7 @@ def _multiply_block(
                     panels, j * depth + k * width, width, chunk,
                     start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf,
+                    not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
                 )  # fmt: skip
 
 
@@ -283,14 +288,14 @@ def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int,
                         row_tile(
                             x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
                             start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf,
+                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf, out, False,
                         )  # fmt: skip
                     else:
                         row_tail_tile(
                             x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
                             start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                             n_columns, 1, min(width, n_columns - j), not first_chunk,
-                            floor if last_chunk else -np.inf,
+                            floor if last_chunk else -np.inf, out, False,
                         )  # fmt: skip
             if activation != RELU:
                 activate(out[row, first:end], activation)
@@ -349,7 +354,7 @@ def _add_products_of_block(
                 multiply_tile(
                     x, row * n_inputs + i, 1, n_inputs, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
-                    accumulate or row > span, -np.inf,
+                    accumulate or row > span, -np.inf, out, False,
                 )  # fmt: skip
 
 
