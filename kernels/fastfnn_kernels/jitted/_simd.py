@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, FLAT_TILE, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
 from fastfnn_kernels.jitted._vectors import (
     INT64,
     Arguments,
@@ -338,6 +338,8 @@ def make_scattering_tile(rows: int, vectors: int) -> Any:
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
 narrow_dense_tile = make_dense_tile(TILE.rows, 1)
+flat_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors)
+flat_tail_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors, masked=True)
 row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
 sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)

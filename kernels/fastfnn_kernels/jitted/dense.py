@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, FLAT_TILE, TILE, UNIT
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, force_inline, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
@@ -21,7 +21,7 @@ from fastfnn_kernels.jitted._panels import (
     number_of_panels,
     width_of_panel,
 )
-from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._simd import dense_tile, flat_tail_tile, flat_tile, narrow_dense_tile, row_tail_tile, row_tile
 from fastfnn_kernels.jitted._transfers import add_column_sums, copy_narrow_panel, copy_panel, prefetch_rows
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
 
@@ -53,6 +53,7 @@ CONFLICTING_BYTES = 4096
 
 TILE_ROWS = TILE.rows
 TILE_VECTORS = TILE.vectors
+FLAT_TILE_VECTORS = FLAT_TILE.vectors
 VECTOR_BYTES = UNIT.vector_bytes
 
 NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
@@ -89,7 +90,13 @@ def dense_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
     out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
-    _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
+    operations = 2 * x.size * grad.shape[1]
+    if 0 < grad.shape[1] <= FLAT_TILE.rows and x.shape[1] > grad.shape[1]:
+        transposed = out.T.copy() if accumulate else np.empty((out.shape[1], out.shape[0]), x.dtype)
+        _add_few_columns(operations, x.dtype, x, grad, accumulate, threads_for(operations), transposed, sums)
+        out[:] = transposed.T
+    else:
+        _add_products(operations, x.dtype, x, grad, accumulate, out, sums)
     return out, out_bias
 
 
@@ -327,6 +334,35 @@ def _add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1
             first = block * n_tiles // n_blocks * TILE_ROWS
             end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
             _add_products_of_block(x, span, end_span, first, end, panels, zeros, accumulate or span > 0, out)
+
+
+@kernel
+def _add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
+    """Write g^T x and the column sums of g, or add them: one tile is as high as g is wide, and no input is copied."""
+    n_rows, n_inputs = x.shape
+    n_columns = grad.shape[1]
+    wide = FLAT_TILE_VECTORS * (VECTOR_BYTES // x.itemsize)
+    n_panels = number_of_panels(n_inputs, wide)
+    zeros = np.zeros(wide, x.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+    if out_bias.size:
+        add_sums_of_panel(grad, 0, n_rows, 0, out_bias)
+    for worker in prange(n_threads):
+        for row in range(0, max(n_rows, 1), REDUCTION_CHUNK):
+            chunk = min(REDUCTION_CHUNK, n_rows - row)
+            for panel in range(worker * n_panels // n_threads, (worker + 1) * n_panels // n_threads):
+                j = panel * wide
+                if n_inputs - j >= wide:
+                    flat_tile(
+                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
+                        out, j, n_inputs, n_columns, wide, accumulate or row > 0, -np.inf, out, False,
+                    )  # fmt: skip
+                else:
+                    flat_tail_tile(
+                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
+                        out, j, n_inputs, n_columns, n_inputs - j, accumulate or row > 0, -np.inf, out, False,
+                    )  # fmt: skip
 
 
 @inline
