@@ -6,6 +6,9 @@ reduction runs, each step loading `vectors` vectors of B, broadcasting `rows` nu
 
     C[i, j] = start[j] + sum_k A[i, k] B[k, j]         or, with `accumulate`,  C[i, j] += ...
 
+Before they are stored, numbers below `floor` become the floor, and, with `gated`, those where the array `gate`, of C's
+shape, is not above zero become zero.
+
 Arrays come with the flat offset of their first element; A's element (i, k) lies at `i * a_row + k * a_step`.
 Each output is one chain of multiply-adds over ascending k, whatever the tile, so that the same numbers give
 the same bits wherever a row or column happens to lie.
@@ -16,14 +19,21 @@ last are masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, FLAT_TILE, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
+from fastfnn_kernels.jitted._cpu import (
+    FEW_ROWS_VECTORS,
+    FLAT_TILE,
+    SCATTERING_VECTORS,
+    SPARSE_TAIL_VECTORS,
+    SPARSE_TILE,
+    TILE,
+)
 from fastfnn_kernels.jitted._vectors import (
     INT64,
     Arguments,
@@ -114,6 +124,16 @@ def _reduce(
     return results
 
 
+def _cases(builder: ir.IRBuilder, first: Any, second: Any) -> Iterator[tuple[bool, bool]]:
+    """Yield each case of two conditions, for which code is emitted in a branch of its own."""
+    with builder.if_else(first) as outer:
+        for outer_branch, first_holds in zip(outer, (True, False), strict=True):
+            with outer_branch, builder.if_else(second) as inner:
+                for inner_branch, second_holds in zip(inner, (True, False), strict=True):
+                    with inner_branch:
+                        yield first_holds, second_holds
+
+
 def _store_tile(
     vec: VectorBuilder,
     tile: list[list[Any]],
@@ -122,12 +142,15 @@ def _store_tile(
     n_columns: Any,
     accumulate: Any,
     floor: Any,
-    row_of_gate: Callable[[int], Any] | None = None,
-    gated: Any = None,
+    gate: tuple[Callable[[int], Any], Any] | None = None,
 ) -> None:
-    """Emit the stores of what exists of a tile; `row_of_c` and `row_of_gate` emit pointers to a row of either."""
+    """Emit the stores of what exists of a tile.
+
+    `row_of_c` emits the pointer to a row of C; `gate` holds what does so for the gate, and whether there is one.
+    """
     builder, floor = vec.ir, vec.broadcast(floor)
     zero = ir.Constant(vec.type, None)
+    row_of_gate, gated = gate or (row_of_c, ir.Constant(ir.IntType(1), 0))
     whole = builder.and_(
         builder.icmp_signed("==", n_rows, constant(len(tile))),
         builder.icmp_signed("==", n_columns, constant(len(tile[0]) * vec.lanes)),
@@ -137,31 +160,19 @@ def _store_tile(
         def store_row(i: int, adding: bool, gating: bool) -> None:
             c = row_of_c(i)
             for v, value in enumerate(tile[i]):
-                total = builder.fadd(load(c, v), value) if adding else value
-                total = vec.maximum(total, floor)
-                if gating and row_of_gate is not None:
+                total = vec.maximum(builder.fadd(load(c, v), value) if adding else value, floor)
+                if gating:
                     is_open = builder.fcmp_ordered(">", load(row_of_gate(i), v), zero)
                     total = builder.select(is_open, total, zero)
                 store(total, c, v)
 
-        def store_existing(adding: bool, gating: bool) -> None:
+        for adding, gating in _cases(builder, accumulate, gated):
             for i in range(len(tile)):
                 if all_exist:
                     store_row(i, adding, gating)
                 else:
                     with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
                         store_row(i, adding, gating)
-
-        for_either(accumulate, lambda adding: for_either(gated, lambda gating: store_existing(adding, gating)))
-
-    def for_either(condition: Any, emit: Callable[[bool], None]) -> None:
-        if condition is None:
-            emit(False)
-            return
-        with builder.if_else(condition) as branches:
-            for branch, holds in zip(branches, (True, False), strict=True):
-                with branch:
-                    emit(holds)
 
     def offset(v: int) -> ir.Constant:
         return constant(v * vec.lanes)
@@ -208,8 +219,7 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
         tile,
         lambda i: builder.gep(c, [builder.mul(constant(i), value("c_row"))]),
         *map(value, _EXTENT_AND_FINISH),
-        lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]),
-        value("gated"),
+        (lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]), value("gated")),
     )
 
 
