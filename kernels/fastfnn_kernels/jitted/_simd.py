@@ -6,8 +6,8 @@ reduction runs, each step loading `vectors` vectors of B, broadcasting `rows` nu
 
     C[i, j] = start[j] + sum_k A[i, k] B[k, j]         or, with `accumulate`,  C[i, j] += ...
 
-Before they are stored, numbers below `floor` become the floor, and, with `gated`, those where the array `gate`, of C's
-shape, is not above zero become zero.
+Before they are stored, numbers below `floor` become the floor, and, with `gated`, those where the array `gate`,
+of C's shape, is not above zero become zero.
 
 Arrays come with the flat offset of their first element; A's element (i, k) lies at `i * a_row + k * a_step`.
 Each output is one chain of multiply-adds over ascending k, whatever the tile, so that the same numbers give
@@ -138,11 +138,11 @@ def _store_tile(
     vec: VectorBuilder,
     tile: list[list[Any]],
     row_of_c: Callable[[int], Any],
+    gate: tuple[Callable[[int], Any], Any] | None,
     n_rows: Any,
     n_columns: Any,
     accumulate: Any,
     floor: Any,
-    gate: tuple[Callable[[int], Any], Any] | None = None,
 ) -> None:
     """Emit the stores of what exists of a tile.
 
@@ -218,8 +218,8 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
         vec,
         tile,
         lambda i: builder.gep(c, [builder.mul(constant(i), value("c_row"))]),
-        *map(value, _EXTENT_AND_FINISH),
         (lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]), value("gated")),
+        *map(value, _EXTENT_AND_FINISH),
     )
 
 
@@ -243,6 +243,7 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int) -> None:
         vec,
         tile,
         lambda i: _row_at(builder, c, order, constant(i), value("c_row")),
+        None,
         *map(value, _EXTENT_AND_FINISH),
     )
 
