@@ -7,18 +7,10 @@ import pytest
 from arrays import Unchanged, integers, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
-from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, FEW_ROWS_VECTORS, SHORT_COLUMN_ROWS, TILE, UNIT
-from fastfnn_kernels.jitted.dense import (
-    BLOCK_ROWS,
-    BLOCK_TILES,
-    CONFLICTING_BYTES,
-    FEW_ROWS,
-    INPUT_BLOCKS,
-    MANY_BLOCKS,
-    REDUCTION_CHUNK,
-    SMALL_BYTES,
-    SPAN_ROWS,
-)
+from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE, UNIT
+from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, REDUCTION_CHUNK
+from fastfnn_kernels.jitted._weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
+from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_product_close
@@ -26,8 +18,8 @@ from tolerances import assert_product_close
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
 WIDTH = TILE.vectors * UNIT.lanes(4)
 FEW_ROWS_WIDTH = FEW_ROWS_VECTORS * UNIT.lanes(4)
-MANY_ROWS = MANY_BLOCKS * BLOCK_ROWS  # from here on, or with fewer panels than this, threads do not share out panels
-MANY_PANELS = MANY_BLOCKS // 4
+MANY_ROWS = SHARED_ROWS + BLOCK_ROWS  # so many rows are shared out among threads, and not the panels
+FLAT_WIDTH = FLAT_TILE.vectors * UNIT.lanes(4)
 MANY_INPUTS = INPUT_BLOCKS * BLOCK_TILES * TILE.rows  # from here on, the weight gradient has more blocks
 DTYPE = st.sampled_from([np.float32, np.float64])
 ROWS = [FEW_ROWS, FEW_ROWS + 1, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1]
@@ -44,7 +36,9 @@ NARROW = [
     WIDTH + 1,
     WIDTH + WIDTH // 2,
 ]
-N_OUTPUTS = st.sampled_from([1, 2, *NARROW, 100, FEW_ROWS_WIDTH - 1, FEW_ROWS_WIDTH, FEW_ROWS_WIDTH + 1])
+N_OUTPUTS = st.sampled_from(
+    [1, 2, FLAT_TILE.rows, FLAT_TILE.rows + 1, *NARROW, 100, FEW_ROWS_WIDTH - 1, FEW_ROWS_WIDTH, FEW_ROWS_WIDTH + 1]
+)
 SEED = st.integers(0, 2**32 - 1)
 LIMIT = st.sampled_from([SMALL_BYTES, -1])
 
@@ -187,6 +181,9 @@ EVERY_BLOCK = [
     (REDUCTION_CHUNK + 1, -1, WIDTH + WIDTH // 2 + 1),
     (SPAN_ROWS + 1, -1, WIDTH),
     (2 * SPAN_ROWS, BLOCK_INPUTS + 1, WIDTH + 1),
+    (REDUCTION_CHUNK + 1, 3 * FLAT_WIDTH, FLAT_TILE.rows),
+    (SPAN_ROWS + 1, 4 * FLAT_WIDTH + 1, FLAT_TILE.rows - 1),
+    (3, 5 * FLAT_WIDTH - 1, FLAT_TILE.rows + 1),
 ]
 
 

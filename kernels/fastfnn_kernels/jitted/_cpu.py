@@ -73,6 +73,9 @@ UNIT = vector_unit(platform.machine(), target_features())
 TILE = tile_shape(UNIT)
 SPARSE_TILE = sparse_tile_shape(UNIT)
 
+# The tile of a product with as many rows as there often are classes, which would leave part of a higher one unused.
+FLAT_TILE = TileShape(rows=10, vectors=(UNIT.registers - 4) // 10)
+
 # Accumulators of a single row: enough chains to hide the latency of a multiply-add.
 FEW_ROWS_VECTORS = 8
 

@@ -193,6 +193,11 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(inline="always", **OPTIONS)(function)
 
 
+def force_inline(function: Callable[..., Any]) -> Any:
+    """Compile a helper into the kernels that call it: its arguments are so many that passing them takes time."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
 def inline_sum(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call and that does nothing but add up."""
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **SUM_OPTIONS)(function)

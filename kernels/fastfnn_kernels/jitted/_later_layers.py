@@ -12,10 +12,11 @@ import numpy as np
 
 from fastfnn_kernels.jitted._cpu import TILE, UNIT
 from fastfnn_kernels.jitted._jit import inline, inlined
-from fastfnn_kernels.jitted._panels import number_of_panels, width_of_panel
-from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_panel
+from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, multiply_by_derivative
 from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, write_cross_entropy_gradient
-from fastfnn_kernels.jitted.dense import _add_products_of_block, _multiply_block, add_sums_of_panel, fill_panel
+from fastfnn_kernels.jitted.dense import multiply_block
 
 VECTOR_BYTES = UNIT.vector_bytes
 TILE_VECTORS = TILE.vectors
@@ -76,7 +77,7 @@ def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first:
     for row in range(first, end):
         n_correct += is_first_of_largest(logits[row], labels[row])
     write_cross_entropy_gradient(logits, labels, first, end, scale, grad, rows.maxima, rows.totals)
-    _multiply_rows_by_derivative(layers, rows, last, first, end)
+    multiply_by_derivative(_of_rows(grad, first, end), _of_rows(logits, first, end), layers.codes[last])
     for layer in range(last, 0, -1):
         _backward(layers, rows, layer, first, end)
     return n_correct
@@ -89,7 +90,7 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     if rows.n_rows > 0:
         x = units(rows, rows.outputs, layer - 1)
         panels = _gradient_panels(layers, rows, layer)
-        _add_products_of_block(x, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
+        add_products_of_block(x, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
     _lay_out_columns(weights, first, end, _part(layers.forward_panels, layers.forward_starts, layer - 1))
     _lay_out_rows(weights, first, end, _part(layers.backward_panels, layers.backward_starts, layer - 1))
 
@@ -110,7 +111,7 @@ def _forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     panels = _part(layers.forward_panels, layers.forward_starts, layer - 1)
     bias = _part(layers.biases, layers.bias_starts, layer)
     floor = floor_of_code(layers.codes[layer], y)
-    _multiply_block(x, panels, bias, layers.zeros, floor, y, first, end, 0, n_panels)
+    multiply_block(x, x[:0], panels, bias, layers.zeros, floor, y, False, y, first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
 
 
@@ -124,9 +125,14 @@ def _backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> N
         j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
         fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
     panels = _part(layers.backward_panels, layers.backward_starts, layer - 1)
-    n_panels, floor = number_of_panels(grad_below.shape[1], wide), floor_of_code(-1, grad)
-    _multiply_block(grad, panels, layers.zeros, layers.zeros, floor, grad_below, first, end, 0, n_panels)
-    _multiply_rows_by_derivative(layers, rows, layer - 1, first, end)
+    n_panels = number_of_panels(grad_below.shape[1], wide)
+    y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of_code(IDENTITY, grad)
+    multiply_block(
+        grad, grad[:0], panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below,
+        first, end, 0, n_panels,
+    )  # fmt: skip
+    if code > RELU:
+        multiply_by_derivative(_of_rows(grad_below, first, end), _of_rows(y, first, end), code)
 
 
 @inlined
@@ -135,12 +141,6 @@ def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int)
     code = layers.codes[layer]
     if code > RELU:
         activate(_of_rows(units(rows, rows.outputs, layer), first, end), code)
-
-
-@inlined
-def _multiply_rows_by_derivative(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    grad, y = units(rows, rows.gradients, layer), units(rows, rows.outputs, layer)
-    multiply_by_derivative(_of_rows(grad, first, end), _of_rows(y, first, end), layers.codes[layer])
 
 
 @inline

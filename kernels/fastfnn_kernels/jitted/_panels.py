@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn_kernels.jitted._cpu import UNIT
 from fastfnn_kernels.jitted._jit import inline
+from fastfnn_kernels.jitted._transfers import copy_narrow_panel, copy_panel
 
 CACHE_LINE = 64
+VECTOR_BYTES = UNIT.vector_bytes
 
 
 @inline
@@ -34,6 +37,17 @@ def number_of_panels(n_columns: int, wide: int) -> int:
 def width_of_panel(panel: int, n_columns: int, wide: int, narrow: int) -> int:
     """Return `narrow` for a last panel that needs no more, and `wide` for all others."""
     return narrow if n_columns - panel * wide <= narrow else wide
+
+
+@inline
+def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, panels: Any, panel_offset: int) -> None:
+    """Lay out some rows of the columns from j on."""
+    n_columns = matrix.shape[1]
+    n_existing = min(width, n_columns - j)
+    if width == VECTOR_BYTES // matrix.itemsize:
+        copy_narrow_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
+    else:
+        copy_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
 
 
 @inline

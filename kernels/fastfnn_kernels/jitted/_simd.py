@@ -6,6 +6,9 @@ reduction runs, each step loading `vectors` vectors of B, broadcasting `rows` nu
 
     C[i, j] = start[j] + sum_k A[i, k] B[k, j]         or, with `accumulate`,  C[i, j] += ...
 
+Before they are stored, numbers below `floor` become the floor, and, with `gated`, those where the array `gate`,
+of C's shape, is not above zero become zero.
+
 Arrays come with the flat offset of their first element; A's element (i, k) lies at `i * a_row + k * a_step`.
 Each output is one chain of multiply-adds over ascending k, whatever the tile, so that the same numbers give
 the same bits wherever a row or column happens to lie.
@@ -16,7 +19,7 @@ last are masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -26,6 +29,7 @@ from numba.extending import intrinsic
 from fastfnn_kernels.jitted._cpu import (
     COLUMN_ROWS,
     FEW_ROWS_VECTORS,
+    FLAT_TILE,
     SCATTERING_VECTORS,
     SHORT_COLUMN_ROWS,
     SPARSE_TAIL_VECTORS,
@@ -122,38 +126,55 @@ def _reduce(
     return results
 
 
+def _cases(builder: ir.IRBuilder, first: Any, second: Any) -> Iterator[tuple[bool, bool]]:
+    """Yield each case of two conditions, for which code is emitted in a branch of its own."""
+    with builder.if_else(first) as outer:
+        for outer_branch, first_holds in zip(outer, (True, False), strict=True):
+            with outer_branch, builder.if_else(second) as inner:
+                for inner_branch, second_holds in zip(inner, (True, False), strict=True):
+                    with inner_branch:
+                        yield first_holds, second_holds
+
+
 def _store_tile(
     vec: VectorBuilder,
     tile: list[list[Any]],
     row_of_c: Callable[[int], Any],
+    gate: tuple[Callable[[int], Any], Any] | None,
     n_rows: Any,
     n_columns: Any,
     accumulate: Any,
     floor: Any,
 ) -> None:
-    """Emit the stores of what exists of a tile; `row_of_c` emits the pointer to a row of C."""
+    """Emit the stores of what exists of a tile.
+
+    `row_of_c` emits the pointer to a row of C; `gate` holds what does so for the gate, and whether there is one.
+    """
     builder, floor = vec.ir, vec.broadcast(floor)
+    zero = ir.Constant(vec.type, None)
+    row_of_gate, gated = gate or (row_of_c, ir.Constant(ir.IntType(1), 0))
     whole = builder.and_(
         builder.icmp_signed("==", n_rows, constant(len(tile))),
         builder.icmp_signed("==", n_columns, constant(len(tile[0]) * vec.lanes)),
     )
 
     def store_rows(load: Callable[..., Any], store: Callable[..., None], *, all_exist: bool) -> None:
-        def store_row(i: int, adding: bool) -> None:
+        def store_row(i: int, adding: bool, gating: bool) -> None:
             c = row_of_c(i)
             for v, value in enumerate(tile[i]):
-                total = builder.fadd(load(c, v), value) if adding else value
-                store(vec.maximum(total, floor), c, v)
+                total = vec.maximum(builder.fadd(load(c, v), value) if adding else value, floor)
+                if gating:
+                    is_open = builder.fcmp_ordered(">", load(row_of_gate(i), v), zero)
+                    total = builder.select(is_open, total, zero)
+                store(total, c, v)
 
-        with builder.if_else(accumulate) as branches:
-            for branch, adding in zip(branches, (True, False), strict=True):
-                with branch:
-                    for i in range(len(tile)):
-                        if all_exist:
-                            store_row(i, adding)
-                        else:
-                            with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
-                                store_row(i, adding)
+        for adding, gating in _cases(builder, accumulate, gated):
+            for i in range(len(tile)):
+                if all_exist:
+                    store_row(i, adding, gating)
+                else:
+                    with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
+                        store_row(i, adding, gating)
 
     def offset(v: int) -> ir.Constant:
         return constant(v * vec.lanes)
@@ -190,7 +211,7 @@ def _loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[li
 def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
-    b, c = pointer("b"), pointer("c")
+    b, c, gate = pointer("b"), pointer("c"), pointer("gate", "c_offset")
     offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
     numbers = _existing_rows(builder, value("n_rows"), rows)
     start, a = pointer("start"), pointer("a")
@@ -207,6 +228,7 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
         vec,
         tile,
         lambda i: builder.gep(c, [builder.mul(constant(i), value("c_row"))]),
+        (lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]), value("gated")),
         *map(value, _EXTENT_AND_FINISH),
     )
 
@@ -262,6 +284,7 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
         vec,
         tile,
         lambda i: _row_at(builder, c, order, constant(i), value("c_row")),
+        None,
         *map(value, _EXTENT_AND_FINISH),
     )
 
@@ -299,7 +322,7 @@ def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any)
 _EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
 _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
+    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
 _COLUMN = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
@@ -324,10 +347,10 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     @intrinsic
     def dense_tile(
         typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
-        c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+        c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
     ):  # fmt: skip
         given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
-                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated)  # fmt: skip
         return signature_of(_DENSE, given), code_of(_DENSE, _emit_dense_tile, rows, vectors, masked=masked)
 
     return dense_tile
@@ -389,6 +412,8 @@ def make_scattering_tile(rows: int, vectors: int) -> Any:
 
 dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
 narrow_dense_tile = make_dense_tile(TILE.rows, 1)
+flat_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors)
+flat_tail_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors, masked=True)
 row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
 column_tile = make_column_tile(COLUMN_ROWS)

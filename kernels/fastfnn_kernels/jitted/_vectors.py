@@ -112,8 +112,9 @@ class Arguments:
     def value(self, name: str) -> Any:
         return self._named[name][1]
 
-    def pointer(self, name: str) -> Any:
-        return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(f"{name}_offset"))
+    def pointer(self, name: str, offset: str = "") -> Any:
+        """Point at the first element, at the offset of another array where one is named."""
+        return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(offset or f"{name}_offset"))
 
 
 def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:
@@ -135,8 +136,8 @@ def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Call
 def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
     """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
     named = dict(zip(names, given, strict=True))
-    arrays = ("a", "b", "c", "start", "indices", "order")
-    fixed = {"accumulate": types.boolean, "floor": named["a"].dtype}
+    arrays = ("a", "b", "c", "start", "indices", "order", "gate")
+    fixed = {"accumulate": types.boolean, "gated": types.boolean, "floor": named["a"].dtype}
     return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
 
 

@@ -18,7 +18,7 @@ CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 BLOCK = 4096
 
 # What an element costs beside a multiply-add, to decide between one thread and many.
-OPERATIONS_OF_EXP = 16
+OPERATIONS_OF_EXP = 48
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> NDArray[Any]:

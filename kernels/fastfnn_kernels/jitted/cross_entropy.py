@@ -60,7 +60,7 @@ def softmax_cross_entropy(
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
     """Count the rows whose largest logit stands at the label; see `fastfnn_kernels.reference.count_correct`."""
     block_counts = np.zeros(_number_of_blocks(*logits.shape), np.int64)
-    _count_correct(logits.size, logits.dtype, logits, labels, block_counts)
+    _count_correct(OPERATIONS_OF_EXP * logits.size, logits.dtype, logits, labels, block_counts)
     return int(block_counts.sum())
 
 

@@ -13,28 +13,34 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, TILE, UNIT
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, Real, inline, kernel, threads_for
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, FLAT_TILE, UNIT
+from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out2, Real, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
+    fill_panel,
     fill_transposed_panel,
     number_of_panels,
     width_of_panel,
 )
-from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._simd import row_tail_tile, row_tile
 from fastfnn_kernels.jitted._small import add_small_products, multiply_small, multiply_small_back
-from fastfnn_kernels.jitted._transfers import add_column_sums, copy_narrow_panel, copy_panel, prefetch_rows
+from fastfnn_kernels.jitted._tiles import (
+    CONFLICTING_BYTES,
+    REDUCTION_CHUNK,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    multiply_tile,
+)
+from fastfnn_kernels.jitted._weight_gradient import add_few_columns, add_products
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
-
-# Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
-REDUCTION_CHUNK = 512
 
 # Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
 TILES_OF_BLOCK = 4
-BLOCK_ROWS = TILES_OF_BLOCK * TILE.rows
+BLOCK_ROWS = TILES_OF_BLOCK * TILE_ROWS
 
-# With fewer row blocks than this, threads share out the panels instead if there are as many as that.
-MANY_BLOCKS = 16
+# Up to so many rows, threads share out the panels instead if there are as many as that.
+SHARED_ROWS = 15 * BLOCK_ROWS
 MANY_PANELS = 4
 
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
@@ -42,22 +48,6 @@ FEW_ROWS = 4
 
 # What the matrices of a product may take that is computed where they lie: half of the smallest second cache.
 SMALL_BYTES = 128 * 1024
-
-# Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
-INPUT_BLOCKS = 4
-
-# Tiles of such a block at most: its inputs stay in cache while the panels go by.
-BLOCK_TILES = 7
-
-# Rows between two meetings of the threads in the weight gradient: they share the caches they fill.
-SPAN_ROWS = 3 * REDUCTION_CHUNK
-
-# Rows so many bytes apart fall into the same few places of the innermost cache, which then forgets them.
-CONFLICTING_BYTES = 4096
-
-TILE_ROWS = TILE.rows
-TILE_VECTORS = TILE.vectors
-VECTOR_BYTES = UNIT.vector_bytes
 
 NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
@@ -98,8 +88,13 @@ def dense_weight_gradient(
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
     if is_small(len(x), x, grad, out):
         add_small_products.serial[x.dtype](x, grad, accumulate, out, sums)
+    elif 0 < grad.shape[1] <= FLAT_TILE.rows:
+        operations = 2 * x.size * grad.shape[1]
+        transposed = out.T.copy() if accumulate else np.empty(out.shape[::-1], out.dtype)
+        add_few_columns(operations, x.dtype, x, grad, accumulate, threads_for(operations), transposed, sums)
+        out[:] = transposed.T
     else:
-        _add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
+        add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
     return out, out_bias
 
 
@@ -157,39 +152,6 @@ def padded_bias(bias: Any, n_columns: int, wide: int) -> Any:
     return start
 
 
-@inline
-def multiply_tile(
-    x: Any,
-    x_offset: int,
-    x_row: int,
-    x_step: int,
-    panels: Any,
-    panel_offset: int,
-    width: int,
-    depth: int,
-    start: Any,
-    start_offset: int,
-    out: Any,
-    out_offset: int,
-    n_rows: int,
-    n_columns: int,
-    accumulate: bool,
-    floor: float,
-) -> None:
-    """Compute one tile with the micro-kernel of its panel's width."""
-    out_row = out.shape[1]
-    if width == VECTOR_BYTES // out.itemsize:
-        narrow_dense_tile(
-            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
-            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
-        )  # fmt: skip
-    else:
-        dense_tile(
-            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
-            out, out_offset, out_row, n_rows, n_columns, accumulate, floor,
-        )  # fmt: skip
-
-
 @kernel
 def _multiply(
     x: In2,
@@ -221,23 +183,22 @@ def _multiply(
             fill_panel(matrix, 0, depth, j, width, panels, j * depth)
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
-    n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS
-    share_panels = n_blocks < MANY_BLOCKS and n_panels >= MANY_PANELS
-    block_rows = n_rows if share_panels else BLOCK_ROWS
-    n_tasks = n_panels if share_panels else n_blocks
-    scratch = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
+    share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
+    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
+    n_tasks = n_panels if share_panels else n_tiles
+    block_rows = max(n_rows, 1) if share_panels else BLOCK_ROWS
+    copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
     for worker in prange(n_threads):
-        for task in range(worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads):
-            first_row = 0 if share_panels else task * block_rows
-            end_row = min(first_row + block_rows, n_rows)
-            first_panel, end_panel = (task, task + 1) if share_panels else (0, n_panels)
-            if conflicting:
-                _multiply_copied_block(
-                    x, scratch[worker], panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel
-                )
-            else:
-                _multiply_block(x, panels, start, zeros, floor, out, first_row, end_row, first_panel, end_panel)
-            if activation > RELU or derivative > IDENTITY:
+        first_task, end_task = worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads
+        first_panel, end_panel = (first_task, end_task) if share_panels else (0, n_panels)
+        rows_end = n_rows if share_panels else min(end_task * TILE_ROWS, n_rows)
+        for first_row in range(0 if share_panels else first_task * TILE_ROWS, rows_end, block_rows):
+            end_row = min(first_row + block_rows, rows_end)
+            multiply_block(
+                x, copies[worker], panels, start, zeros, floor, y, derivative == RELU, out,
+                first_row, end_row, first_panel, end_panel,
+            )  # fmt: skip
+            if activation > RELU or derivative > RELU:
                 first, end = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
                     activate(out[row, first:end], activation)
@@ -245,75 +206,43 @@ def _multiply(
 
 
 @inline
-def _multiply_block(
+def multiply_block(
     x: Any,
+    copies: Any,
     panels: Any,
     start: Any,
     zeros: Any,
     floor: float,
+    gate: Any,
+    gated: bool,
     out: Any,
     first_row: int,
     end_row: int,
     first_panel: int,
     end_panel: int,
 ) -> None:
-    """Compute some rows of some panels, asking meanwhile for the rows that come next."""
-    n_rows, depth = x.shape
-    n_columns = out.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    wide = TILE_VECTORS * lanes
-    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, depth - k)
-        first_chunk, last_chunk = k == 0, k + chunk == depth
-        next_k = 0 if last_chunk else k + chunk
-        next_row = end_row if last_chunk else first_row
-        next_end = min(next_row + end_row - first_row, n_rows)
-        for panel in range(first_panel, end_panel):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            for row in range(first_row, end_row, TILE_ROWS):
-                if first_panel == 0:
-                    share = panel * TILES_OF_BLOCK + (row - first_row) // TILE_ROWS
-                    prefetch_share(x, next_row, next_end, next_k, next_k + chunk, share, end_panel * TILES_OF_BLOCK)
-                multiply_tile(
-                    x, row * depth + k, depth, 1, panels, j * depth + k * width, width, chunk,
-                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf,
-                )  # fmt: skip
-
-
-@inline
-def _multiply_copied_block(
-    x: Any,
-    copied: Any,
-    panels: Any,
-    start: Any,
-    zeros: Any,
-    floor: float,
-    out: Any,
-    first_row: int,
-    end_row: int,
-    first_panel: int,
-    end_panel: int,
-) -> None:
-    """Compute the same from copies of the rows, which are not as far apart."""
+    """Compute some rows of some panels, from copies of the rows where there is room for them."""
     depth, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
-    stride = copied.shape[1]
-    for k in range(0, depth, REDUCTION_CHUNK):
+    copying = copies.shape[0] > 0
+    source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
+    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth
-        for row in range(first_row, end_row):
-            copy(x[row, k : k + chunk], copied[row - first_row])
+        if copying:
+            for row in range(first_row, end_row):
+                copy(x[row, k : k + chunk], copies[row - first_row])
+        source_offset = 0 if copying else first_row * depth + k
         for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             for row in range(first_row, end_row, TILE_ROWS):
                 multiply_tile(
-                    copied, (row - first_row) * stride, stride, 1, panels, j * depth + k * width, width, chunk,
+                    source, source_offset + (row - first_row) * source_row, source_row, 1,
+                    panels, j * depth + k * width, width, chunk,
                     start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf,
+                    not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
                 )  # fmt: skip
 
 
@@ -338,104 +267,14 @@ def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int,
                         row_tile(
                             x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
                             start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf,
+                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf, out, False,
                         )  # fmt: skip
                     else:
                         row_tail_tile(
                             x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
                             start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                             n_columns, 1, min(width, n_columns - j), not first_chunk,
-                            floor if last_chunk else -np.inf,
+                            floor if last_chunk else -np.inf, out, False,
                         )  # fmt: skip
             if activation != RELU:
                 activate(out[row, first:end], activation)
-
-
-@kernel
-def _add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
-    n_rows, n_inputs = x.shape
-    n_columns = out.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    wide = TILE_VECTORS * lanes
-    n_panels = number_of_panels(n_columns, wide)
-    zeros = np.zeros(wide, out.dtype)
-    panels = aligned_empty(n_panels * wide * min(SPAN_ROWS, n_rows), out.dtype)
-    if not accumulate:
-        out_bias[:] = 0
-
-    n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
-    n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
-    for span in range(0, max(n_rows, 1), SPAN_ROWS):
-        end_span = min(span + SPAN_ROWS, n_rows)
-        for panel in prange(n_panels):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
-            if out_bias.size:
-                add_sums_of_panel(grad, span, end_span - span, j, out_bias)
-        for block in prange(n_blocks):
-            first = block * n_tiles // n_blocks * TILE_ROWS
-            end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
-            _add_products_of_block(x, span, end_span, first, end, panels, zeros, accumulate or span > 0, out)
-
-
-@inline
-def _add_products_of_block(
-    x: Any, span: int, end_span: int, first: int, end: int, panels: Any, zeros: Any, accumulate: bool, out: Any
-) -> None:
-    """Compute the rows first:end of `out` over a span of rows, asking meanwhile for those of the next chunk."""
-    n_rows, n_inputs = x.shape
-    n_columns = out.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    wide = TILE_VECTORS * lanes
-    n_panels = number_of_panels(n_columns, wide)
-    n_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
-    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0
-    for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, end_span - row)
-        next_row, next_end = row + chunk, min(n_rows, row + 2 * chunk)
-        for panel in range(n_panels):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            panel_offset = j * (end_span - span) + (row - span) * width
-            for i in range(first, end, TILE_ROWS):
-                if not conflicting:
-                    share = panel * n_tiles + (i - first) // TILE_ROWS
-                    prefetch_share(x, next_row, next_end, first, end, share, n_panels * n_tiles)
-                multiply_tile(
-                    x, row * n_inputs + i, 1, n_inputs, panels, panel_offset, width, chunk, zeros, 0,
-                    out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
-                    accumulate or row > span, -np.inf,
-                )  # fmt: skip
-
-
-@inline
-def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, panels: Any, panel_offset: int) -> None:
-    """Lay out some rows of the columns from j on."""
-    n_columns = matrix.shape[1]
-    n_existing = min(width, n_columns - j)
-    if width == VECTOR_BYTES // matrix.itemsize:
-        copy_narrow_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
-    else:
-        copy_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
-
-
-@inline
-def add_sums_of_panel(grad: Any, first_row: int, n_rows: int, j: int, out: Any) -> None:
-    """Add the sums of the columns of the panel from j on, chunk after chunk of rows."""
-    n_columns = grad.shape[1]
-    n_existing = min(TILE_VECTORS * (VECTOR_BYTES // grad.itemsize), n_columns - j)
-    for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
-        n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
-        add_column_sums(grad, row * n_columns + j, n_columns, n_summed, n_existing, out, j)
-
-
-@inline
-def prefetch_share(
-    x: Any, first_row: int, end_row: int, first_column: int, end_column: int, share: int, n_shares: int
-) -> None:
-    """Ask for one of the equal shares of a block that the caches will be filled with next."""
-    n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
-    first, end = share * n_rows // n_shares, (share + 1) * n_rows // n_shares
-    prefetch_rows(
-        x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column
-    )

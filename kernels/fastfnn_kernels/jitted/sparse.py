@@ -31,8 +31,9 @@ from fastfnn_kernels.jitted._jit import (
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
+from fastfnn_kernels.jitted._weight_gradient import add_sums_of_panel
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
-from fastfnn_kernels.jitted.dense import NO_BIAS, add_sums_of_panel, floor_of, gradients_to_write, padded_bias
+from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 
 # Pieces that a forward product is cut into at least, so that threads share one with few columns.

@@ -37,8 +37,9 @@ from fastfnn_kernels.jitted._simd import (
     sparse_row_tile,
     sparse_tile,
 )
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
-from fastfnn_kernels.jitted.dense import NO_BIAS, REDUCTION_CHUNK
+from fastfnn_kernels.jitted.dense import NO_BIAS
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 VECTOR_BYTES = UNIT.vector_bytes
@@ -200,12 +201,12 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
             if n_rows == 1:
                 row_tile(
                     x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, wide, adding, floor,
+                    out, j, n_columns, n_rows, wide, adding, floor, out, False,
                 )  # fmt: skip
             else:
                 group_tile(
                     x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, wide, adding, floor,
+                    out, j, n_columns, n_rows, wide, adding, floor, out, False,
                 )  # fmt: skip
         for j in range(n_whole, n_columns, lanes):
             first, first_offset = (zeros, 0) if adding else (start, j)
@@ -213,12 +214,12 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
             if n_rows == 1:
                 row_tail_tile(
                     x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, n_existing, adding, floor,
+                    out, j, n_columns, n_rows, n_existing, adding, floor, out, False,
                 )  # fmt: skip
             else:
                 group_tail_tile(
                     x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, n_existing, adding, floor,
+                    out, j, n_columns, n_rows, n_existing, adding, floor, out, False,
                 )  # fmt: skip
     if code > RELU:
         activate(out[: n_rows * n_columns], code)

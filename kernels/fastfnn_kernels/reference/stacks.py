@@ -31,8 +31,8 @@ def stack_forward(
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
         f of each layer.
     max_density : float
-        Below this share of non-zeros in x its zeros are not multiplied. The bits are then those of `sparse_forward`, and
-        those of `dense_forward` otherwise.
+        Below this share of non-zeros in x its zeros are not multiplied. The bits are then those of `sparse_forward`,
+        and those of `dense_forward` otherwise.
     out : ndarray, shape (n_rows, outputs of the last layer), optional
         OUT: the result.
 

@@ -1,0 +1,54 @@
+"""One tile of a dense product, by the micro-kernel of its panel's width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfnn_kernels.jitted._cpu import TILE, UNIT
+from fastfnn_kernels.jitted._jit import force_inline
+from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile
+
+# Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
+REDUCTION_CHUNK = 512
+
+# Rows so many bytes apart fall into the same few places of the innermost cache, which then forgets them.
+CONFLICTING_BYTES = 4096
+
+TILE_ROWS = TILE.rows
+TILE_VECTORS = TILE.vectors
+VECTOR_BYTES = UNIT.vector_bytes
+
+
+@force_inline
+def multiply_tile(
+    x: Any,
+    x_offset: int,
+    x_row: int,
+    x_step: int,
+    panels: Any,
+    panel_offset: int,
+    width: int,
+    depth: int,
+    start: Any,
+    start_offset: int,
+    out: Any,
+    out_offset: int,
+    n_rows: int,
+    n_columns: int,
+    accumulate: bool,
+    floor: float,
+    gate: Any,
+    gated: bool,
+) -> None:
+    """Compute one tile with the micro-kernel of its panel's width."""
+    out_row = out.shape[1]
+    if width == VECTOR_BYTES // out.itemsize:
+        narrow_dense_tile(
+            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
+        )  # fmt: skip
+    else:
+        dense_tile(
+            x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
+            out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
+        )  # fmt: skip

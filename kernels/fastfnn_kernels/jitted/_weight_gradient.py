@@ -1,0 +1,142 @@
+"""The weight gradient of a dense layer: x^T g and the column sums of g, in chunks of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from fastfnn_kernels.jitted._cpu import FLAT_TILE
+from fastfnn_kernels.jitted._jit import Flag, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._tiles import (
+    CONFLICTING_BYTES,
+    REDUCTION_CHUNK,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    multiply_tile,
+)
+from fastfnn_kernels.jitted._transfers import add_column_sums, prefetch_rows
+
+# Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
+INPUT_BLOCKS = 4
+
+# Tiles of such a block at most: its inputs stay in cache while the panels go by.
+BLOCK_TILES = 7
+
+# Rows between two meetings of the threads in the weight gradient: they share the caches they fill.
+SPAN_ROWS = 3 * REDUCTION_CHUNK
+
+FLAT_TILE_VECTORS = FLAT_TILE.vectors
+
+
+@kernel
+def add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
+    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    n_rows, n_inputs = x.shape
+    n_columns = out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    zeros = np.zeros(wide, out.dtype)
+    panels = aligned_empty(n_panels * wide * min(SPAN_ROWS, n_rows), out.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+
+    n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
+    n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
+    for span in range(0, max(n_rows, 1), SPAN_ROWS):
+        end_span = min(span + SPAN_ROWS, n_rows)
+        for panel in prange(n_panels):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
+            if out_bias.size:
+                add_sums_of_panel(grad, span, end_span - span, j, out_bias)
+        for block in prange(n_blocks):
+            first = block * n_tiles // n_blocks * TILE_ROWS
+            end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
+            add_products_of_block(x, span, end_span, first, end, panels, zeros, accumulate or span > 0, out)
+
+
+@inline
+def add_products_of_block(
+    x: Any, span: int, end_span: int, first: int, end: int, panels: Any, zeros: Any, accumulate: bool, out: Any
+) -> None:
+    """Compute the rows first:end of `out` over a span of rows, asking meanwhile for those of the next chunk."""
+    n_rows, n_inputs = x.shape
+    n_columns = out.shape[1]
+    lanes = VECTOR_BYTES // out.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_columns, wide)
+    n_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
+    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0
+    for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, end_span - row)
+        next_row, next_end = row + chunk, min(n_rows, row + 2 * chunk)
+        for panel in range(n_panels):
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+            panel_offset = j * (end_span - span) + (row - span) * width
+            for i in range(first, end, TILE_ROWS):
+                if not conflicting:
+                    share = panel * n_tiles + (i - first) // TILE_ROWS
+                    prefetch_share(x, next_row, next_end, first, end, share, n_panels * n_tiles)
+                multiply_tile(
+                    x, row * n_inputs + i, 1, n_inputs, panels, panel_offset, width, chunk, zeros, 0,
+                    out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
+                    accumulate or row > span, -np.inf, out, False,
+                )  # fmt: skip
+
+
+@kernel
+def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
+    """Write g^T x and the column sums of g, or add them: one tile is as high as g is wide, and no input is copied."""
+    n_rows, n_inputs = x.shape
+    n_columns = grad.shape[1]
+    lanes = VECTOR_BYTES // x.itemsize
+    wide = FLAT_TILE_VECTORS * lanes
+    n_panels = number_of_panels(n_inputs, wide)
+    zeros = np.zeros(wide, x.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+    for j in range(0, out_bias.size, TILE_VECTORS * lanes):
+        add_sums_of_panel(grad, 0, n_rows, j, out_bias)
+    for worker in prange(n_threads):
+        for row in range(0, max(n_rows, 1), REDUCTION_CHUNK):
+            chunk = min(REDUCTION_CHUNK, n_rows - row)
+            for panel in range(worker * n_panels // n_threads, (worker + 1) * n_panels // n_threads):
+                j = panel * wide
+                if n_inputs - j >= wide:
+                    flat_tile(
+                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
+                        out, j, n_inputs, n_columns, wide, accumulate or row > 0, -np.inf, out, False,
+                    )  # fmt: skip
+                else:
+                    flat_tail_tile(
+                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
+                        out, j, n_inputs, n_columns, n_inputs - j, accumulate or row > 0, -np.inf, out, False,
+                    )  # fmt: skip
+
+
+@inline
+def add_sums_of_panel(grad: Any, first_row: int, n_rows: int, j: int, out: Any) -> None:
+    """Add the sums of the columns of the panel from j on, chunk after chunk of rows."""
+    n_columns = grad.shape[1]
+    n_existing = min(TILE_VECTORS * (VECTOR_BYTES // grad.itemsize), n_columns - j)
+    for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
+        n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
+        add_column_sums(grad, row * n_columns + j, n_columns, n_summed, n_existing, out, j)
+
+
+@inline
+def prefetch_share(
+    x: Any, first_row: int, end_row: int, first_column: int, end_column: int, share: int, n_shares: int
+) -> None:
+    """Ask for one of the equal shares of a block that the caches will be filled with next."""
+    n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
+    first, end = share * n_rows // n_shares, (share + 1) * n_rows // n_shares
+    prefetch_rows(
+        x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column
+    )
