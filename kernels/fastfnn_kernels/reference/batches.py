@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.packing import PackedBatches
-from fastfnn_kernels.reference.steps import sgd_step
+from fastfnn_kernels.reference._steps import sgd_step
 
 
 def sgd_batches(
