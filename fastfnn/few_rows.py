@@ -31,6 +31,9 @@ class FewRows:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+        # Below this share of non-zeros, zeros are not multiplied, as in `prepare`; the NumPy backend does so anyway.
+        auto = 0.0 if network.backend == "numpy" else density_worth_packing(network)
+        self._max_density = {"auto": auto, "dense": 0.0, "sparse": 2.0}
         # A class derived from Dense may do more.
         self._dense_alone = all(type(layer) is Dense for layer in network.layers)
 
@@ -60,10 +63,3 @@ class FewRows:
             X, weights, biases, activations, self._max_density(input_format)
         )
         return logits
-
-    def _max_density(self, input_format: str) -> float:
-        """Return the share of non-zeros below which zeros are not multiplied: as in `prepare`."""
-        if input_format != "auto":
-            return 2.0 if input_format == "sparse" else 0.0
-        # The NumPy backend multiplies them anyway.
-        return 0.0 if self._network.kernels.NAME == "numpy" else density_worth_packing(self._network)

@@ -37,6 +37,7 @@ from fastfnn_kernels.jitted._simd import (
     sparse_row_tile,
     sparse_tile,
 )
+from fastfnn_kernels.jitted._tasks import take_next
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
 from fastfnn_kernels.jitted.dense import NO_BIAS
@@ -84,25 +85,28 @@ def _forward(
         copy(biases[layer], starts[layer])
     zeros, positions = np.zeros(wide, x.dtype), np.arange(ROWS_OF_GROUP).astype(np.int32)
     hidden = np.empty((n_threads, 2, ROWS_OF_GROUP * widest), x.dtype)
-    indices, values = (
-        np.empty((n_threads, n_inputs), np.int32),
-        np.empty((n_threads, n_inputs * ROWS_OF_GROUP), x.dtype),
-    )
-    n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    marks, indices = np.empty((n_threads, n_inputs), np.uint8), np.empty((n_threads, n_inputs), np.int32)
+    values = np.empty((n_threads, n_inputs * ROWS_OF_GROUP), x.dtype)
+    n_groups, counter = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP, np.zeros(1, np.int64)
     for worker in prange(n_threads):
         named, factors = indices[worker], values[worker]
-        for group in range(worker * n_groups // n_threads, (worker + 1) * n_groups // n_threads):
+        group = take_next(counter)  # a thread may begin when others are nearly done
+        while group < n_groups:
             first, end = group * ROWS_OF_GROUP, min((group + 1) * ROWS_OF_GROUP, n_rows)
             y = out[first:end].reshape(-1) if last == 0 else hidden[worker, 0]
             if skip_zeros:
                 rows = x[first:end]
-                n_named = _collect_row(rows[0], named, factors) if len(rows) == 1 else _collect(rows, named, factors)
+                if len(rows) == 1:
+                    n_named = _collect_row(rows[0], marks[worker], named, factors)
+                else:
+                    n_named = _collect(rows, marks[worker], named, factors)
                 _multiply_named(factors, named, n_named, end - first, weights[0], starts[0], positions, codes[0], y)
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
             for layer in range(1, last + 1):
                 below, y = y, out[first:end].reshape(-1) if layer == last else hidden[worker, layer % 2]
                 _multiply_all(below, end - first, weights[layer], starts[layer], zeros, codes[layer], y)
+            group = take_next(counter)
 
 
 @inline
@@ -115,29 +119,39 @@ def _count(values: Any) -> int:
 
 
 @inline
-def _collect(rows: Any, indices: Any, values: Any) -> int:
+def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
     """List the columns of non-zeros, and what up to three rows hold there; return how many these are."""
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
     zero = rows.dtype.type(0)
-    n = 0
-    for j in range(a.size):
-        entry = np.uintp(n)
-        indices[entry] = j
-        values[3 * entry], values[3 * entry + 1], values[3 * entry + 2] = a[j], b[j], c[j]
-        n += (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
+    for j in range(marks.size):
+        marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
+    n = _list_marked(marks, indices)
+    triples = values.reshape((indices.size, ROWS_OF_GROUP))
+    for k in range(n):
+        j = np.uintp(indices[k])
+        triples[k, 0], triples[k, 1], triples[k, 2] = a[j], b[j], c[j]
     return n
 
 
 @inline
-def _collect_row(row: Any, indices: Any, values: Any) -> int:
+def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
     """Do the same for a single row."""
     zero = row.dtype.type(0)
+    for j in range(marks.size):
+        marks[j] = row[j] != zero
+    n = _list_marked(marks, indices)
+    for k in range(n):
+        values[k] = row[np.uintp(indices[k])]
+    return n
+
+
+@inline
+def _list_marked(marks: Any, indices: Any) -> int:
     n = 0
-    for j in range(row.size):
-        entry = np.uintp(n)
-        indices[entry], values[entry] = j, row[j]
-        n += row[j] != zero
+    for j in range(marks.size):
+        indices[np.uintp(n)] = j
+        n += marks[j]
     return n
 
 
