@@ -60,6 +60,6 @@ class FewRows:
             *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
         )
         logits: NDArray[Any] = network.kernels.stack_forward(
-            X, weights, biases, activations, self._max_density(input_format)
+            X, weights, biases, activations, self._max_density[input_format]
         )
         return logits

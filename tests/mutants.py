@@ -122,7 +122,7 @@ MUTANTS = [
     Mutant("a hidden layer that overwrites the one it reads", "stacks.py", "hidden[worker, layer % 2]", "hidden[worker, 0]", "stacks"),
     Mutant("zeros that are skipped in any rows", "stacks.py", "< max_density * x.size", "<= x.size", "stacks"),
     Mutant("a later chunk that replaces the sum", "stacks.py", "adding = k > 0", "adding = False", "stacks"),
-    Mutant("marks of two rows of three", "stacks.py", " | (c[j] != zero)", "", "stacks"),
+    Mutant("the second of few rows for the third", "stacks.py", "= a[j], b[j], c[j]", "= a[j], b[j], b[j]", "stacks"),
     Mutant("a group that reaches into the next batch", "packing.py", "first_of_batch + batch_size, rows.size)", "rows.size)", "packing"),
     Mutant("a step that meets the batch's own outputs", "batches.py", "before = Rows(n_before, unit_starts, other_outputs", "before = Rows(n_before, unit_starts, outputs", "batches"),
     Mutant("a step of the last batch left out", "batches.py", "n_before = n_now", "n_before = n_now if batch < n_batches - 1 else 0", "batches"),

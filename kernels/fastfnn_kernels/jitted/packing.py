@@ -109,20 +109,22 @@ def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, o
     """Write 1 where a row of the group is not zero and 0 elsewhere; then the offsets."""
     for group in prange(offsets.size - 1):
         a, b, c = _lines(x, _rows_of_group(rows, batch_size, group))
-        _mark_any(a, b, c, marks[group])
-        offsets[group + 1] = _sum(marks[group])
+        mark_any(a, b, c, marks[group])
+        offsets[group + 1] = number_of_marks(marks[group])
     _add_up(offsets)
 
 
 @inline
-def _mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
+def mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
+    """Write 1 where one of three lines is not zero and 0 elsewhere."""
     zero = a.dtype.type(0)
     for j in range(marks.size):
         marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
 
 
 @inline
-def _sum(marks: Any) -> int:
+def number_of_marks(marks: Any) -> int:
+    """Add up the marks."""
     total = 0
     for j in range(marks.size):
         total += marks[j]
@@ -150,7 +152,7 @@ def _fill_groups(
             group_indices, group_values = indices[first:end], values[first:end]
             taken = _rows_of_group(rows, batch_size, group)
             a, b, c = _lines(x, taken)
-            _collect(marks[group], group_indices)
+            list_marked(marks[group], group_indices)
             _interleave(a, b, c, lines)
             _keep(group_indices, lines)
             _convert(lines, scale, group_values.reshape(-1))
@@ -158,7 +160,7 @@ def _fill_groups(
 
 
 @inline
-def _collect(marks: Any, indices: Any) -> None:
+def list_marked(marks: Any, indices: Any) -> None:
     """List the positions of the ones."""
     n, j = 0, 0
     while n < indices.size:
@@ -195,12 +197,13 @@ def _convert(source: Any, scale: Any, target: Any) -> None:
 @kernel
 def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
     for row in prange(rows.size):
-        offsets[row + 1] = _count(x[rows[row]])
+        offsets[row + 1] = count_nonzero(x[rows[row]])
     _add_up(offsets)
 
 
 @inline
-def _count(line: Any) -> int:
+def count_nonzero(line: Any) -> int:
+    """Count the numbers that are not zero."""
     zero = line.dtype.type(0)
     total = 0
     for j in range(line.size):
@@ -219,13 +222,14 @@ def _fill_rows(
         for row in range(block * BLOCK, min((block + 1) * BLOCK, rows.size)):
             first, end = offsets[row], offsets[row + 1]
             line = x[rows[row]]
-            _mark(line, marks)
-            _collect(marks, indices[first:end])
+            mark(line, marks)
+            list_marked(marks, indices[first:end])
             _take(line, indices[first:end], scale, values[first:end])
 
 
 @inline
-def _mark(line: Any, marks: Any) -> None:
+def mark(line: Any, marks: Any) -> None:
+    """Write 1 where a line is not zero and 0 elsewhere."""
     zero = line.dtype.type(0)
     for j in range(marks.size):
         marks[j] = line[j] != zero

@@ -41,6 +41,7 @@ from fastfnn_kernels.jitted._tasks import take_next
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
 from fastfnn_kernels.jitted.dense import NO_BIAS
+from fastfnn_kernels.jitted.packing import count_nonzero, list_marked, mark, mark_any, number_of_marks
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 VECTOR_BYTES = UNIT.vector_bytes
@@ -74,7 +75,7 @@ def _forward(
 ) -> None:
     """Write f(... f(x w + b) ...)."""
     n_rows, n_inputs = x.shape
-    skip_zeros = _count(x.reshape(-1)) < max_density * x.size
+    skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
     widest = 0
@@ -110,49 +111,29 @@ def _forward(
 
 
 @inline
-def _count(values: Any) -> int:
-    zero = values.dtype.type(0)
-    n = 0
-    for i in range(values.size):
-        n += values[i] != zero
-    return n
-
-
-@inline
 def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
     """List the columns of non-zeros, and what up to three rows hold there; return how many these are."""
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
-    zero = rows.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
-    n = _list_marked(marks, indices)
+    mark_any(a, b, c, marks)
+    n_named: int = number_of_marks(marks)
+    list_marked(marks, indices[:n_named])
     triples = values.reshape((indices.size, ROWS_OF_GROUP))
-    for k in range(n):
-        j = np.uintp(indices[k])
-        triples[k, 0], triples[k, 1], triples[k, 2] = a[j], b[j], c[j]
-    return n
+    for n in range(n_named):
+        j = np.uintp(indices[n])
+        triples[n, 0], triples[n, 1], triples[n, 2] = a[j], b[j], c[j]
+    return n_named
 
 
 @inline
 def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
     """Do the same for a single row."""
-    zero = row.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = row[j] != zero
-    n = _list_marked(marks, indices)
-    for k in range(n):
-        values[k] = row[np.uintp(indices[k])]
-    return n
-
-
-@inline
-def _list_marked(marks: Any, indices: Any) -> int:
-    n = 0
-    for j in range(marks.size):
-        indices[np.uintp(n)] = j
-        n += marks[j]
-    return n
+    mark(row, marks)
+    n_named: int = number_of_marks(marks)
+    list_marked(marks, indices[:n_named])
+    for n in range(n_named):
+        values[n] = row[np.uintp(indices[n])]
+    return n_named
 
 
 @inline
