@@ -14,6 +14,8 @@ import pytest
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import _jit
 from hypothesis import Phase, settings
+from other_cpus import Trials
+from threadpoolctl import threadpool_limits
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("brief", settings.get_profile("suite"), max_examples=4)
@@ -27,6 +29,38 @@ if platform.machine().lower() not in ("x86_64", "amd64"):
     collect_ignore.append("test_other_cpus.py")  # one x86-64 CPU can stand in for another, and for no other kind
 if os.name != "posix":
     collect_ignore.append("test_page_guard.py")  # pages are guarded with POSIX's mprotect
+
+# The first fills the cache of compiled kernels, in processes that the measuring of coverage does not slow down.
+# What the last looks at was begun before the first.
+TURNS = {"test_page_guard.py": -1, "test_other_cpus.py": 1}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: TURNS.get(item.path.name, 0))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_for_numpy() -> Iterator[None]:
+    """Keep NumPy's products to one thread, here and in processes that are started.
+
+    A thread that waits for another spins, on a core that those processes need: small products take ten times as long.
+    """
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, "blas"):
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trials(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_thread_for_numpy: None
+) -> Iterator[Trials]:
+    """Begin to compile for the other CPUs whose tests are asked for."""
+    tests = [item for item in request.session.items if item.path.name == "test_other_cpus.py"]
+    cpus = dict.fromkeys(test.callspec.params["cpu"] for test in tests)
+    trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"))
+    yield trials
+    trials.close()
+
 
 DTYPES = [np.float32, np.float64]
 

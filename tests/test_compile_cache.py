@@ -14,13 +14,14 @@ RUN = """
 import json, logging, sys
 import numpy as np
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-from fastfnn_kernels import jitted
-from fastfnn_kernels.jitted import _cache, _small, cross_entropy
+from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.jitted import _cache, cross_entropy, sparse
 x = np.ones((9, 4), np.float32)
-assert jitted.dense_forward(x, x.T.copy()).tolist() == [[4.0] * 9] * 9
+weights, bias = jitted.sparse_weight_gradient(reference.pack_rows(x, np.float32), x)
+assert weights.tolist() == [[9.0] * 4] * 4
 assert jitted.count_correct(x, np.zeros(9, np.int64)) == 9
 hits = misses = 0
-for kernel in (_small.multiply_small, cross_entropy._count_correct):
+for kernel in (sparse._add_products, cross_entropy._count_correct):
     for compiled in kernel._compiled.values():
         hits += sum(compiled.stats.cache_hits.values())
         misses += sum(compiled.stats.cache_misses.values())

@@ -3,9 +3,15 @@ import sys
 import numba
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastfnn.threads import limited_threads
+
+
+@pytest.fixture(autouse=True)
+def two_threads_for_numpy():
+    with threadpool_limits(2, "blas"):
+        yield
 
 
 def blas_threads():
