@@ -10,17 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._cpu import TILE, UNIT
 from fastfnn_kernels.jitted._jit import inline, inlined
 from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_panel
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_VECTORS, VECTOR_BYTES
+from fastfnn_kernels.jitted._transfers import add_column_sums
+from fastfnn_kernels.jitted._weight_gradient import add_products_of_block
 from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, multiply_by_derivative
 from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, write_cross_entropy_gradient
 from fastfnn_kernels.jitted.dense import multiply_block
-
-VECTOR_BYTES = UNIT.vector_bytes
-TILE_VECTORS = TILE.vectors
-TILE_ROWS = TILE.rows
 
 
 class Layers(NamedTuple):
@@ -97,11 +94,14 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 @inlined
 def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Add the sums of the columns first:end, which begin at a panel's, of the gradients to a layer's bias."""
+    """Add the sums of the columns first:end of the gradients to a layer's bias."""
     if layers.has_bias[layer]:
         grad, bias = units(rows, rows.gradients, layer), _part(layers.biases, layers.bias_starts, layer)
-        for j in range(first, end, TILE_VECTORS * (VECTOR_BYTES // bias.itemsize)):
-            add_sums_of_panel(grad, 0, rows.n_rows, j, bias)
+        n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
+        for j in range(first, end, wide):
+            for row in range(0, rows.n_rows, REDUCTION_CHUNK):
+                n_summed = min(REDUCTION_CHUNK, rows.n_rows - row)
+                add_column_sums(grad, row * n_columns + j, n_columns, n_summed, min(wide, end - j), bias, j)
 
 
 @inlined

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE, UNIT
+from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, UNIT
 from fastfnn_kernels.jitted._jit import (
     PARALLEL_OPERATIONS,
     In2,
@@ -41,15 +41,13 @@ from fastfnn_kernels.jitted._later_layers import (
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import scattering_tile
+from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import CODES, copy
 from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
 from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
 
-VECTOR_BYTES = UNIT.vector_bytes
 SPARSE_VECTORS = SPARSE_TILE.vectors
-TILE_VECTORS = TILE.vectors
-TILE_ROWS = TILE.rows
 
 # Units of a layer are counted up to a multiple of this many vectors, so that both kinds of panels end within.
 PADDING_VECTORS = SPARSE_VECTORS * TILE_VECTORS
@@ -174,7 +172,7 @@ def _train(
                 first, end = _share(widths[layer - 1], worker, n_threads)
                 if first < end:
                     add_step(layers, before, layer, first, end)
-                if worker == 0 and n_before > 0:
+                if worker == 0:
                     add_bias_step(layers, before, layer, 0, widths[layer])
         if n_now > 0:
             for worker in prange(n_row_threads):
@@ -251,8 +249,7 @@ def _step_panel(
                 values, first * ROWS_OF_GROUP, indices, first, depth, positions, row, grad, column, grad.shape[1],
                 panels, j * n_inputs + column - j, width, n_read, min(wide, end - column),
             )  # fmt: skip
-    if rows.n_rows > 0:
-        add_bias_step(layers, rows, 0, j, end)
+    add_bias_step(layers, rows, 0, j, end)
 
 
 @inlined
