@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import (
     DTYPES,
+    is_matrix,
+    is_vector,
     require_another_output,
     require_floats,
     require_integers,
@@ -152,17 +154,18 @@ def stack_forward(
     """Check the arguments of `stack_forward`."""
     require_floats("x", x, 2)
     _same_lengths(weights, biases, activations)
-    n_rows, width = x.shape
+    (n_rows, width), dtype = x.shape, x.dtype
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        require_matrix(f"weights[{layer}]", w, x.dtype, width, None)
+        if not is_matrix(w, dtype, width):
+            require_matrix(f"weights[{layer}]", w, dtype, width, None)
         width = w.shape[1]
-        if b is not None:
-            require_like(f"biases[{layer}]", b, x.dtype, (width,))
+        if not (b is None or is_vector(b, dtype, width)):
+            require_like(f"biases[{layer}]", b, dtype, (width,))
         _activation(activation)
     if out is not None:
         others = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
         others |= {f"biases[{layer}]": b for layer, b in enumerate(biases) if b is not None}
-        require_output("out", out, x.dtype, (n_rows, width), {"x": x, **others})
+        require_output("out", out, dtype, (n_rows, width), {"x": x, **others})
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:

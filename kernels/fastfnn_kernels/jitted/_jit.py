@@ -130,7 +130,7 @@ class Entries(dict[Any, Callable[..., Any]]):
         self.kernel = kernel
         self.parallel = parallel
 
-    def __missing__(self, dtype: np.dtype[Any] | Conversion) -> Callable[..., Any]:
+    def __missing__(self, dtype: np.dtype[Any] | tuple[Any, ...]) -> Callable[..., Any]:
         (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
         entry: Callable[..., Any] = compiled.entry_point
         self[dtype] = entry
@@ -148,14 +148,14 @@ class Kernel:
         self.function = function
         self.serial = Entries(self, parallel=False)
         self.parallel = Entries(self, parallel=True)
-        self._compiled: dict[tuple[np.dtype[Any] | Conversion, bool], Any] = {}
+        self._compiled: dict[tuple[np.dtype[Any] | tuple[Any, ...], bool], Any] = {}
 
-    def __call__(self, operations: int, dtype: np.dtype[Any] | Conversion, *args: Any) -> Any:
+    def __call__(self, operations: int, dtype: np.dtype[Any] | tuple[Any, ...], *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
         entries = self.parallel if operations >= PARALLEL_OPERATIONS else self.serial
         return entries[dtype](*args)
 
-    def compile(self, dtype: np.dtype[Any] | Conversion, *, parallel: bool) -> Any:
+    def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=ONLY_PRANGE if parallel else False, **OPTIONS)(variant)
@@ -165,9 +165,9 @@ class Kernel:
         self._compiled[dtype, parallel] = dispatcher
         return dispatcher
 
-    def argument_types(self, dtype: np.dtype[Any] | Conversion) -> tuple[Any, ...]:
+    def argument_types(self, dtype: np.dtype[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""
-        conversion = dtype if isinstance(dtype, Conversion) else Conversion(dtype, dtype)
+        conversion = Conversion(*dtype) if isinstance(dtype, tuple) else Conversion(dtype, dtype)
         hints = typing.get_type_hints(self.function, include_extras=True)
         hints.pop("return", None)
         return tuple(hint.__metadata__[0].numba_type(conversion) for hint in hints.values())

@@ -110,7 +110,7 @@ def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, o
     for group in prange(offsets.size - 1):
         a, b, c = _lines(x, _rows_of_group(rows, batch_size, group))
         mark_any(a, b, c, marks[group])
-        offsets[group + 1] = number_of_marks(marks[group])
+        offsets[group + 1] = _sum(marks[group])
     _add_up(offsets)
 
 
@@ -123,8 +123,7 @@ def mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
 
 
 @inline
-def number_of_marks(marks: Any) -> int:
-    """Add up the marks."""
+def _sum(marks: Any) -> int:
     total = 0
     for j in range(marks.size):
         total += marks[j]
@@ -152,7 +151,7 @@ def _fill_groups(
             group_indices, group_values = indices[first:end], values[first:end]
             taken = _rows_of_group(rows, batch_size, group)
             a, b, c = _lines(x, taken)
-            list_marked(marks[group], group_indices)
+            _collect(marks[group], group_indices)
             _interleave(a, b, c, lines)
             _keep(group_indices, lines)
             _convert(lines, scale, group_values.reshape(-1))
@@ -160,7 +159,7 @@ def _fill_groups(
 
 
 @inline
-def list_marked(marks: Any, indices: Any) -> None:
+def _collect(marks: Any, indices: Any) -> None:
     """List the positions of the ones."""
     n, j = 0, 0
     while n < indices.size:
@@ -223,7 +222,7 @@ def _fill_rows(
             first, end = offsets[row], offsets[row + 1]
             line = x[rows[row]]
             mark(line, marks)
-            list_marked(marks, indices[first:end])
+            _collect(marks, indices[first:end])
             _take(line, indices[first:end], scale, values[first:end])
 
 

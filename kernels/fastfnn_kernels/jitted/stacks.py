@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SPARSE_TILE, UNIT
 from fastfnn_kernels.jitted._jit import (
-    Conversion,
     In2,
-    Int,
     LayersIn1,
     LayersIn2,
     LayersInt,
@@ -25,7 +24,6 @@ from fastfnn_kernels.jitted._jit import (
     Real,
     inline,
     kernel,
-    threads_for,
 )
 from fastfnn_kernels.jitted._simd import (
     group_tail_tile,
@@ -41,12 +39,15 @@ from fastfnn_kernels.jitted._tasks import take_next
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
 from fastfnn_kernels.jitted.dense import NO_BIAS
-from fastfnn_kernels.jitted.packing import count_nonzero, list_marked, mark, mark_any, number_of_marks
+from fastfnn_kernels.jitted.packing import count_nonzero, mark, mark_any
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 VECTOR_BYTES = UNIT.vector_bytes
 GROUP_VECTORS = SPARSE_TILE.vectors
 ROW_VECTORS = FEW_ROWS_VECTORS
+
+# Workers that find no group left do nothing: there may be more of them than threads in use.
+MOST_THREADS = numba.config.NUMBA_NUM_THREADS
 
 
 def stack_forward(
@@ -64,17 +65,17 @@ def stack_forward(
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
     operations = n_rows * weights[0].size // (4 if max_density > 0 else 1)
-    arguments = (x, tuple(weights), biases_or_empty, codes, max_density, threads_for(operations), out)
-    _forward(operations, Conversion(x.dtype, x.dtype, len(codes)), *arguments)
+    # A `Conversion` takes longer to make.
+    _forward(operations, (x.dtype, x.dtype, len(codes)), x, tuple(weights), biases_or_empty, codes, max_density, out)
     return out
 
 
 @kernel
-def _forward(
-    x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, n_threads: Int, out: Out2
-) -> None:
+def _forward(x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, out: Out2) -> None:
     """Write f(... f(x w + b) ...)."""
     n_rows, n_inputs = x.shape
+    n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    n_workers = min(n_groups, MOST_THREADS)
     skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
@@ -85,11 +86,11 @@ def _forward(
     for layer in range(last + 1):
         copy(biases[layer], starts[layer])
     zeros, positions = np.zeros(wide, x.dtype), np.arange(ROWS_OF_GROUP).astype(np.int32)
-    hidden = np.empty((n_threads, 2, ROWS_OF_GROUP * widest), x.dtype)
-    marks, indices = np.empty((n_threads, n_inputs), np.uint8), np.empty((n_threads, n_inputs), np.int32)
-    values = np.empty((n_threads, n_inputs * ROWS_OF_GROUP), x.dtype)
-    n_groups, counter = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP, np.zeros(1, np.int64)
-    for worker in prange(n_threads):
+    hidden = np.empty((n_workers, 2, ROWS_OF_GROUP * widest), x.dtype)
+    marks, indices = np.empty((n_workers, n_inputs), np.uint8), np.empty((n_workers, n_inputs), np.int32)
+    values = np.empty((n_workers, n_inputs * ROWS_OF_GROUP), x.dtype)
+    counter = np.zeros(1, np.int64)
+    for worker in prange(n_workers):
         named, factors = indices[worker], values[worker]
         group = take_next(counter)  # a thread may begin when others are nearly done
         while group < n_groups:
@@ -116,8 +117,7 @@ def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
     mark_any(a, b, c, marks)
-    n_named: int = number_of_marks(marks)
-    list_marked(marks, indices[:n_named])
+    n_named: int = _list_marked(marks, indices)
     triples = values.reshape((indices.size, ROWS_OF_GROUP))
     for n in range(n_named):
         j = np.uintp(indices[n])
@@ -129,11 +129,20 @@ def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
 def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
     """Do the same for a single row."""
     mark(row, marks)
-    n_named: int = number_of_marks(marks)
-    list_marked(marks, indices[:n_named])
+    n_named: int = _list_marked(marks, indices)
     for n in range(n_named):
         values[n] = row[np.uintp(indices[n])]
     return n_named
+
+
+@inline
+def _list_marked(marks: Any, indices: Any) -> int:
+    """List the positions of the ones in an array that has room for all positions; return how many they are."""
+    n = 0
+    for j in range(marks.size):
+        indices[np.uintp(n)] = j
+        n += marks[j]
+    return n
 
 
 @inline
