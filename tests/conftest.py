@@ -54,10 +54,12 @@ def one_thread_for_numpy() -> Iterator[None]:
 def trials(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_thread_for_numpy: None
 ) -> Iterator[Trials]:
-    """Begin to compile for the other CPUs whose tests are asked for."""
+    """Begin to compile for the other CPUs whose tests are asked for, on the cores that other tests leave."""
     tests = [item for item in request.session.items if item.path.name == "test_other_cpus.py"]
     cpus = dict.fromkeys(test.callspec.params["cpu"] for test in tests)
-    trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"))
+    cores = os.cpu_count() or 1
+    alone = len(tests) == len(request.session.items)
+    trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"), at_a_time=cores if alone else max(1, cores - 1))
     yield trials
     trials.close()
 

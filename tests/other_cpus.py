@@ -19,20 +19,10 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 
 ROOT = Path(__file__).parent.parent
-KERNEL_SUITE = [
-    "math",
-    "dense",
-    "sparse",
-    "packing",
-    "grouping",
-    "activations",
-    "cross_entropy",
-    "updates",
-    "samples",
-    "batches",
-    "stacks",
-    *["page_guard"] * (os.name == "posix"),
-]
+KERNELS = ["math", "dense", "sparse", "packing", "grouping", "activations", "cross_entropy", "updates"]
+KERNELS += ["samples", "batches", "stacks"]
+KERNEL_SUITE = [f"tests/test_{name}.py" for name in KERNELS + ["page_guard"] * (os.name == "posix")]
+RUN_KERNEL_SUITE = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=brief", *KERNEL_SUITE]
 
 
 class Cpu(NamedTuple):
@@ -90,15 +80,15 @@ print(json.dumps({
 
 
 class Trial(NamedTuple):
-    """What compiling for a CPU gave: the vector unit compiled for, assembly by kind of product, pytest's output."""
+    """What came of a CPU: the vector unit compiled for, assembly by kind of product, and the run of the tests."""
 
     unit: str
     assembly: dict[str, list[str]]
-    report: str
+    tests: subprocess.CompletedProcess[str] | None
 
 
 class Trials:
-    """Trials of CPUs, in processes that leave one core to this one.
+    """Trials of CPUs, in processes beside this one.
 
     Parameters
     ----------
@@ -106,12 +96,15 @@ class Trials:
         None is this CPU. Its tests run anyway: only its assembly is looked at.
     folder : Path
         Where each keeps its compiled kernels.
+    at_a_time : int
+        How many run at once, each on one core for most of its time.
     """
 
-    def __init__(self, cpus: Iterable[Cpu | None], folder: Path) -> None:
+    def __init__(self, cpus: Iterable[Cpu | None], folder: Path, at_a_time: int) -> None:
         self._folder = folder
+        self._environment = dict(os.environ)  # as it is now: tests change it for themselves
         self._processes: list[subprocess.Popen[str]] = []
-        self._pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))
+        self._pool = ThreadPoolExecutor(at_a_time)
         self._trials: dict[Cpu | None, Future[Trial]] = {cpu: self._pool.submit(self._try, cpu) for cpu in cpus}
 
     def of(self, cpu: Cpu | None) -> Trial:
@@ -126,22 +119,21 @@ class Trials:
         self._pool.shutdown()
 
     def _try(self, cpu: Cpu | None) -> Trial:
-        assembly = json.loads(self._run(cpu, "-c", ASSEMBLY))
-        files = [f"tests/test_{name}.py" for name in KERNEL_SUITE]
-        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=brief"]
-        return Trial(assembly.pop("unit"), assembly, self._run(cpu, *pytest, *files) if cpu else "")
+        compiled = self._run(cpu, "-c", ASSEMBLY)
+        assert compiled.returncode == 0, compiled.stderr
+        assembly = json.loads(compiled.stdout)
+        return Trial(assembly.pop("unit"), assembly, self._run(cpu, *RUN_KERNEL_SUITE) if cpu else None)
 
-    def _run(self, cpu: Cpu | None, *command: str) -> str:
+    def _run(self, cpu: Cpu | None, *command: str) -> subprocess.CompletedProcess[str]:
         cache = {"NUMBA_CACHE_DIR": str(self._folder / (cpu.unit if cpu else "this one"))}
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env=os.environ | cache | (cpu.environment if cpu else {}),
+            env=self._environment | cache | (cpu.environment if cpu else {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         self._processes.append(process)
         output, errors = process.communicate()
-        assert process.returncode == 0, output + errors
-        return output
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)

@@ -23,6 +23,7 @@ from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
 from numpy.typing import NDArray
 
+LIBC = ctypes.CDLL(None, use_errno=True)
 PROT_NONE = 0  # of POSIX's <sys/mman.h>, of which Python's mmap lacks this one
 
 EDGES = ("end", "begin")
@@ -63,8 +64,7 @@ def place(array: NDArray[Any], edge: str, *, writable: bool) -> NDArray[Any]:
 
 
 def _protect(address: int, size: int, access: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), access):
+    if LIBC.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), access):
         raise OSError(ctypes.get_errno(), f"mprotect: {os.strerror(ctypes.get_errno())}")
 
 

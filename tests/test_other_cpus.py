@@ -31,7 +31,9 @@ def hot_loop(assembly: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("cpu", RUNNABLE, ids=lambda cpu: cpu.unit)
 def test_the_kernels_pass_their_tests(cpu, trials):
-    assert " passed" in trials.of(cpu).report
+    run = trials.of(cpu).tests
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " passed" in run.stdout
 
 
 @pytest.mark.parametrize("cpu", [*RUNNABLE, None], ids=lambda cpu: cpu.unit if cpu else "this one")
