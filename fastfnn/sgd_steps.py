@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,5 +83,5 @@ class SgdSteps:
         arguments = (self._y[rows], *self._parameters, self._optimizer.learning_rate)
         if self._batch_size == 1:
             return self._kernels.sgd_samples(self._tiles.compressed(rows), *arguments)  # type: ignore[no-any-return]
-        batches = self._tiles.batches(rows, self._batch_size)
-        return self._kernels.sgd_batches(batches, *arguments)  # type: ignore[no-any-return]
+        tiles = cast(PackedTiles, self._tiles)  # of others `can_take` takes no such batches
+        return self._kernels.sgd_batches(tiles.batches(rows, self._batch_size), *arguments)  # type: ignore[no-any-return]

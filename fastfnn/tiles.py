@@ -160,10 +160,6 @@ class Tiles(Protocol):
         """Return at most `TILE_ROWS` rows in the order given; valid until the next are asked for."""
         ...
 
-    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
-        """Return rows in the order given, in batches."""
-        ...
-
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return rows in the order given, one by one."""
         ...
@@ -183,10 +179,6 @@ class DenseTiles:
     def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return rows in the order given."""
         return self._samples.dense(rows)
-
-    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
-        """Return rows in the order given, in batches."""
-        return self._samples.batches(rows, batch_size)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return rows in the order given, one by one."""
