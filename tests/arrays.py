@@ -30,6 +30,14 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def misaligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy to an address that is no multiple of an element's size."""
+    placed = np.ndarray(array.shape, array.dtype, np.empty(array.nbytes + 1, np.uint8).data, 1)
+    placed[...] = array
+    assert not placed.flags.aligned
+    return placed
+
+
 class Unchanged:
     """Remembers arrays, and says whether they still hold the same bits."""
 

@@ -4,7 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from arrays import Unchanged, integers, normals, read_only
+from arrays import Unchanged, integers, misaligned, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE, UNIT
@@ -337,3 +337,16 @@ def test_the_reference_on_a_worked_example(kernels, dtype):
     assert kernels.dense_weight_gradient(x, grad)[1].tolist() == [1, 1, 1]
     assert kernels.dense_input_gradient(grad, weights).tolist() == [[-1, 4], [1, 0]]
     assert kernels.dense_input_gradient(grad, weights, x, "relu").tolist() == [[-1, 4], [1, 0]]
+
+
+@pytest.mark.parametrize("n_rows", [5, 33, 700])
+def test_arrays_may_begin_at_any_byte(kernels, n_rows, dtype, rng):
+    x, w, bias, g = (integers(rng, shape, dtype) for shape in ((n_rows, 200), (200, 40), (40,), (n_rows, 40)))
+    expected = [reference.dense_forward(x, w, bias, "relu"), *reference.dense_weight_gradient(x, g)]
+    expected.append(reference.dense_input_gradient(g, w, x, "relu"))
+    x, w, bias, g = map(misaligned, (x, w, bias, g))
+    out = misaligned(np.zeros((n_rows, 40), dtype))
+    actual = [kernels.dense_forward(x, w, bias, "relu", out), *kernels.dense_weight_gradient(x, g)]
+    actual.append(kernels.dense_input_gradient(g, w, x, "relu"))
+    for array, wanted in zip(actual, expected, strict=True):
+        assert np.array_equal(array, wanted)
