@@ -78,14 +78,14 @@ def _deciding_density(
     if input_format == "sparse" or isinstance(X, Csr):
         return -math.inf
     # The NumPy backend writes packed inputs out in full.
-    return math.inf if network.kernels.NAME == "numpy" else density_of(X, n_rows)
+    return math.inf if network.backend == "numpy" else density_of(X, n_rows)
 
 
 def density_of(X: NDArray[Any], n_rows: int = DENSITY_ROWS) -> float:
     """Measure the share of non-zeros, in about `n_rows` rows spread evenly over X."""
     step = max(1, len(X) // n_rows)
     # NumPy counts contiguous numbers several times as fast.
-    rows = X if step == 1 else np.ascontiguousarray(X[::step])
+    rows = np.ascontiguousarray(X[::step])
     return np.count_nonzero(rows) / max(1, rows.size)
 
 

@@ -54,7 +54,6 @@ MUTANTS = [
     Mutant("a chunk taken for the whole of a reduction", "dense.py", "depth <= REDUCTION_CHUNK and ", "", "dense"),
     Mutant("every other short tile left out", "_small.py", "            row += SHORT_COLUMN_ROWS", "            row += 2 * SHORT_COLUMN_ROWS", "dense"),
     Mutant("the bias of the first columns for all", "_small.py", "depth, start, j, n_start", "depth, start, 0, n_start", "dense"),
-    Mutant("a transposed element of the neighbour", "_small.py", "transposed[k, j] = row[k]", "transposed[k, j] = row[max(k - 1, 0)]", "dense"),
     Mutant("small sums that are not emptied", "_small.py", "out_bias[:] = 0", "pass", "dense"),
     Mutant("rows stored behind the last", "_simd.py", 'c_rows = [builder.gep(c, [builder.mul(number, value("c_row"))]) for number in numbers]', 'c_rows = [builder.gep(c, [builder.mul(constant(i), value("c_row"))]) for i in range(rows)]', "page_guard"),
     Mutant("the last span of rows left out", "_weight_gradient.py", "for span in range(0, max(n_rows, 1), SPAN_ROWS)", "for span in range(0, max(n_rows - SPAN_ROWS, 1), SPAN_ROWS)", "dense"),

@@ -9,7 +9,7 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.packing import PackedBatches
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_stacks import ACTIVATIONS, as_float64, assert_close, copies, draw_layers
+from layer_stacks import ACTIVATIONS, assert_close, assert_trains_like_the_reference, copies, draw_layers
 
 DTYPE = st.sampled_from([np.float32, np.float64])
 SEED = st.integers(0, 2**32 - 1)
@@ -18,20 +18,10 @@ BATCH = st.sampled_from([1, 2, 3, 4, 13, 14, 15, 16, 30, 60])
 WIDTH = st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 65, 127, 129, 200])
 
 
-def assert_like_the_reference(x, batch_size, labels, weights, biases, activations, learning_rate):
-    """Train by the kernel in x's dtype and by the reference in float64, and compare what both leave and return."""
-    dtype, steps = x.dtype.type, max(-(-len(x) // batch_size), 1)
-    wide_weights, wide_biases = as_float64(weights), as_float64(biases)
-    batches, wide = (reference.pack_batches(x, each, batch_size) for each in (dtype, np.float64))
-    exact_loss, exact_correct = reference.sgd_batches(
-        wide, labels, wide_weights, wide_biases, activations, learning_rate
-    )
-    loss, n_correct = jitted.sgd_batches(batches, labels, weights, biases, activations, learning_rate)
-    assert isinstance(loss, float)
-    assert isinstance(n_correct, int)
-    assert n_correct == exact_correct
-    assert loss == pytest.approx(exact_loss, rel=64 * steps * float(np.finfo(dtype).eps))
-    assert_close([*weights, *biases], [*wide_weights, *wide_biases], dtype, steps)
+def assert_like_the_reference(x, batch_size, labels, *training):
+    stored, wide = (reference.pack_batches(x, dtype, batch_size) for dtype in (x.dtype, np.float64))
+    n_steps = max(-(-len(x) // batch_size), 1)
+    assert_trains_like_the_reference("sgd_batches", stored, wide, n_steps, labels, *training)
 
 
 @given(ROWS, BATCH, st.lists(WIDTH, min_size=2, max_size=4), st.booleans(), DTYPE, SEED)

@@ -7,27 +7,16 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.packing import Compressed
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_stacks import ACTIVATIONS, as_float64, assert_close, copies, draw_layers
+from layer_stacks import ACTIVATIONS, assert_close, assert_trains_like_the_reference, copies, draw_layers
 
 DTYPE = st.sampled_from([np.float32, np.float64])
 SEED = st.integers(0, 2**32 - 1)
 WIDTH = st.sampled_from([1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 70])
 
 
-def assert_like_the_reference(x, labels, weights, biases, activations, learning_rate):
-    """Train by the kernel in x's dtype and by the reference in float64, and compare what both leave and return."""
-    dtype, steps = x.dtype.type, max(len(x), 1)
-    wide_weights, wide_biases = as_float64(weights), as_float64(biases)
-    samples, wide_samples = reference.compress_rows(x, dtype), reference.compress_rows(x, np.float64)
-    exact_loss, exact_correct = reference.sgd_samples(
-        wide_samples, labels, wide_weights, wide_biases, activations, learning_rate
-    )
-    loss, n_correct = jitted.sgd_samples(samples, labels, weights, biases, activations, learning_rate)
-    assert isinstance(loss, float)
-    assert isinstance(n_correct, int)
-    assert n_correct == exact_correct
-    assert loss == pytest.approx(exact_loss, rel=64 * steps * float(np.finfo(dtype).eps))
-    assert_close([*weights, *biases], [*wide_weights, *wide_biases], dtype, steps)
+def assert_like_the_reference(x, labels, *training):
+    stored, wide = (reference.compress_rows(x, dtype) for dtype in (x.dtype, np.float64))
+    assert_trains_like_the_reference("sgd_samples", stored, wide, max(len(x), 1), labels, *training)
 
 
 @given(st.integers(0, 5), st.lists(WIDTH, min_size=2, max_size=4), st.booleans(), DTYPE, SEED)

@@ -77,28 +77,6 @@ def require_matrix(name: str, array: Any, dtype: np.dtype[Any], n_rows: int | No
     require_like(name, array, dtype, (n_rows, n_columns))
 
 
-def is_matrix(array: Any, dtype: np.dtype[Any], n_rows: int) -> bool:
-    """Tell whether this is a matrix of so many rows as nearly all are; another may be fit as well."""
-    return (
-        type(array) is ndarray
-        and array.dtype is dtype
-        and array.ndim == 2
-        and len(array) == n_rows
-        and array.flags.c_contiguous
-    )
-
-
-def is_vector(array: Any, dtype: np.dtype[Any], size: int) -> bool:
-    """Tell the same of a vector."""
-    return (
-        type(array) is ndarray
-        and array.dtype is dtype
-        and array.ndim == 1
-        and len(array) == size
-        and array.flags.c_contiguous
-    )
-
-
 def require_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: Mapping[str, NDArray[Any] | None]
 ) -> None:

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import (
     DTYPES,
-    is_matrix,
-    is_vector,
     require_another_output,
     require_floats,
     require_integers,
@@ -156,10 +154,9 @@ def stack_forward(
     _same_lengths(weights, biases, activations)
     (n_rows, width), dtype = x.shape, x.dtype
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        if not is_matrix(w, dtype, width):
-            require_matrix(f"weights[{layer}]", w, dtype, width, None)
+        require_matrix(f"weights[{layer}]", w, dtype, width, None)
         width = w.shape[1]
-        if not (b is None or is_vector(b, dtype, width)):
+        if b is not None:
             require_like(f"biases[{layer}]", b, dtype, (width,))
         _activation(activation)
     if out is not None:

@@ -45,6 +45,9 @@ ONLY_PRANGE = {"prange": True} | dict.fromkeys(
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
+# Threads that a kernel may meet at most; fewer may be in use.
+MOST_THREADS = int(numba.config.NUMBA_NUM_THREADS)
+
 
 class Conversion(NamedTuple):
     """The dtypes that a kernel reads and writes, and the number of layers whose arrays it takes as tuples."""

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastfnn_kernels.jitted._flat import part
 from fastfnn_kernels.jitted._jit import inline, inlined
 from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_VECTORS, VECTOR_BYTES
-from fastfnn_kernels.jitted._transfers import add_column_sums
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block
-from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES
+from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
+from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, floor_of_code, multiply_by_derivative
 from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, write_cross_entropy_gradient
 from fastfnn_kernels.jitted.dense import multiply_block
 
@@ -47,12 +47,6 @@ class Rows(NamedTuple):
     gradient_panels: Any  # the same as the weight gradient reads them, from the starts of biases on
     maxima: Any
     totals: Any
-
-
-@inline
-def floor_of_code(code: int, values: Any) -> Any:
-    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
-    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)
 
 
 @inline
@@ -88,28 +82,24 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
         x = units(rows, rows.outputs, layer - 1)
         panels = _gradient_panels(layers, rows, layer)
         add_products_of_block(x, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
-    _lay_out_columns(weights, first, end, _part(layers.forward_panels, layers.forward_starts, layer - 1))
-    _lay_out_rows(weights, first, end, _part(layers.backward_panels, layers.backward_starts, layer - 1))
+    _lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
+    _lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
 
 @inlined
 def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     """Add the sums of the columns first:end of the gradients to a layer's bias."""
     if layers.has_bias[layer]:
-        grad, bias = units(rows, rows.gradients, layer), _part(layers.biases, layers.bias_starts, layer)
-        n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
-        for j in range(first, end, wide):
-            for row in range(0, rows.n_rows, REDUCTION_CHUNK):
-                n_summed = min(REDUCTION_CHUNK, rows.n_rows - row)
-                add_column_sums(grad, row * n_columns + j, n_columns, n_summed, min(wide, end - j), bias, j)
+        grad, bias = units(rows, rows.gradients, layer), part(layers.biases, layers.bias_starts, layer)
+        add_sums_of_columns(grad, 0, rows.n_rows, first, end, bias)
 
 
 @inlined
 def _forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     x, y = units(rows, rows.outputs, layer - 1), units(rows, rows.outputs, layer)
     n_panels = number_of_panels(y.shape[1], TILE_VECTORS * (VECTOR_BYTES // y.itemsize))
-    panels = _part(layers.forward_panels, layers.forward_starts, layer - 1)
-    bias = _part(layers.biases, layers.bias_starts, layer)
+    panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
+    bias = part(layers.biases, layers.bias_starts, layer)
     floor = floor_of_code(layers.codes[layer], y)
     multiply_block(x, x[:0], panels, bias, layers.zeros, floor, y, False, y, first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
@@ -124,7 +114,7 @@ def _backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> N
     for panel in range(number_of_panels(grad.shape[1], wide)):
         j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
         fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
-    panels = _part(layers.backward_panels, layers.backward_starts, layer - 1)
+    panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], wide)
     y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of_code(IDENTITY, grad)
     multiply_block(
@@ -150,15 +140,9 @@ def _of_rows(matrix: Any, first: int, end: int) -> Any:
 
 
 @inline
-def _part(flat: Any, starts: Any, layer: int) -> Any:
-    """Return one layer's part of a vector that holds all layers'."""
-    return flat[starts[layer] : starts[layer + 1]]
-
-
-@inline
 def _weights(layers: Layers, layer: int) -> Any:
     shape = (layers.widths[layer - 1], layers.widths[layer])
-    return _part(layers.weights, layers.weight_starts, layer - 1).reshape(shape)
+    return part(layers.weights, layers.weight_starts, layer - 1).reshape(shape)
 
 
 @inline

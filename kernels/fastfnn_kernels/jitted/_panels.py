@@ -13,9 +13,8 @@ import numpy as np
 
 from fastfnn_kernels.jitted._cpu import UNIT
 from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted._transfers import copy_narrow_panel, copy_panel
+from fastfnn_kernels.jitted._transfers import CACHE_LINE, copy_narrow_panel, copy_panel
 
-CACHE_LINE = 64
 VECTOR_BYTES = UNIT.vector_bytes
 
 
@@ -59,5 +58,6 @@ def fill_transposed_panel(matrix: Any, first: int, panel: Any) -> None:
         row = matrix[first + j]
         for k in range(n_rows):
             panel[k, j] = row[k]
-    for k in range(n_rows):
-        panel[k, end - first :] = 0
+    if end - first < width:
+        for k in range(n_rows):
+            panel[k, end - first :] = 0

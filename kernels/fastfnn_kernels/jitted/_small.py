@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, SHORT_COLUMN_ROWS, TILE, UNIT
+from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._panels import fill_transposed_panel
 from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
-from fastfnn_kernels.jitted._transfers import add_column_sums
+from fastfnn_kernels.jitted._tiles import VECTOR_BYTES
+from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
-
-VECTOR_BYTES = UNIT.vector_bytes
-SUMMED_VECTORS = TILE.vectors
 
 
 @kernel
@@ -35,7 +34,8 @@ def multiply_small(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) 
 def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: Out2) -> None:
     """Write (g w^T) * f'(y)."""
     n_rows, depth = grad.shape
-    matrix = _transposed(weights)
+    matrix = np.empty(weights.shape[::-1], weights.dtype)
+    fill_transposed_panel(weights, 0, matrix)
     _multiply(grad, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 
@@ -44,13 +44,10 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
     """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
     n_rows, n_inputs = x.shape
-    n_columns = grad.shape[1]
     _multiply(x, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
     if not accumulate:
         out_bias[:] = 0
-    wide = SUMMED_VECTORS * (VECTOR_BYTES // grad.itemsize)
-    for j in range(0, out_bias.size, wide):
-        add_column_sums(grad, j, n_columns, n_rows, min(wide, n_columns - j), out_bias, j)
+    add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
 
 
 @inline
@@ -84,14 +81,3 @@ def _multiply(
                 out, row * n_columns + j, n_columns, min(SHORT_COLUMN_ROWS, n_rows - row), width, accumulate, floor,
             )  # fmt: skip
             row += SHORT_COLUMN_ROWS
-
-
-@inline
-def _transposed(matrix: Any) -> Any:
-    n_rows, n_columns = matrix.shape
-    transposed = np.empty((n_columns, n_rows), matrix.dtype)
-    for j in range(n_rows):
-        row = matrix[j]
-        for k in range(n_columns):
-            transposed[k, j] = row[k]
-    return transposed

@@ -54,7 +54,7 @@ def add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1)
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
             if out_bias.size:
-                add_sums_of_panel(grad, span, end_span - span, j, out_bias)
+                add_sums_of_columns(grad, span, end_span - span, j, min(j + wide, n_columns), out_bias)
         for block in prange(n_blocks):
             first = block * n_tiles // n_blocks * TILE_ROWS
             end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
@@ -101,8 +101,7 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
     zeros = np.zeros(wide, x.dtype)
     if not accumulate:
         out_bias[:] = 0
-    for j in range(0, out_bias.size, TILE_VECTORS * lanes):
-        add_sums_of_panel(grad, 0, n_rows, j, out_bias)
+    add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
     for worker in prange(n_threads):
         for row in range(0, max(n_rows, 1), REDUCTION_CHUNK):
             chunk = min(REDUCTION_CHUNK, n_rows - row)
@@ -121,13 +120,13 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
 
 
 @inline
-def add_sums_of_panel(grad: Any, first_row: int, n_rows: int, j: int, out: Any) -> None:
-    """Add the sums of the columns of the panel from j on, chunk after chunk of rows."""
-    n_columns = grad.shape[1]
-    n_existing = min(TILE_VECTORS * (VECTOR_BYTES // grad.itemsize), n_columns - j)
-    for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
-        n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
-        add_column_sums(grad, row * n_columns + j, n_columns, n_summed, n_existing, out, j)
+def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end: int, out: Any) -> None:
+    """Add the sums of the columns first:end, chunk after chunk of rows."""
+    n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
+    for j in range(first, end, wide):
+        for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
+            n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
+            add_column_sums(grad, row * n_columns + j, n_columns, n_summed, min(wide, end - j), out, j)
 
 
 @inline

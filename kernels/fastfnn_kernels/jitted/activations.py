@@ -67,6 +67,12 @@ def copy(source: Any, target: Any) -> None:
 
 
 @inline
+def floor_of_code(code: int, values: Any) -> Any:
+    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
+    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)
+
+
+@inline
 def activate(values: Any, code: int) -> None:
     """Replace values by f of them."""
     zero = values.dtype.type(0)

@@ -8,7 +8,7 @@ the later ones, whose rows they share, forward and back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._flat import joined, starts_of, write_back
 from fastfnn_kernels.jitted._jit import (
     PARALLEL_OPERATIONS,
     In2,
@@ -35,14 +36,13 @@ from fastfnn_kernels.jitted._later_layers import (
     Rows,
     add_bias_step,
     add_step,
-    floor_of_code,
     forward_and_back,
     units,
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import scattering_tile
 from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from fastfnn_kernels.jitted.activations import CODES, copy
+from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
 from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
 from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
@@ -67,44 +67,23 @@ def sgd_batches(
     widths = np.array([w.shape[1] for w in weights])
     padding = PADDING_VECTORS * UNIT.lanes(dtype.itemsize)
     padded = -(-widths // padding) * padding
-    weight_starts, bias_starts = _starts(w.size for w in later), _starts(padded)
-    flat_weights, flat_biases = _joined(later, weight_starts, dtype), _joined(biases, bias_starts, dtype)
+    weight_starts, bias_starts = starts_of(w.size for w in later), starts_of(padded)
+    flat_weights, flat_biases = joined(later, weight_starts, dtype), joined(biases, bias_starts, dtype)
     layers = (
         widths,
         np.array([CODES[activation] for activation in activations], np.int64),
         np.array([b is not None for b in biases], np.int64),
         *(flat_biases, bias_starts, flat_weights, weight_starts),
-        *(_starts(padded[1:] * widths[:-1]), _starts(padded[:-1] * widths[1:])),
-        _starts(widths),
+        *(starts_of(padded[1:] * widths[:-1]), starts_of(padded[:-1] * widths[1:])),
+        starts_of(widths),
     )
     n_threads = threads_for(4 * batches.values.size * weights[0].shape[1] * batch_size // max(len(labels), 1))
     n_row_threads = threads_for(6 * batch_size * flat_weights.size)
     x, numbers = (*batches[:3], labels, batch_size), (learning_rate, n_threads, n_row_threads)
     loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
-    _part_again(flat_weights, weight_starts, later)
-    _part_again(flat_biases, bias_starts, biases)
+    write_back(flat_weights, weight_starts, later)
+    write_back(flat_biases, bias_starts, biases)
     return loss_sum, n_correct
-
-
-def _joined(arrays: Sequence[NDArray[Any] | None], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Copy all arrays into one vector, each from its start on, with zeros up to the next."""
-    joined = np.zeros(starts[-1], dtype)
-    for array, start in zip(arrays, starts[:-1], strict=True):
-        if array is not None:
-            joined[start : start + array.size] = array.reshape(-1)
-    return joined
-
-
-def _part_again(joined: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[NDArray[Any] | None]) -> None:
-    """Copy each array back from its start on."""
-    for array, start in zip(arrays, starts[:-1], strict=True):
-        if array is not None:
-            array[...] = joined[start : start + array.size].reshape(array.shape)
-
-
-def _starts(sizes: Iterable[int]) -> NDArray[np.int64]:
-    """Return where each part of a vector starts and the last ends."""
-    return np.cumsum([0, *sizes], dtype=np.int64)
 
 
 @kernel

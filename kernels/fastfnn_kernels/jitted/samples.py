@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn_kernels.jitted._flat import joined, part, starts_of, write_back
 from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
 from fastfnn_kernels.jitted._math import exp_of_negative
 from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
@@ -30,28 +31,19 @@ def sgd_samples(
     learning_rate: float,
 ) -> tuple[float, int]:
     """Take a step of gradient descent on each sample; see `fastfnn_kernels.reference.sgd_samples`."""
-    first, later, dtype = weights[0], weights[1:], weights[0].dtype
-    flat_weights, weight_starts = _joined([w.T for w in later], dtype)
-    starts_of_sums = [np.zeros(w.shape[1], dtype) if b is None else b for w, b in zip(weights, biases, strict=True)]
-    flat_biases, unit_starts = _joined(starts_of_sums, dtype)
+    first, dtype = weights[0], weights[0].dtype
+    later = [w.T for w in weights[1:]]
+    weight_starts, unit_starts = starts_of(w.size for w in later), starts_of(w.shape[1] for w in weights)
+    flat_weights, flat_biases = joined(later, weight_starts, dtype), joined(biases, unit_starts, dtype)
     has_bias = np.array([b is not None for b in biases], np.int64)
     codes = np.array([CODES[activation] for activation in activations], np.int64)
     layers = (first, flat_weights, weight_starts, flat_biases, unit_starts, has_bias, codes)
     try:
         loss_sum, n_correct = _train.serial[dtype](*samples[:3], labels, *layers, learning_rate)
     finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
-        for layer, w in enumerate(later):
-            w[...] = _part.py_func(flat_weights, weight_starts, layer).reshape(w.shape[::-1]).T
-        for layer, b in enumerate(biases):
-            if b is not None:
-                b[...] = _part.py_func(flat_biases, unit_starts, layer)
+        write_back(flat_weights, weight_starts, later)
+        write_back(flat_biases, unit_starts, biases)
     return loss_sum, n_correct
-
-
-def _joined(arrays: list[NDArray[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Copy all arrays into one vector; return it, and where each of them starts and the last ends."""
-    joined = np.concatenate([np.zeros(0, dtype), *(array.reshape(-1) for array in arrays)])
-    return joined, np.cumsum([0, *(array.size for array in arrays)], dtype=np.int64)
 
 
 class _Layers(NamedTuple):
@@ -91,7 +83,7 @@ def _train(
         named = indices[offsets[sample] : offsets[sample + 1]]
         x = values[offsets[sample] : offsets[sample + 1]]
         _forward(layers, named, x, outputs)
-        y, g = _part(outputs, unit_starts, last), _part(gradients, unit_starts, last)
+        y, g = part(outputs, unit_starts, last), part(gradients, unit_starts, last)
         n_correct += _first_of_the_largest(y) == labels[sample]
         loss_sum += _cross_entropy(y, labels[sample], g)
         multiply_by_derivative(g, y, codes[last])
@@ -102,13 +94,13 @@ def _train(
 @inline
 def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
     """Write y = f(x w + b) of each layer into its part of `outputs`."""
-    y = _part(outputs, layers.unit_starts, 0)
-    copy(_part(layers.biases, layers.unit_starts, 0), y)
+    y = part(outputs, layers.unit_starts, 0)
+    copy(part(layers.biases, layers.unit_starts, 0), y)
     _add_rows(layers.first_weights, named, x, y)
     activate(y, layers.codes[0])
     for layer in range(1, layers.codes.size):
-        y_before, y = y, _part(outputs, layers.unit_starts, layer)
-        copy(_part(layers.biases, layers.unit_starts, layer), y)
+        y_before, y = y, part(outputs, layers.unit_starts, layer)
+        copy(part(layers.biases, layers.unit_starts, layer), y)
         _add_dots(_transposed_weights(layers, layer), y_before, y)
         activate(y, layers.codes[layer])
 
@@ -116,10 +108,10 @@ def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
 @inline
 def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any) -> None:
     """Write the gradient of each layer's sums into its part of `gradients`, the last given, and take the step."""
-    g = _part(gradients, layers.unit_starts, layers.codes.size - 1)
+    g = part(gradients, layers.unit_starts, layers.codes.size - 1)
     for layer in range(layers.codes.size - 1, 0, -1):
-        y_before = _part(outputs, layers.unit_starts, layer - 1)
-        g_before = _part(gradients, layers.unit_starts, layer - 1)
+        y_before = part(outputs, layers.unit_starts, layer - 1)
+        g_before = part(gradients, layers.unit_starts, layer - 1)
         w, every_row = _transposed_weights(layers, layer), layers.positions[: g.size]
         g_before[:] = 0
         _add_rows(w, every_row, g, g_before)
@@ -136,19 +128,13 @@ def _transposed_weights(layers: _Layers, layer: int) -> Any:
     """Return the weights of a layer behind the first, a row for each output."""
     starts = layers.unit_starts
     shape = (starts[layer + 1] - starts[layer], starts[layer] - starts[layer - 1])
-    return _part(layers.later_weights, layers.weight_starts, layer - 1).reshape(shape)
+    return part(layers.later_weights, layers.weight_starts, layer - 1).reshape(shape)
 
 
 @inline
 def _step_bias(layers: _Layers, layer: int, gradient: Any, learning_rate: Any) -> None:
     if layers.has_bias[layer]:
-        _step(_part(layers.biases, layers.unit_starts, layer), gradient, learning_rate)
-
-
-@inline
-def _part(flat: Any, starts: Any, layer: int) -> Any:
-    """Return one layer's part of a vector that holds all layers'."""
-    return flat[starts[layer] : starts[layer + 1]]
+        _step(part(layers.biases, layers.unit_starts, layer), gradient, learning_rate)
 
 
 @inline

@@ -31,7 +31,7 @@ from fastfnn_kernels.jitted._jit import (
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._simd import scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
-from fastfnn_kernels.jitted._weight_gradient import add_sums_of_panel
+from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
 from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
@@ -199,8 +199,9 @@ def _add_products(
                     out, j, n_columns, min(ROWS_OF_GROUP, n_rows - row), min(width, n_columns - j),
                 )  # fmt: skip
     if out_bias.size:
-        for panel in prange(number_of_panels(n_columns, TILE_VECTORS * lanes)):
-            add_sums_of_panel(grad, 0, n_rows, panel * TILE_VECTORS * lanes, out_bias)
+        wide = TILE_VECTORS * lanes
+        for panel in prange(number_of_panels(n_columns, wide)):
+            add_sums_of_columns(grad, 0, n_rows, panel * wide, min((panel + 1) * wide, n_columns), out_bias)
 
 
 @inline

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SPARSE_TILE, UNIT
+from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._jit import (
+    MOST_THREADS,
     In2,
     LayersIn1,
     LayersIn2,
@@ -36,18 +36,14 @@ from fastfnn_kernels.jitted._simd import (
     sparse_tile,
 )
 from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, VECTOR_BYTES
+from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, floor_of_code
 from fastfnn_kernels.jitted.dense import NO_BIAS
 from fastfnn_kernels.jitted.packing import count_nonzero, mark, mark_any
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
-VECTOR_BYTES = UNIT.vector_bytes
 GROUP_VECTORS = SPARSE_TILE.vectors
 ROW_VECTORS = FEW_ROWS_VECTORS
-
-# Workers that find no group left do nothing: there may be more of them than threads in use.
-MOST_THREADS = numba.config.NUMBA_NUM_THREADS
 
 
 def stack_forward(
@@ -75,7 +71,7 @@ def _forward(x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, ma
     """Write f(... f(x w + b) ...)."""
     n_rows, n_inputs = x.shape
     n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    n_workers = min(n_groups, MOST_THREADS)
+    n_workers = min(n_groups, MOST_THREADS)  # one that finds no group left does nothing
     skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
@@ -227,9 +223,3 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
                 )  # fmt: skip
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
-
-
-@inline
-def floor_of_code(code: int, values: Any) -> Any:
-    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
-    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)

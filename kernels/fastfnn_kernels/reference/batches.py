@@ -36,16 +36,8 @@ def sgd_batches(
     ----------
     batches : PackedBatches
         From `pack_batches`.
-    labels : ndarray of int64, shape (n_rows,)
-        Classes, from 0 to the outputs of the last layer.
-    weights : sequence of ndarray, shapes (n_inputs, n_outputs)
-        IN-OUT: w of each layer, the first layer's first.
-    biases : sequence of ndarray or None, shapes (n_outputs,)
-        IN-OUT: b of each layer; None where there is none.
-    activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
-        f of each layer.
-    learning_rate : float
-        Size of a step.
+    labels, weights, biases, activations, learning_rate
+        As in `sgd_samples`; weights and biases are IN-OUT.
 
     Returns
     -------

@@ -1,0 +1,38 @@
+"""The arrays of all layers in one vector, one behind the other, since a kernel takes a fixed number of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import inline
+
+
+def starts_of(sizes: Iterable[int]) -> NDArray[np.int64]:
+    """Return where each part of a vector starts and the last ends."""
+    return np.cumsum([0, *sizes], dtype=np.int64)
+
+
+def joined(arrays: Sequence[NDArray[Any] | None], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Copy all arrays into one vector, each from its start on, with zeros up to the next; None is zeros alone."""
+    flat = np.zeros(starts[-1], dtype)
+    for array, start in zip(arrays, starts[:-1], strict=True):
+        if array is not None:
+            flat[start : start + array.size] = array.reshape(-1)
+    return flat
+
+
+def write_back(flat: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[NDArray[Any] | None]) -> None:
+    """Copy each array back from its start on."""
+    for array, start in zip(arrays, starts[:-1], strict=True):
+        if array is not None:
+            array[...] = flat[start : start + array.size].reshape(array.shape)
+
+
+@inline
+def part(flat: Any, starts: Any, layer: int) -> Any:
+    """Return one layer's part."""
+    return flat[starts[layer] : starts[layer + 1]]
