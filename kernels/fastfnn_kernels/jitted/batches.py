@@ -80,9 +80,11 @@ def sgd_batches(
     n_threads = threads_for(4 * batches.values.size * weights[0].shape[1] * batch_size // max(len(labels), 1))
     n_row_threads = threads_for(6 * batch_size * flat_weights.size)
     x, numbers = (*batches[:3], labels, batch_size), (learning_rate, n_threads, n_row_threads)
-    loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
-    write_back(flat_weights, weight_starts, later)
-    write_back(flat_biases, bias_starts, biases)
+    try:
+        loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
+    finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
+        write_back(flat_weights, weight_starts, later)
+        write_back(flat_biases, bias_starts, biases)
     return loss_sum, n_correct
 
 
