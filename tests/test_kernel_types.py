@@ -1,9 +1,15 @@
-"""Kernels are called with the types they were compiled for: machine code called directly does not look at them."""
+"""Kernels are called with the types they were compiled for: machine code called directly does not look at them.
 
+And nothing but their own loops is shared among threads.
+"""
+
+import re
+
+import numba
 import numpy as np
 import pytest
 from fastfnn_kernels import jitted
-from fastfnn_kernels.jitted._jit import Entries
+from fastfnn_kernels.jitted._jit import Entries, In1, Out1, kernel
 from fastfnn_kernels.jitted._small import multiply_small
 from page_guard import FAMILIES
 
@@ -38,3 +44,23 @@ def test_another_type_would_be_noticed():
         other[i] = arguments[i].astype(np.float32)
         with pytest.raises(TypeError, match="No matching definition"):
             multiply_small.serial[x.dtype](*other)
+
+
+@kernel
+def copy_by_way_of_zeros(x: In1, out: Out1) -> None:
+    """Copy an array."""
+    zeros = np.zeros(x.size, x.dtype)
+    zeros[:] = x
+    for i in numba.prange(x.size):
+        out[i] = zeros[i]
+
+
+def test_prange_alone_is_parallel(tmp_path, monkeypatch, rng):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # what is loaded cannot be looked into
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):  # options given to one compilation hold for the next
+        x, out = rng.standard_normal(5).astype(dtype), np.empty(5, dtype)
+        copy_by_way_of_zeros.parallel[dtype](x, out)
+        np.testing.assert_array_equal(out, x)
+        (compiled,) = copy_by_way_of_zeros._compiled[dtype, True].overloads.values()
+        machine_code = compiled.library._get_compiled_object()
+        assert len(set(re.findall(rb"parfor_gufunc_0x[0-9a-f]+", machine_code))) == 1

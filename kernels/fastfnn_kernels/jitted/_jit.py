@@ -161,7 +161,8 @@ class Kernel:
     def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
         variant = _renamed(self.function, "parallel" if parallel else "serial")
-        dispatcher = numba.njit(parallel=ONLY_PRANGE if parallel else False, **OPTIONS)(variant)
+        # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
+        dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
         dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
