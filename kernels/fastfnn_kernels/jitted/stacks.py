@@ -60,7 +60,7 @@ def stack_forward(
     no_bias = NO_BIAS[x.dtype]
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
-    operations = n_rows * weights[0].size // (4 if max_density > 0 else 1)
+    operations = n_rows * weights[0].size // (2 if max_density > 0 else 1)
     # A `Conversion` takes longer to make.
     _forward(operations, (x.dtype, x.dtype, len(codes)), x, tuple(weights), biases_or_empty, codes, max_density, out)
     return out
