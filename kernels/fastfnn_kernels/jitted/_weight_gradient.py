@@ -28,7 +28,7 @@ INPUT_BLOCKS = 4
 BLOCK_TILES = 7
 
 # Rows between two meetings of the threads in the weight gradient: they share the caches they fill.
-SPAN_ROWS = 3 * REDUCTION_CHUNK
+SPAN_ROWS = 6 * REDUCTION_CHUNK
 
 FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
