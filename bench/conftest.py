@@ -10,7 +10,18 @@ import pytest
 from measurement import Measure
 from pytest_benchmark.fixture import BenchmarkFixture
 
+# How often the whole suite is gone through: a shared machine is slow for seconds or minutes at a time, which must not
+# decide about the one entry that was being measured then.
+PASSES = 3
+
 LIBRARIES = ("fastfnn", "numpy", "numba", "torch", "jax", "scikit-learn", "scipy")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Go through all entries again when the last is done."""
+    if config.getoption("benchmark_enable"):
+        items *= PASSES
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,10 +46,16 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
-    """Keep the statistics of each entry, without every single round and the options, which are all the same."""
+    """Keep each entry's fastest pass, without every single round and the options, which are all the same."""
+    fastest: dict[str, Any] = {}
     for benchmark in output_json["benchmarks"]:
         benchmark["stats"].pop("data", None)
         benchmark.pop("options", None)
+        other = fastest.setdefault(benchmark["fullname"], benchmark)
+        benchmark["extra_info"]["first_call_seconds"] = other["extra_info"]["first_call_seconds"]
+        if benchmark["stats"]["min"] < other["stats"]["min"]:
+            fastest[benchmark["fullname"]] = benchmark
+    output_json["benchmarks"] = list(fastest.values())
 
 
 def _version(distribution: str) -> str:

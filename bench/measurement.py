@@ -13,7 +13,7 @@ import numba
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-SECONDS_PER_ENTRY = 0.5
+SECONDS_PER_ENTRY = 0.3
 MAX_ROUNDS = 500
 
 # Calls shorter than this are timed several at once: the timer must not be what is measured.
