@@ -81,7 +81,8 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     if rows.n_rows > 0:
         x = units(rows, rows.outputs, layer - 1)
         panels = _gradient_panels(layers, rows, layer)
-        add_products_of_block(x, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
+        no_copies = x[:0]
+        add_products_of_block(x, no_copies, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
     _lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
     _lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
