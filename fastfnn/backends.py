@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.runtime.thread_count import limit_linear_algebra
 
 MODULES = {"numba": "fastfnn_kernels.jitted", "numpy": "fastfnn_kernels.reference"}
 
@@ -30,6 +35,8 @@ def get_backend(name: str) -> ModuleType:
     """
     if name not in MODULES:
         raise ValueError(f"backend must be one of {', '.join(MODULES)}; got {name!r}")
+    if name == "numpy":
+        limit_linear_algebra()
     try:
         return importlib.import_module(MODULES[name])
     except ModuleNotFoundError as error:
@@ -37,3 +44,10 @@ def get_backend(name: str) -> ModuleType:
             raise
         message = 'backend "numba" needs Numba: pip install numba, or choose backend="numpy"'
         raise ImportError(message) from error
+
+
+def compiled_beside(dtype: np.dtype[Any]) -> AbstractContextManager[None]:
+    """Let a second process compile some of the Numba backend's kernels while the `with` needs others."""
+    from fastfnn_kernels import compile_ahead  # it imports Numba
+
+    return compile_ahead.compiled_beside(dtype)

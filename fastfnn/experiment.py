@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from fastfnn_kernels.runtime import threads
 from rich.console import Console
 
 from fastfnn import plots, runs
 from fastfnn.backends import get_backend
 from fastfnn.datasets import Dataset
 from fastfnn.history import History
+from fastfnn.kernel_watch import watched_kernels
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_display, say
@@ -20,7 +23,6 @@ from fastfnn.recipes import get_recipe
 from fastfnn.reports import Report, Reporter
 from fastfnn.settings import Settings, make_optimizer, write_config
 from fastfnn.task import Task, load_task
-from fastfnn.threads import limited_threads
 from fastfnn.warmup import warm_up
 
 
@@ -42,7 +44,7 @@ def run(settings: Settings, out: Path) -> bool:
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
     runs.make_folder(out)
-    with limited_threads(settings.threads, settings.backend):
+    with nullcontext() if settings.threads is None else threads(settings.threads):
         experiment = Experiment(settings, recipe, load_task(recipe, settings))
         return experiment.run(out)
 
@@ -95,8 +97,9 @@ class Experiment:
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
-        with Console().status("preparing the kernels"):
-            seconds = warm_up(
+        status = Console().status("preparing the kernels")
+        with status, watched_kernels(lambda kernel: status.update(f"preparing the kernels: {kernel}")) as watch:
+            warm_up(
                 self.build_network(),
                 self.build_optimizer(),
                 task.X,
@@ -105,7 +108,7 @@ class Experiment:
                 settings.l2,
                 settings.input_format,
             )
-        say(f"kernels compiled, or loaded from the cache, in {seconds:.1f} s")
+        say(watch.summary())
 
     def _draw_samples(self, out: Path) -> None:
         if plots.can_draw():

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
+from fastfnn_kernels.runtime.thread_count import current_limit
 
 from fastfnn.backends import MODULES, get_backend
 
@@ -16,14 +16,19 @@ PACKAGES = ("fastfnn", "numpy", "numba", "llvmlite", "safetensors")
 # Where Linux describes its CPUs.
 CPU_LIST = Path("/proc/cpuinfo")
 
-# Elements of an update that is large enough for the kernels to use all threads.
-MANY = 1_000_000
+# Numba's thread layers, and what distinguishes them.
+LAYERS = {
+    "tbb": "tbb: several Python threads may compute at once",
+    "omp": "omp: several Python threads may compute at once; slow beside other programs",
+    "workqueue": "workqueue: Python threads take turns; tbb and OpenMP were not found",
+}
 
 
 def describe_installation() -> dict[str, str]:
     """List what there is to compute with, name and value; what needs Numba is left out without it."""
     unavailable = {name: _why_unavailable(name) for name in MODULES}
-    facts = {"CPU": cpu_name(), "CPUs for this process": str(_usable_cpus())}
+    limit = current_limit()
+    facts = {"CPU": cpu_name(), "threads": f"{limit.n_threads}: {limit.reason}"}
     if not unavailable["numba"]:
         facts |= _describe_numba()
     facts |= {f"backend {name}": reason or "available" for name, reason in unavailable.items()}
@@ -40,10 +45,6 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _why_unavailable(backend: str) -> str:
     """Return an empty string for a backend that can be used."""
     try:
@@ -54,26 +55,26 @@ def _why_unavailable(backend: str) -> str:
 
 
 def _describe_numba() -> dict[str, str]:
-    import numba
-    from fastfnn_kernels.jitted._cache import cache_folder
-    from fastfnn_kernels.jitted._cpu import TILE, UNIT
+    from fastfnn_kernels.jitted._shapes import TILE
+    from fastfnn_kernels.runtime.cache import cache_folder
+    from fastfnn_kernels.runtime.cpu import UNIT
+    from fastfnn_kernels.runtime.thread_pool import thread_layer
 
     return {
         "vector unit": f"{UNIT.name}, {UNIT.registers} registers of {8 * UNIT.vector_bytes} bits",
         "kernel tile": f"{TILE.rows} rows x {TILE.vectors} vectors",
-        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
-        "thread layer": _thread_layer(),
-        "kernel cache": str(cache_folder()),
+        "thread layer": LAYERS[thread_layer()],
+        "kernel cache": f"{cache_folder()}: {_contents(cache_folder())}",
     }
 
 
-def _thread_layer() -> str:
-    """Name the thread layer, which Numba chooses when it first runs a parallel kernel."""
-    import numba
-
-    parameter, gradient = np.zeros(MANY, np.float32), np.zeros(MANY, np.float32)
-    get_backend("numba").sgd(parameter, gradient, 0.1)
-    return str(numba.threading_layer())
+def _contents(folder: Path) -> str:
+    """Say how much a folder of compiled kernels holds, and whether more can be added."""
+    files = list(folder.glob("*.nbc")) if folder.is_dir() else []
+    held = f"{len(files)} kernels, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB"
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    return held if usable else f"{held}; it cannot be written, so that the others are compiled in memory"
 
 
 def _version(package: str) -> str:

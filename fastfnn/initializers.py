@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer = Callable[[np.random.Generator, int, int], NDArray[Any]]
+Initializer: TypeAlias = "Callable[[np.random.Generator, int, int], NDArray[Any]]"
 
 
 def normal(standard_deviation: float) -> Initializer:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from fastfnn_kernels.runtime.compiling import is_compiling
+
 
 class Interrupt:
     """Whether Ctrl-C was pressed."""
@@ -17,7 +19,10 @@ class Interrupt:
 
 @contextlib.contextmanager
 def postponed_interrupt() -> Iterator[Interrupt]:
-    """Let the first Ctrl-C wait for the end of a step, so that no update is left half done."""
+    """Let the first Ctrl-C wait for the end of a step, so that no update is left half done.
+
+    It does not wait for a kernel to be compiled, which may take longer than many steps.
+    """
     interrupt = Interrupt()
     ours = threading.current_thread() is threading.main_thread()
     if not (ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
@@ -25,7 +30,7 @@ def postponed_interrupt() -> Iterator[Interrupt]:
         return
 
     def postpone(number: int, frame: FrameType | None) -> None:
-        if interrupt.requested:
+        if interrupt.requested or is_compiling():
             signal.default_int_handler(number, frame)
         interrupt.requested = True
 

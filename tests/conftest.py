@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-import numba
 import numpy as np
 import pytest
-from fastfnn_kernels import jitted, reference
+from fastfnn_kernels import jitted, reference, runtime
 from fastfnn_kernels.jitted import _jit
+from fastfnn_kernels.runtime.cpu_count import most_threads
 from hypothesis import Phase, settings
 from other_cpus import Trials
 from threadpoolctl import threadpool_limits
@@ -29,6 +29,11 @@ if platform.machine().lower() not in ("x86_64", "amd64"):
     collect_ignore.append("test_other_cpus.py")  # one x86-64 CPU can stand in for another, and for no other kind
 if os.name != "posix":
     collect_ignore.append("test_page_guard.py")  # pages are guarded with POSIX's mprotect
+    collect_ignore.append("test_interrupt.py")  # Ctrl-C is sent as POSIX's signal
+if not hasattr(os, "fork"):
+    collect_ignore.append("test_fork.py")
+if sys.platform != "linux":
+    collect_ignore.append("test_long_runs.py")  # Linux tells the memory of a process
 
 # The first fills the cache of compiled kernels, in processes that the measuring of coverage does not slow down.
 # What the last looks at was begun before the first.
@@ -79,12 +84,10 @@ def kernels(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    if request.param > numba.config.NUMBA_NUM_THREADS:
+    if request.param > most_threads():
         raise RuntimeError(f"this machine offers {os.cpu_count()} CPU: run with NUMBA_NUM_THREADS=2")
-    before = numba.get_num_threads()
-    numba.set_num_threads(request.param)
-    yield request.param
-    numba.set_num_threads(before)
+    with runtime.threads(request.param):
+        yield request.param
 
 
 @pytest.fixture(params=["serial", "parallel"])

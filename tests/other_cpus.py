@@ -53,7 +53,7 @@ ASSEMBLY = """
 import json
 import numpy as np
 from fastfnn_kernels import jitted
-from fastfnn_kernels.jitted._cpu import UNIT
+from fastfnn_kernels.runtime.cpu import UNIT
 from fastfnn_kernels.jitted._jit import Kernel
 
 compile_kernel, compiled = Kernel.compile, []

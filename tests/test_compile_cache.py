@@ -9,13 +9,15 @@ from pathlib import Path
 
 import fastfnn_kernels
 import pytest
+from processes import finish, output_of, start
 
 RUN = """
 import json, logging, sys
 import numpy as np
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted import _cache, cross_entropy, sparse
+from fastfnn_kernels.jitted import cross_entropy, sparse
+from fastfnn_kernels.runtime import cache
 x = np.ones((9, 4), np.float32)
 weights, bias = jitted.sparse_weight_gradient(reference.pack_rows(x, np.float32), x)
 assert weights.tolist() == [[9.0] * 4] * 4
@@ -25,16 +27,22 @@ for kernel in (sparse._add_products, cross_entropy._count_correct):
     for compiled in kernel._compiled.values():
         hits += sum(compiled.stats.cache_hits.values())
         misses += sum(compiled.stats.cache_misses.values())
-print(json.dumps({"hits": hits, "misses": misses, "folder": str(_cache.cache_folder())}))
+print(json.dumps({"hits": hits, "misses": misses, "folder": str(cache.cache_folder())}))
 """
 
 
-def run(cache: Path, kernels: Path | None = None) -> dict:
+def assert_said_once(log: str, cache: Path) -> None:
+    (line,) = log.splitlines()
+    assert "kernels are compiled in memory, since they cannot be kept in " in line
+    assert str(cache) in line
+
+
+def run(cache: Path, kernels: Path | None = None, before: str = "") -> dict:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     if kernels is not None:
         environment["PYTHONPATH"] = str(kernels)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN],
+        [sys.executable, "-W", "error", "-c", before + RUN],
         env=environment,
         capture_output=True,
         text=True,
@@ -87,8 +95,65 @@ def test_a_truncated_binary_means_compiling(filled, tmp_path):
     assert run(cache)["misses"] == 2
 
 
+FULL_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+"""
+
+EVERY_KERNEL = """
+import gc, sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+from page_guard import FAMILIES
+from test_kernel_types import SHAPES
+from fastfnn_kernels import jitted
+from fastfnn_kernels.jitted._jit import Kernel
+
+rng = np.random.default_rng(0)
+for family in FAMILIES.values():
+    for shape in SHAPES:
+        for call in family(rng, np.float32, *shape):
+            getattr(jitted, call.name)(**call.arguments)
+kernels = [thing for thing in gc.get_objects() if isinstance(thing, Kernel)]
+compiled = [dispatcher for kernel in kernels for dispatcher in kernel._compiled.values()]
+print(len(compiled), sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in compiled))
+"""
+
+
+def test_no_kernel_misses_in_a_second_process():
+    program = EVERY_KERNEL.format(tests=str(Path(__file__).parent))
+    output_of(program, timeout=300)
+    n_kernels, n_misses = output_of(program).split()
+    assert int(n_kernels) >= 40
+    assert n_misses == "0"
+
+
+def test_four_processes_that_start_cold_at_once(tmp_path):
+    processes = [start(RUN, {"NUMBA_CACHE_DIR": str(tmp_path)}) for _ in range(4)]
+    outcomes = [json.loads(finish(process)) for process in processes]
+    assert all(outcome["hits"] + outcome["misses"] == 2 for outcome in outcomes)
+    assert run(tmp_path)["hits"] == 2
+
+
+def test_the_folder_has_a_name_of_its_own(tmp_path):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "numba"), "FASTFNN_CACHE_DIR": str(tmp_path / "fastfnn")}
+    folder = Path(json.loads(output_of(RUN, environment))["folder"])
+    assert folder.parent == tmp_path / "fastfnn"
+    assert folder.name.startswith(f"fastfnn-{fastfnn_kernels.__version__}-")
+    assert list(folder.glob("*.nbc"))
+    assert not (tmp_path / "numba").exists()
+
+
+def test_a_full_disk_means_compiling_in_memory(tmp_path):
+    full = run(tmp_path, before=FULL_DISK)
+    assert full["misses"] == 2
+    assert_said_once(full["log"], tmp_path)
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
 def test_a_folder_that_cannot_be_made_means_compiling_in_memory(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     unusable = run(tmp_path / "file" / "cache")
     assert unusable["misses"] == 2
-    assert "is not kept" in unusable["log"]
+    assert_said_once(unusable["log"], tmp_path / "file")

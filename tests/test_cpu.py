@@ -1,17 +1,15 @@
 """The plan for a CPU: which vectors, and how large a tile."""
 
 import pytest
-from fastfnn_kernels.jitted._cpu import (
+from fastfnn_kernels.jitted._shapes import (
     FEW_ROWS_VECTORS,
     SCATTERING_VECTORS,
-    UNIT,
     TileShape,
-    VectorUnit,
     sparse_tile_shape,
     tile_shape,
-    vector_unit,
 )
 from fastfnn_kernels.packing import ROWS_OF_GROUP
+from fastfnn_kernels.runtime.cpu import UNIT, VectorUnit, vector_unit
 
 AVX2 = frozenset({"sse2", "avx", "avx2", "fma"})
 AVX512 = AVX2 | {"avx512f", "avx512vl", "avx512dq", "avx512bw"}

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fastfnn_kernels.jitted._cpu import UNIT
+from fastfnn_kernels.runtime.cpu import UNIT
 from other_cpus import RUNNABLE
 
 # By vector unit: the registers a product is computed in, and whether it multiplies and adds in one instruction.

@@ -12,7 +12,9 @@ DIGEST = """
 import hashlib
 import numba, numpy as np
 from fastfnn_kernels import jitted
-numba.set_num_threads({threads})
+from fastfnn_kernels.runtime import set_num_threads
+from fastfnn_kernels.runtime.thread_pool import thread_layer
+set_num_threads({threads})
 rng = np.random.default_rng(0)
 digest = hashlib.sha256()
 for dtype in (np.float32, np.float64):
@@ -52,14 +54,14 @@ for dtype in (np.float32, np.float64):
     results += layers[0] + [layers[1][0], layers[1][2]]
     for result in results + states:
         digest.update(np.asarray(result).tobytes())
-print(digest.hexdigest(), numba.threading_layer())
+print(digest.hexdigest(), thread_layer())
 """
 
 TRAINING = """
 import hashlib
 import numba, numpy as np, fastfnn
-fastfnn.get_backend("numba")
-numba.set_num_threads({threads})
+from fastfnn_kernels.runtime.thread_pool import thread_layer
+fastfnn.set_num_threads({threads})
 rng = np.random.default_rng(0)
 digest = hashlib.sha256()
 for X in (rng.random((2500, 60)), rng.random((2500, 60)) * (rng.random((2500, 60)) < 0.2)):
@@ -70,7 +72,7 @@ for X in (rng.random((2500, 60)), rng.random((2500, 60)) * (rng.random((2500, 60
     net.fit(X, rng.integers(0, 10, 2500), fastfnn.Adam(), epochs=2, batch_size=300)
     for array in (*net.parameters.values(), net.predict_proba(X), np.array(history["loss"])):
         digest.update(array.tobytes())
-print(digest.hexdigest(), numba.threading_layer())
+print(digest.hexdigest(), thread_layer())
 """
 
 # Numba's ways of running threads, and the extension modules that exist where their libraries do.

@@ -5,6 +5,8 @@ import pytest
 from arrays import Unchanged, normals, read_only
 from fastfnn_kernels import jitted
 from fastfnn_kernels.jitted.updates import BLOCK
+from fastfnn_kernels.runtime import threads
+from fastfnn_kernels.runtime.cpu_count import most_threads
 from tolerances import assert_elements_close
 
 SHAPES = [(0,), (1,), (7, 3), (BLOCK - 1,), (BLOCK,), (BLOCK + 1,), (300, 500)]
@@ -98,11 +100,9 @@ def test_rmsprop_tensor_takes_the_norm_of_the_whole_tensor(kernels, dtype):
 
 
 def test_sums_of_squares_do_not_depend_on_the_number_of_threads(dtype, rng):
-    import numba
-
     values = normals(rng, 1_000_003, dtype)
     results = set()
-    for n in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-        numba.set_num_threads(n)
-        results.add(jitted.squared_norm(values))
+    for n in range(1, most_threads() + 1):
+        with threads(n):
+            results.add(jitted.squared_norm(values))
     assert len(results) == 1

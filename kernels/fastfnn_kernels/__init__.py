@@ -11,3 +11,5 @@ Examples
 >>> reference.dense_forward(np.ones((1, 2)), np.ones((2, 3)), activation="relu")
 array([[2., 2., 2.]])
 """
+
+__version__ = "0.1.0"

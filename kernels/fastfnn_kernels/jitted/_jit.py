@@ -17,12 +17,13 @@ from typing import Annotated, Any, NamedTuple
 import numba
 import numpy as np
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cache import KernelCache
-from fastfnn_kernels.jitted._tbb import load_tbb
-
-load_tbb()  # before the first parallel kernel, when Numba chooses its threads
+from fastfnn_kernels.runtime import get_num_threads
+from fastfnn_kernels.runtime.cache import KernelCache
+from fastfnn_kernels.runtime.compiling import announced
+from fastfnn_kernels.runtime.thread_pool import run_parallel
 
 OPTIONS = {
     # Division by zero gives inf and NaN as NumPy's does; a kernel never raises.
@@ -44,9 +45,6 @@ ONLY_PRANGE = {"prange": True} | dict.fromkeys(
 
 # A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
 PARALLEL_OPERATIONS = 1_000_000
-
-# Threads that a kernel may meet at most; fewer may be in use.
-MOST_THREADS = int(numba.config.NUMBA_NUM_THREADS)
 
 
 class Conversion(NamedTuple):
@@ -134,10 +132,11 @@ class Entries(dict[Any, Callable[..., Any]]):
         self.parallel = parallel
 
     def __missing__(self, dtype: np.dtype[Any] | tuple[Any, ...]) -> Callable[..., Any]:
-        (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
-        entry: Callable[..., Any] = compiled.entry_point
-        self[dtype] = entry
-        return entry
+        with global_compiler_lock:
+            if dtype not in self:  # another Python thread may have compiled it meanwhile
+                (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
+                self[dtype] = compiled.entry_point
+            return self[dtype]
 
 
 class Kernel:
@@ -155,8 +154,9 @@ class Kernel:
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | tuple[Any, ...], *args: Any) -> Any:
         """Run on `args`; `operations` decides between one thread and many."""
-        entries = self.parallel if operations >= PARALLEL_OPERATIONS else self.serial
-        return entries[dtype](*args)
+        if threads_for(operations) == 1:
+            return self.serial[dtype](*args)
+        return run_parallel(self.parallel[dtype], args)
 
     def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
@@ -164,7 +164,8 @@ class Kernel:
         # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
         dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
-        dispatcher.compile(self.argument_types(dtype))
+        with announced(f"{self.function.__module__.rpartition('.')[2]}.{variant.__qualname__}", dispatcher):
+            dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
         return dispatcher
@@ -179,7 +180,7 @@ class Kernel:
 
 def threads_for(operations: int) -> int:
     """Return how many threads a kernel may compute so many operations with."""
-    return 1 if operations < PARALLEL_OPERATIONS else int(numba.get_num_threads())
+    return 1 if operations < PARALLEL_OPERATIONS else get_num_threads()
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

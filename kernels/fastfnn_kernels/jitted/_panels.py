@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._cpu import UNIT
 from fastfnn_kernels.jitted._jit import inline
 from fastfnn_kernels.jitted._transfers import CACHE_LINE, copy_narrow_panel, copy_panel
+from fastfnn_kernels.runtime.cpu import UNIT
 
 VECTOR_BYTES = UNIT.vector_bytes
 

@@ -26,7 +26,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import (
+from fastfnn_kernels.jitted._shapes import (
     COLUMN_ROWS,
     FEW_ROWS_VECTORS,
     FLAT_TILE,
@@ -158,41 +158,42 @@ def _store_tile(
         builder.icmp_signed("==", n_columns, constant(len(tile[0]) * vec.lanes)),
     )
 
-    def store_rows(load: Callable[..., Any], store: Callable[..., None], *, all_exist: bool) -> None:
-        def store_row(i: int, adding: bool, gating: bool) -> None:
-            c = row_of_c(i)
-            for v, value in enumerate(tile[i]):
-                total = vec.maximum(builder.fadd(load(c, v), value) if adding else value, floor)
-                if gating:
-                    is_open = builder.fcmp_ordered(">", load(row_of_gate(i), v), zero)
-                    total = builder.select(is_open, total, zero)
-                store(total, c, v)
-
-        for adding, gating in _cases(builder, accumulate, gated):
-            for i in range(len(tile)):
-                if all_exist:
-                    store_row(i, adding, gating)
-                else:
-                    with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
-                        store_row(i, adding, gating)
+    def finish(value: Any, adding: bool, gating: bool, i: int, v: int, load: Callable[[Any, int], Any]) -> Any:
+        total = vec.maximum(builder.fadd(load(row_of_c(i), v), value) if adding else value, floor)
+        return (
+            builder.select(builder.fcmp_ordered(">", load(row_of_gate(i), v), zero), total, zero) if gating else total
+        )
 
     def offset(v: int) -> ir.Constant:
         return constant(v * vec.lanes)
 
+    def store_all_of_it(adding: bool, gating: bool) -> None:
+        for i, row in enumerate(tile):
+            for v, value in enumerate(row):
+                finished = finish(value, adding, gating, i, v, lambda base, v: vec.load(base, offset(v)))
+                vec.store(finished, row_of_c(i), offset(v))
+
+    def store_part_of_it() -> None:
+        masks = [vec.mask_below(builder.sub(n_columns, offset(v))) for v in range(len(tile[0]))]
+
+        def load(base: Any, v: int) -> Any:
+            return vec.load_masked(base, offset(v), masks[v])
+
+        for i, row in enumerate(tile):
+            with builder.if_then(builder.icmp_signed("<", constant(i), n_rows)):
+                for v, value in enumerate(row):
+                    added = builder.select(accumulate, builder.fadd(load(row_of_c(i), v), value), value)
+                    total = vec.maximum(added, floor)
+                    is_open = builder.fcmp_ordered(">", load(row_of_gate(i), v), zero)
+                    total = builder.select(gated, builder.select(is_open, total, zero), total)
+                    vec.store_masked(total, row_of_c(i), offset(v), masks[v])
+
     with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
         with all_of_it:
-            store_rows(
-                lambda c, v: vec.load(c, offset(v)),
-                lambda value, c, v: vec.store(value, c, offset(v)),
-                all_exist=True,
-            )
+            for adding, gating in _cases(builder, accumulate, gated):
+                store_all_of_it(adding, gating)
         with part_of_it:
-            masks = [vec.mask_below(builder.sub(n_columns, offset(v))) for v in range(len(tile[0]))]
-            store_rows(
-                lambda c, v: vec.load_masked(c, offset(v), masks[v]),
-                lambda value, c, v: vec.store_masked(value, c, offset(v), masks[v]),
-                all_exist=False,
-            )
+            store_part_of_it()
 
 
 def _loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[list[ir.Constant], Load]:

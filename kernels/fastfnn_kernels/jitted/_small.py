@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._cpu import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
 from fastfnn_kernels.jitted._panels import fill_transposed_panel
+from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
 from fastfnn_kernels.jitted._tiles import VECTOR_BYTES
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfnn_kernels.jitted._cpu import TILE, UNIT
 from fastfnn_kernels.jitted._jit import force_inline
+from fastfnn_kernels.jitted._shapes import TILE
 from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile
+from fastfnn_kernels.runtime.cpu import UNIT
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
 REDUCTION_CHUNK = 512

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._cpu import SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
+from fastfnn_kernels.jitted._shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
 from fastfnn_kernels.jitted._vectors import (
     INT32,
     INT64,

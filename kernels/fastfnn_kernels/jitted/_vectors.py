@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from fastfnn_kernels.jitted._cpu import UNIT
+from fastfnn_kernels.runtime.cpu import UNIT
 
 INT64 = ir.IntType(64)
 INT32 = ir.IntType(32)

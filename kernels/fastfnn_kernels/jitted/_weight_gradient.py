@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from fastfnn_kernels.jitted._cpu import FLAT_TILE
 from fastfnn_kernels.jitted._jit import Flag, In2, Int, Out1, Out2, inline, kernel
 from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._shapes import FLAT_TILE
 from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,

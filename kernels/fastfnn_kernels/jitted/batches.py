@@ -15,7 +15,6 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, UNIT
 from fastfnn_kernels.jitted._flat import joined, starts_of, write_back
 from fastfnn_kernels.jitted._jit import (
     PARALLEL_OPERATIONS,
@@ -40,12 +39,14 @@ from fastfnn_kernels.jitted._later_layers import (
     units,
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._simd import scattering_tile
 from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
 from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
 from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
+from fastfnn_kernels.runtime.cpu import UNIT
 
 SPARSE_VECTORS = SPARSE_TILE.vectors
 

@@ -13,7 +13,6 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, FLAT_TILE, UNIT
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out2, Real, inline, kernel, threads_for
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
@@ -22,6 +21,7 @@ from fastfnn_kernels.jitted._panels import (
     number_of_panels,
     width_of_panel,
 )
+from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, FLAT_TILE
 from fastfnn_kernels.jitted._simd import row_tail_tile, row_tile
 from fastfnn_kernels.jitted._small import add_small_products, multiply_small, multiply_small_back
 from fastfnn_kernels.jitted._tiles import (
@@ -34,6 +34,7 @@ from fastfnn_kernels.jitted._tiles import (
 )
 from fastfnn_kernels.jitted._weight_gradient import add_few_columns, add_products
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
+from fastfnn_kernels.runtime.cpu import UNIT
 
 # Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
 TILES_OF_BLOCK = 4

@@ -13,7 +13,6 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE, UNIT
 from fastfnn_kernels.jitted._jit import (
     Flag,
     In1,
@@ -29,12 +28,14 @@ from fastfnn_kernels.jitted._jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
 from fastfnn_kernels.jitted._simd import scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate
 from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
+from fastfnn_kernels.runtime.cpu import UNIT
 
 # Pieces that a forward product is cut into at least, so that threads share one with few columns.
 TASKS = 8

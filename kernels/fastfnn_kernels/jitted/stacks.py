@@ -13,10 +13,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._cpu import FEW_ROWS_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._jit import (
-    MOST_THREADS,
     In2,
+    Int,
     LayersIn1,
     LayersIn2,
     LayersInt,
@@ -24,7 +23,9 @@ from fastfnn_kernels.jitted._jit import (
     Real,
     inline,
     kernel,
+    threads_for,
 )
+from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._simd import (
     group_tail_tile,
     group_tile,
@@ -61,17 +62,20 @@ def stack_forward(
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
     operations = n_rows * weights[0].size // (2 if max_density > 0 else 1)
-    # A `Conversion` takes longer to make.
-    _forward(operations, (x.dtype, x.dtype, len(codes)), x, tuple(weights), biases_or_empty, codes, max_density, out)
+    key = (x.dtype, x.dtype, len(codes))  # a `Conversion` takes longer to make
+    n_threads = threads_for(operations)
+    _forward(operations, key, x, tuple(weights), biases_or_empty, codes, max_density, n_threads, out)
     return out
 
 
 @kernel
-def _forward(x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, out: Out2) -> None:
+def _forward(
+    x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, n_threads: Int, out: Out2
+) -> None:
     """Write f(... f(x w + b) ...)."""
     n_rows, n_inputs = x.shape
     n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    n_workers = min(n_groups, MOST_THREADS)  # one that finds no group left does nothing
+    n_workers = min(n_groups, n_threads)  # one that finds no group left does nothing
     skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)

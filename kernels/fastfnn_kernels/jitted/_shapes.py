@@ -1,27 +1,11 @@
-"""What the compiler's target CPU offers, and the register tile that follows from it."""
+"""The shapes of register tiles, which follow from the CPU's vector registers."""
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 
-import llvmlite.binding as llvm
-from numba import config
-
 from fastfnn_kernels.packing import ROWS_OF_GROUP
-
-
-@dataclass(frozen=True)
-class VectorUnit:
-    """The vector registers of a CPU."""
-
-    name: str
-    vector_bytes: int
-    registers: int
-
-    def lanes(self, itemsize: int) -> int:
-        """How many numbers of `itemsize` bytes one register holds."""
-        return self.vector_bytes // itemsize
+from fastfnn_kernels.runtime.cpu import UNIT, VectorUnit
 
 
 @dataclass(frozen=True)
@@ -30,17 +14,6 @@ class TileShape:
 
     rows: int
     vectors: int
-
-
-def vector_unit(machine: str, features: frozenset[str]) -> VectorUnit:
-    """Choose the widest vector unit that `features` names on a `machine` ("x86_64", "aarch64", ...)."""
-    if machine.lower() in ("aarch64", "arm64"):
-        return VectorUnit("NEON", vector_bytes=16, registers=32)
-    if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= features:
-        return VectorUnit("AVX-512", vector_bytes=64, registers=32)
-    if "avx" in features:
-        return VectorUnit("AVX2" if "avx2" in features else "AVX", vector_bytes=32, registers=16)
-    return VectorUnit("SSE2", vector_bytes=16, registers=16)
 
 
 def tile_shape(unit: VectorUnit) -> TileShape:
@@ -62,14 +35,6 @@ def sparse_tile_shape(unit: VectorUnit) -> TileShape:
     return TileShape(rows=ROWS_OF_GROUP, vectors=(unit.registers - broadcast) // (ROWS_OF_GROUP + 1))
 
 
-def target_features() -> frozenset[str]:
-    """List the CPU features Numba compiles for: the host's, or those of `NUMBA_CPU_FEATURES`."""
-    if config.CPU_FEATURES is not None:
-        return frozenset(flag[1:] for flag in config.CPU_FEATURES.split(",") if flag.startswith("+"))
-    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
-
-
-UNIT = vector_unit(platform.machine(), target_features())
 TILE = tile_shape(UNIT)
 SPARSE_TILE = sparse_tile_shape(UNIT)
 

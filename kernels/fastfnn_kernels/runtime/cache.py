@@ -15,7 +15,10 @@ from typing import Any
 from numba.core import caching, config
 from numba.misc.appdirs import AppDirs
 
-from fastfnn_kernels.jitted._cpu import UNIT
+import fastfnn_kernels
+from fastfnn_kernels.runtime.cpu import UNIT
+
+VARIABLE = "FASTFNN_CACHE_DIR"
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +29,25 @@ def sources_hash() -> str:
 
     Numba looks at a function's own file alone; a kernel is made of intrinsics from other files too.
     """
+    package = Path(fastfnn_kernels.__file__).parent
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def cache_folder() -> Path:
-    """Name the folder of the compiled kernels; `NUMBA_CACHE_DIR` moves it."""
-    root = config.CACHE_DIR or AppDirs(appname="fastfnn", appauthor=False).user_cache_dir
-    return Path(root) / f"fastfnn-{sources_hash()}-{UNIT.name}"
+    """Name the folder of the compiled kernels.
+
+    The environment variables FASTFNN_CACHE_DIR and, for all of Numba, NUMBA_CACHE_DIR move it.
+    """
+    root = os.environ.get(VARIABLE) or config.CACHE_DIR or AppDirs(appname="fastfnn", appauthor=False).user_cache_dir
+    return Path(root) / f"fastfnn-{fastfnn_kernels.__version__}-{sources_hash()}-{UNIT.name}"
+
+
+@functools.cache
+def _say_once(folder: str, reason: str) -> None:
+    log.warning("kernels are compiled in memory, since they cannot be kept in %s (%s)", folder, reason)
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]
@@ -61,7 +73,6 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
 
 # What reading a damaged pickle or object file raises.
 _UNREADABLE = (
-    OSError,
     EOFError,
     pickle.UnpicklingError,
     ValueError,
@@ -81,6 +92,8 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         """Load a compiled kernel, or return None when there is none that can be read."""
         try:
             return super().load_overload(sig, target_context)
+        except OSError:  # of the folder: who wants to save there will meet it too, and say so
+            return None
         except _UNREADABLE as error:
             log.warning("compiling anew: the compiled kernel in %s cannot be read (%s)", self.cache_path, error)
         with contextlib.suppress(OSError):  # saving will meet the same folder, and say so
@@ -92,4 +105,4 @@ class KernelCache(caching.FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            log.warning("the compiled kernel is not kept: %s", error)
+            _say_once(self.cache_path, error.strerror)

@@ -1,0 +1,36 @@
+"""What is being compiled: for those who wait for it, and for Ctrl-C, which need not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# At level INFO it tells the name of each kernel before it is compiled or loaded, and how long that took.
+log = logging.getLogger(__name__)
+BEGUN = "preparing %s"
+DONE = "%s %s in %.2f s"
+OUTCOMES = ("compiled", "loaded from the cache")
+
+_in_progress = threading.local()
+
+
+@contextmanager
+def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
+    """Tell of the compiling, or the loading from the cache, that goes on inside the `with`."""
+    log.info(BEGUN, kernel)
+    start = time.perf_counter()
+    _in_progress.kernel = kernel
+    try:
+        yield
+    finally:
+        _in_progress.kernel = None
+    log.info(DONE, OUTCOMES[bool(dispatcher.stats.cache_hits)], kernel, time.perf_counter() - start)
+
+
+def is_compiling() -> bool:
+    """Tell whether this Python thread compiles a kernel, or loads one."""
+    return getattr(_in_progress, "kernel", None) is not None

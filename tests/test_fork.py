@@ -1,0 +1,172 @@
+"""Processes started by one whose threads run already: by a fork, which threads do not survive, and otherwise."""
+
+import textwrap
+
+import pytest
+from processes import available_layers, output_of, under_layer
+
+PREAMBLE = """
+    import logging, os, sys, threading, time, warnings
+    import numba, numpy as np
+    import fastfnn
+    from fastfnn_kernels import jitted
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+
+    x = np.random.default_rng(0).standard_normal((3000, 300)).astype(np.float32)
+    w = np.random.default_rng(1).standard_normal((300, 100)).astype(np.float32)
+
+    def compute():
+        return jitted.dense_forward(x, w, activation="tanh").tobytes()
+
+    def child_of(fork, work):
+        reading, writing = os.pipe()
+        child = fork()
+        if child == 0:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(work())
+            sys.exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            output = pipe.read()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return output
+"""
+
+FORK = (
+    PREAMBLE
+    + """
+    expected = compute()
+    assert child_of(os.fork, compute) == expected
+    assert compute() == expected
+    print(numba.threading_layer())
+"""
+)
+
+FORK_BEFORE_ANY_KERNEL = (
+    PREAMBLE
+    + """
+    in_child = child_of(os.fork, lambda: compute() + bytes([fastfnn.get_num_threads()]))
+    assert in_child == compute() + bytes([2])
+    print(numba.threading_layer())
+"""
+)
+
+FORK_IN_A_THREAD_WHILE_OTHERS_COMPUTE = (
+    PREAMBLE
+    + """
+    expected, stop = compute(), threading.Event()
+
+    def keep_computing():
+        while not stop.is_set():
+            assert compute() == expected
+
+    others = [threading.Thread(target=keep_computing) for _ in range(2)]
+    for other in others:
+        other.start()
+    outputs = []
+    forking = threading.Thread(target=lambda: outputs.extend(child_of(os.fork, compute) for _ in range(5)))
+    forking.start()
+    forking.join()
+    stop.set()
+    for other in others:
+        other.join()
+    assert outputs == [expected] * 5
+    print(numba.threading_layer())
+"""
+)
+
+FORK_WHILE_ANOTHER_THREAD_COMPILES = (
+    PREAMBLE
+    + """
+    expected = compute()
+    class Begun(logging.Handler):
+        told = threading.Event()
+        def emit(self, record):
+            self.told.set()
+
+    log = logging.getLogger("fastfnn_kernels.runtime.compiling")
+    log.addHandler(Begun())
+    log.setLevel("INFO")
+    compiling = threading.Thread(target=lambda: jitted.dense_weight_gradient(x, x))
+    compiling.start()
+    Begun.told.wait()
+    time.sleep(0.05)
+    work = lambda: jitted.dense_input_gradient(np.ones((3000, 100), np.float32), w).tobytes()
+    in_child = child_of(os.fork, work)
+    compiling.join()
+    assert in_child == work()
+    print(numba.threading_layer())
+"""
+)
+
+MORE_THREADS_AFTER_A_FORK = (
+    PREAMBLE
+    + """
+    compute()
+
+    def ask():
+        assert fastfnn.get_num_threads() == 1
+        fastfnn.set_num_threads(1)
+        try:
+            fastfnn.set_num_threads(2)
+        except RuntimeError as error:
+            return str(error).encode()
+
+    print(child_of(os.fork, ask).decode())
+"""
+)
+
+POOL = """
+    import sys, warnings
+    import multiprocessing
+    import numpy as np
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+
+    def train(seed):
+        import fastfnn
+        X = np.random.default_rng(0).random((3000, 300), dtype=np.float32)
+        y = X[:, :10].argmax(axis=1)
+        layers = [fastfnn.Dense(300, 64, activation="relu"), fastfnn.Dense(64, 10)]
+        net = fastfnn.Network(layers, seed=seed)
+        net.fit(X, y, fastfnn.SGD(0.1), epochs=2)
+        return net.predict_proba(X).tobytes()
+
+    if __name__ == "__main__":
+        expected = [train(seed) for seed in range(3)]
+        if "{method}" == "loky":
+            from joblib import Parallel, delayed
+            found = Parallel(n_jobs=2, backend="loky")(delayed(train)(seed) for seed in range(3))
+        else:
+            with multiprocessing.get_context("{method}").Pool(2) as pool:
+                found = pool.map(train, range(3))
+        assert found == expected
+        print("the same")
+"""
+
+
+@pytest.mark.parametrize("layer", available_layers())
+@pytest.mark.parametrize(
+    "program", [FORK, FORK_BEFORE_ANY_KERNEL, FORK_IN_A_THREAD_WHILE_OTHERS_COMPUTE], ids=["after", "before", "amid"]
+)
+def test_a_forked_child_computes(program, layer):
+    assert output_of(program, under_layer(layer)).split() == [layer]
+
+
+def test_a_child_forked_while_another_thread_compiles(tmp_path):
+    environment = under_layer("default") | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert output_of(FORK_WHILE_ANOTHER_THREAD_COMPILES, environment).strip()
+
+
+def test_more_threads_after_a_fork():
+    message = output_of(MORE_THREADS_AFTER_A_FORK, under_layer("default"))
+    assert message.startswith("2 threads cannot be had: this process was forked from one whose threads")
+    assert '"spawn" or "forkserver"' in message
+
+
+@pytest.mark.parametrize("layer", available_layers())
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_pools_of_processes(tmp_path, method, layer):
+    script = tmp_path / "program.py"  # children look for the function in a file
+    script.write_text(textwrap.dedent(POOL).format(method=method))
+    assert output_of(script, under_layer(layer)).strip() == "the same"
