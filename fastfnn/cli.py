@@ -14,14 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from fastfnn import runs
+from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets import read_dataset
 from fastfnn.experiment import run
 from fastfnn.info import describe_installation
 from fastfnn.inputs import INPUT_FORMATS, check_input_format, check_inputs
+from fastfnn.kernel_watch import watched_kernels
 from fastfnn.network import Network
-from fastfnn.progress import say
+from fastfnn.progress import StageDisplay, say
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
 from fastfnn.settings import DTYPES, Settings, parse_hidden, read_config, settle
+from fastfnn.warmup import usual_work
 
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
@@ -154,6 +157,24 @@ def predict(
     say(f"predicted {len(predicted):,} samples: {out}")
     if samples.y is not None:
         say(f"accuracy {np.mean(predicted == samples.y):.4%}")
+
+
+@app.command()
+@one_line_errors
+def warmup(
+    dtype: Annotated[str, typer.Option(help=f"{' or '.join(DTYPES)}.")] = DTYPES[0],
+) -> None:
+    """Compile the kernels that most trainings and predictions need, and keep them for later programs."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    get_backend("numba")
+    stages = usual_work(dtype)
+    display = StageDisplay(Console(), len(stages))
+    with compiled_beside(np.dtype(dtype)), display, watched_kernels(display.show) as watch:
+        for name, run_stage in stages.items():
+            display.begin(name)
+            run_stage()
+    say(watch.summary())
 
 
 @app.command()

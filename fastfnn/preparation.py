@@ -58,6 +58,12 @@ def may_be_packed(network: Network, X: NDArray[Any] | Csr, input_format: str = "
     return _deciding_density(network, X, input_format) < PACKING_DENSITY
 
 
+def may_stay_dense(network: Network, X: NDArray[Any] | Csr, input_format: str = "auto") -> bool:
+    """Tell whether X can meet dense tiles in a training, or where it is gone through once."""
+    # A density measured in a few rows is no more exact than that.
+    return _deciding_density(network, X, input_format) >= 0.75 * density_worth_packing(network)
+
+
 def density_worth_packing(network: Network) -> float:
     """Return the share of non-zeros below which even samples that are gone through once are packed for it."""
     # A packed product takes density / PACKING_DENSITY of the dense one's time; packing comes on top.

@@ -100,6 +100,51 @@ class ProgressLines:
         self._last_line = time.perf_counter()
 
 
+class StageDisplay:
+    """A bar that moves with each of some stages; lines for what is no terminal.
+
+    Parameters
+    ----------
+    console : Console
+        The terminal, or none.
+    n_stages : int
+        How many there are.
+    """
+
+    def __init__(self, console: Console, n_stages: int) -> None:
+        self._on_terminal = console.is_terminal
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=not self._on_terminal,
+        )
+        self._task = self._bar.add_task("", total=n_stages, detail="")
+        self._n_begun = 0
+
+    def __enter__(self) -> StageDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, name: str) -> None:
+        """Go on to the next stage."""
+        self._bar.update(self._task, description=name, completed=self._n_begun)
+        self._n_begun += 1
+        if not self._on_terminal:
+            say(name)
+
+    def show(self, detail: str) -> None:
+        """Tell what the stage is at."""
+        self._bar.update(self._task, detail=detail)
+
+
 def progress_display(console: Console, n_iterations: int, n_samples: int) -> ProgressBar | ProgressLines:
     """Choose a bar for a terminal, and lines for anything else."""
     return ProgressBar(console, n_iterations, n_samples) if console.is_terminal else ProgressLines(n_samples)

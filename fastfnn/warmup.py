@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.backends import compiled_beside
+from fastfnn.layers import Dense
 from fastfnn.network import Network
-from fastfnn.optimizers import Optimizer
-from fastfnn.preparation import may_be_packed
+from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from fastfnn.preparation import may_be_packed, may_stay_dense
 from fastfnn.sgd_steps import samples_of_a_call
 from fastfnn.tiles import TILE_ROWS
+
+# The usual work is on data like MNIST.
+N_INPUTS, N_HIDDEN, N_OUTPUTS = 784, 256, 10
+NON_ZEROS = 0.19
+BATCH_ROWS = 128
 
 
 def warm_up(
@@ -22,7 +30,7 @@ def warm_up(
     batch_size: int | None = None,
     l2: float = 0.0,
     input_format: str = "auto",
-) -> float:
+) -> None:
     """Run every kernel that a training will need, so that it is compiled or loaded from the cache.
 
     Parameters
@@ -33,33 +41,72 @@ def warm_up(
         Those of the training, X an array. As many samples are used as give batches and tiles of the sizes that all
         of them give, since a kernel's size decides whether its serial or its parallel variant runs.
 
-    Returns
-    -------
-    float
-        Seconds it took.
-
     Raises
     ------
     KeyboardInterrupt
         If Ctrl-C was pressed.
     """
-    start = time.perf_counter()
-    for used in _formats(network, X, input_format):
-        for size in (batch_size, None) if batch_size else (None,):
-            n_rows = _enough_rows(len(X), samples_of_a_call(size) if size else TILE_ROWS)
-            fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
-            if fitted.interrupted:
-                raise KeyboardInterrupt
-    return time.perf_counter() - start
+    with compiled_beside(network.dtype):
+        for used in _formats(network, X, input_format):
+            for size in (batch_size, None) if batch_size else (None,):
+                n_rows = _enough_rows(len(X), samples_of_a_call(size) if size else TILE_ROWS)
+                fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
+                if fitted.interrupted:
+                    raise KeyboardInterrupt
 
 
 def _formats(network: Network, X: NDArray[Any], input_format: str) -> tuple[str, ...]:
     """Name the formats that can be met: mostly-zero samples stay dense where packing does not pay."""
     if input_format != "auto":
         return (input_format,)
-    return ("sparse", "dense") if may_be_packed(network, X) else ("dense",)
+    formats = ["sparse"] if may_be_packed(network, X) else []
+    if may_stay_dense(network, X):
+        formats.append("dense")
+    return tuple(formats)
 
 
 def _enough_rows(n_samples: int, step: int) -> int:
     """Take one whole step and a last one of the size that is left over, if there are as many."""
     return min(n_samples, step + (n_samples % step or step))
+
+
+def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
+    """Return what most programs do with a network of two layers, by name: running it prepares its kernels.
+
+    Parameters
+    ----------
+    dtype : str
+        Of the network.
+    """
+    rng = np.random.default_rng(0)
+    dense = rng.random((2 * TILE_ROWS, N_INPUTS), dtype=np.float32).astype(dtype)
+    sparse = np.where(dense < NON_ZEROS, dense, 0)
+    y = rng.integers(0, N_OUTPUTS, len(dense))
+
+    def train(X: NDArray[Any], optimizer: Optimizer, n_rows: int = len(dense), batch_size: int | None = None) -> None:
+        _network(dtype).fit(X[:n_rows], y[:n_rows], optimizer, batch_size=batch_size, l2=0.0)
+
+    def step_all() -> None:
+        for optimizer in (SGD(), SGD(momentum=0.9), RMSprop(), RMSprop(granularity="tensor"), Adam(), AdamW()):
+            train(dense, optimizer, BATCH_ROWS)
+
+    def predict() -> None:
+        network = _network(dtype)
+        for X in (dense, sparse):
+            for n_rows in (1, 32, len(X)):
+                network.predict_proba(X[:n_rows])
+
+    return {
+        "training on mostly-zero data": lambda: train(sparse, SGD()),
+        "training on dense data": lambda: train(dense, SGD()),
+        "optimizers": step_all,
+        "mini-batches": lambda: train(dense, SGD(), 2 * BATCH_ROWS, BATCH_ROWS),
+        "mini-batches of mostly-zero data": lambda: train(sparse, SGD(), 3 * BATCH_ROWS, BATCH_ROWS),
+        "single samples": lambda: train(sparse, SGD(), 2 * BATCH_ROWS, 1),
+        "predictions": predict,
+    }
+
+
+def _network(dtype: str) -> Network:
+    layers = [Dense(N_INPUTS, N_HIDDEN, activation="relu"), Dense(N_HIDDEN, N_OUTPUTS)]
+    return Network(layers, "numba", dtype, seed=0)

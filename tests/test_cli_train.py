@@ -172,7 +172,7 @@ def test_floats_are_taken_as_they_are(out, tmp_path):
 def test_kernels_are_made_ready_before_the_clock_starts(train_csv, out):
     printed = succeed("train", "--data", train_csv, *TINY, "--backend", "numba", "--threads", 1, "--out", out)
     lines = printed.splitlines()
-    ready = next(number for number, line in enumerate(lines) if line.startswith("kernels compiled, or loaded"))
+    ready = next(number for number, line in enumerate(lines) if line.startswith("kernels: "))
     assert lines[ready + 1].startswith("iteration 1 of 5")
 
 

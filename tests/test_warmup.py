@@ -33,7 +33,7 @@ def variants(monkeypatch):
 def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density, input_format):
     X = (rng.random((n_samples, 100)) < density).astype(np.float32)
     y = rng.integers(0, 4, n_samples)
-    assert warm_up(*network_and_optimizer(), X, y, batch_size, 1e-3, input_format) > 0
+    warm_up(*network_and_optimizer(), X, y, batch_size, 1e-3, input_format)
     warm = set(variants)
     variants.clear()
     network, optimizer = network_and_optimizer()
@@ -54,7 +54,7 @@ def test_a_training_in_small_batches_runs_warm(variants, rng, n_samples, batch_s
     X = ((rng.random((n_samples, n_inputs)) < 0.1) * 200).astype(np.uint8)
     y = rng.integers(0, 4, n_samples)
     networks = [Network([Dense(n_inputs, 8, activation="relu"), Dense(8, 4)], seed=0) for _ in range(2)]
-    assert warm_up(networks[0], optimizer(), X, y, batch_size, 0.0, input_format) > 0
+    warm_up(networks[0], optimizer(), X, y, batch_size, 0.0, input_format)
     warm = set(variants)
     variants.clear()
     networks[1].fit(X, y, optimizer(), 1, batch_size, input_format=input_format)

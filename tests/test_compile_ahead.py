@@ -1,0 +1,79 @@
+"""The second process that compiles while the first does: what it leaves in the cache, and when there is none."""
+
+import numpy as np
+import pytest
+from fastfnn_kernels import compile_ahead, jitted
+from processes import output_of
+
+COMPILE = """
+    import numpy as np
+    from fastfnn_kernels import compile_ahead
+    compile_ahead.compile_kernels(np.dtype(np.float32))
+"""
+
+BESIDE = """
+    import subprocess, time
+    import numpy as np
+    from fastfnn_kernels import compile_ahead
+    from fastfnn_kernels.runtime.cache import cache_folder
+
+    with compile_ahead.compiled_beside(np.dtype(np.float32)):
+        deadline = time.monotonic() + 60
+        while not compile_ahead._may_be_cached() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    print(len(list(cache_folder().glob("*.nbc"))))
+"""
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Count the processes, and start none."""
+    commands = []
+
+    class Process:
+        def __init__(self, command, **options):
+            commands.append(command)
+
+        def kill(self):
+            pass
+
+        wait = kill
+
+    monkeypatch.setattr(compile_ahead.subprocess, "Popen", Process)
+    monkeypatch.setattr(compile_ahead, "_may_be_cached", lambda: False)
+    monkeypatch.setattr(compile_ahead, "get_num_threads", lambda: 2)
+    return commands
+
+
+def test_every_kernel_exists():
+    for module, name, variant in compile_ahead.KERNELS:
+        kernel = getattr(getattr(jitted, module), name)
+        assert variant in ("serial", "parallel")
+        assert getattr(kernel, variant).kernel is kernel
+
+
+def test_the_second_process_fills_the_cache(tmp_path):
+    assert int(output_of(BESIDE, {"NUMBA_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""})) >= 1
+
+
+def test_its_kernels_are_those_that_a_training_finds():
+    output_of(COMPILE, timeout=300)  # with the cache of these tests: it loads what is there
+
+
+def test_it_is_started_once(started):
+    with compile_ahead.compiled_beside(np.dtype(np.float64)):
+        pass
+    ((*_, module, dtype),) = started
+    assert (module, dtype) == ("fastfnn_kernels.compile_ahead", "float64")
+
+
+def test_it_is_not_started_for_one_thread(started, monkeypatch):
+    monkeypatch.setattr(compile_ahead, "get_num_threads", lambda: 1)
+    with compile_ahead.compiled_beside(np.dtype(np.float32)):
+        assert started == []
+
+
+def test_it_is_not_started_where_a_training_ran_before(started, monkeypatch):
+    monkeypatch.setattr(compile_ahead, "_may_be_cached", lambda: True)
+    with compile_ahead.compiled_beside(np.dtype(np.float32)):
+        assert started == []
