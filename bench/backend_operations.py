@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import fastfnn
 from fastfnn import training
+from fastfnn.interrupt import Interrupt
 from fastfnn.memory import aligned_empty
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
@@ -120,7 +121,7 @@ class FullBatch:
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
-        return self._steps.epoch(training.Interrupt())["loss"]
+        return self._steps.epoch(Interrupt())["loss"]
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -138,7 +139,7 @@ class MiniBatches:
 
     def epoch(self) -> None:
         """Go through all samples once."""
-        self._steps.epoch(training.Interrupt())
+        self._steps.epoch(Interrupt())
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from contenders import NUMBA, operations_of
+from fastfnn_kernels.runtime import threads
+from fastfnn_kernels.runtime.cpu_count import most_threads
 from main_job import N_INPUTS, N_ROWS, Samples, initial_parameters, mnist, step_flop
 from measurement import Measure, Work
 from published_numpy import first_step
@@ -19,12 +20,10 @@ from verification import FIRST_STEP_TOLERANCE, TOLERANCES, assert_changed_alike,
 @pytest.fixture
 def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Run the kernels on so many threads."""
-    before = numba.get_num_threads()
-    if request.param > before:
-        pytest.skip(f"this machine runs {before} threads")
-    numba.set_num_threads(request.param)
-    yield request.param
-    numba.set_num_threads(before)
+    if request.param > most_threads():
+        pytest.skip(f"this machine runs {most_threads()} threads")
+    with threads(request.param):
+        yield request.param
 
 
 @pytest.mark.parametrize("n_threads", [1, 2], indirect=True)

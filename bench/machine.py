@@ -15,7 +15,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from fastfnn_kernels.jitted._cpu import UNIT
+from fastfnn_kernels.runtime import get_num_threads
+from fastfnn_kernels.runtime.cpu import UNIT
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -36,7 +37,7 @@ def peaks() -> dict[str, Any]:
     """Name the CPU, and measure every peak that was not measured before."""
     return {
         "cpu": cpu_name(),
-        "threads": numba.get_num_threads(),
+        "threads": get_num_threads(),
         "fma_gflops": {dtype: fma_gflops(dtype) for dtype in ("float32", "float64")},
         "copy_gbs": copy_gbs(),
     }
@@ -56,7 +57,7 @@ def fma_gflops(dtype: str) -> float:
     float
         Floating-point operations a nanosecond, two for each multiply-add.
     """
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     values = np.random.default_rng(0).random((threads, CHAINS * UNIT.lanes(np.dtype(dtype).itemsize))).astype(dtype)
     factor, summand = values.dtype.type(0.5), values.dtype.type(0.25)
     seconds = _best_seconds(lambda: _run_chains(values, CHAIN_STEPS, factor, summand))
@@ -72,7 +73,7 @@ def copy_gbs() -> float:
     float
         Bytes a nanosecond, read and written counted both.
     """
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     sources = np.array_split(np.ones(COPY_BYTES, np.uint8), threads)
     targets = np.array_split(np.zeros(COPY_BYTES, np.uint8), threads)
     with ThreadPoolExecutor(threads) as pool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import machine
-import numba
 import pytest
+from fastfnn_kernels.runtime import get_num_threads
 from pytest_benchmark.fixture import BenchmarkFixture
 
 SECONDS_PER_ENTRY = 0.3
@@ -111,6 +111,22 @@ class Measure:
         if measured is not None:
             self._describe(work, contender, first_call_seconds, work.rates(measured.stats.min))
 
+    def typical(self, work: Work, contender: str, run: Callable[[], Any], rounds: int) -> None:
+        """Measure the median time of what a user waits for, in some rounds.
+
+        Parameters
+        ----------
+        work, contender, run
+            As in a call.
+        rounds : int
+            How many.
+        """
+        self._benchmark.group = work.name
+        self._benchmark.pedantic(run, rounds=rounds if self._benchmark.enabled else 1)
+        measured = self._benchmark.stats
+        if measured is not None:
+            self._describe(work, contender, measured.stats.data[0], {}, statistic="median")
+
     def _plan(self, run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[int, int]:
         """Choose rounds, and calls in each, by the time that a warm call takes."""
         start, n_calls, call_seconds = time.perf_counter(), 0, math.inf
@@ -121,7 +137,14 @@ class Measure:
         rounds = math.ceil(self._seconds / (spent / n_calls * iterations))
         return max(self._min_rounds, min(rounds, MAX_ROUNDS)), iterations
 
-    def _describe(self, work: Work, contender: str, first_call_seconds: float, rates: dict[str, float]) -> None:
+    def _describe(
+        self,
+        work: Work,
+        contender: str,
+        first_call_seconds: float,
+        rates: dict[str, float],
+        statistic: str = "min",
+    ) -> None:
         self._benchmark.extra_info.update(
             work=work.name,
             subject=work.subject,
@@ -129,8 +152,9 @@ class Measure:
             headline=work.headline,
             contender=contender,
             dtype=work.dtype,
-            threads=numba.get_num_threads(),
+            threads=get_num_threads(),
             first_call_seconds=first_call_seconds,
+            statistic=statistic,
             **rates,
         )
 

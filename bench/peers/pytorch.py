@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
+from fastfnn_kernels.runtime import get_num_threads
 from main_job import initial_parameters
 from numpy.typing import NDArray
 from torch.nn import functional
@@ -20,7 +20,7 @@ from peers.pytorch_training import FullBatch, MiniBatches, logits_of
 
 Run = Callable[[], Any]
 
-torch.set_num_threads(numba.get_num_threads())
+torch.set_num_threads(get_num_threads())
 
 full_batch = FullBatch
 mini_batches = MiniBatches
