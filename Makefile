@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint bench mutants clean
+.PHONY: train test test-all lint bench mutants clean
 
 # Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
 train: $(VENV)/with-plot
@@ -12,6 +12,12 @@ train: $(VENV)/with-plot
 test: $(VENV)/with-test
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
+
+# Run the suite on every supported Python that is found, from an installed wheel and from the sdist. It takes half an
+# hour; NOX="-s wheel-3.12" runs a part.
+NOX ?=
+test-all: $(VENV)/with-dev
+	$(BIN)/nox $(NOX)
 
 # Check style, formatting and types.
 lint: $(VENV)/with-dev
@@ -30,7 +36,7 @@ mutants: $(VENV)/with-test
 	$(BIN)/python tests/mutants.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nox build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
