@@ -46,7 +46,7 @@ def sdist(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """Train with the core dependencies alone; what needs an extra says which."""
     session.install(str(_build(session, "--wheel")))
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()).resolve()
     session.chdir(folder)
     session.env["FASTFNN_CACHE_DIR"] = str(folder / "cache")
     session.run("python", "-W", "error", "-c", CORE)
@@ -65,7 +65,7 @@ def _build(session: nox.Session, kind: str) -> Path:
 
 def _test(session: nox.Session, package: Path) -> None:
     session.install(f"fastfnn[test] @ {package.as_uri()}")
-    away = Path(session.create_tmp()) / "away"
+    away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
     for name in TESTED:
         source, target = Path(name), away / name

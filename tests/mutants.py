@@ -1,4 +1,4 @@
-"""Break the kernels on purpose, one fault at a time, and see that a test fails: `make mutants`.
+"""Break the kernels and their runtime on purpose, one fault at a time, and see that a test fails: `make mutants`.
 
 Each mutant replaces one piece of text in a copy of the jitted kernels, and the tests of that kernel run against the
 copy. A mutant that survives is a fault the suite would not notice. `python tests/mutants.py dense sparse` tries those
@@ -41,14 +41,16 @@ MUTANTS = [
     Mutant("a row tail one too short", "_simd.py", 'builder.icmp_signed("<", constant(i), n_rows)', 'builder.icmp_signed("<", constant(i + 1), n_rows)', "dense"),
     Mutant("a column tail one too short", "dense.py", "min(TILE_ROWS, end_row - row), min(width, n_columns - j),", "min(TILE_ROWS, end_row - row), min(width, max(1, n_columns - j - 1)),", "dense"),
     Mutant("a masked column read as whole", "_simd.py", "vec.load_masked(row, offsets[v], masks[v]) if masked else vec.load(row, offsets[v])", "vec.load(row, offsets[v])", "page_guard"),
-    Mutant("a masked column stored as whole", "_simd.py", "vec.store_masked(value, c, offset(v), masks[v])", "vec.store(value, c, offset(v))", "page_guard"),
+    Mutant("a masked column stored as whole", "_simd.py", "vec.store_masked(total, row_of_c(i), offset(v), masks[v])", "vec.store(total, row_of_c(i), offset(v))", "page_guard"),
     Mutant("a last panel one column too narrow", "_panels.py", "<= narrow else wide", "<= narrow + 1 else wide", "dense"),
     Mutant("a narrow panel taken for a wide one", "_panels.py", "if width == VECTOR_BYTES // matrix.itemsize:", "if width < 0:", "dense"),
     Mutant("a stale copy of conflicting rows", "dense.py", "copies[row - first_row])", "copies[0])", "dense"),
     Mutant("panels that are activated again", "dense.py", "first, end = first_panel * wide, min(end_panel", "first, end = 0, min(end_panel", "dense"),
     Mutant("one of a few rows activated for all", "dense.py", "if activation != RELU:\n                activate(out[row, first:end]", "if activation != RELU:\n                activate(out[0, first:end]", "dense"),
     Mutant("the last tile of inputs left out", "_weight_gradient.py", "end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)", "end = min((block + 1) * (n_tiles - 1) // n_blocks * TILE_ROWS, n_inputs)", "dense"),
-    Mutant("a chunk that replaces the sum", "_simd.py", "builder.fadd(load(c, v), value) if adding else value", "value", "dense"),
+    Mutant("a chunk that replaces the sum", "_simd.py", "builder.fadd(load(row_of_c(i), v), value) if adding else value", "value", "dense"),
+    Mutant("a chunk that replaces the sum of part of a tile", "_simd.py", "builder.select(accumulate, builder.fadd(load(row_of_c(i), v), value), value)", "value", "dense"),
+    Mutant("a gate that lets part of a tile pass", "_simd.py", "builder.select(gated, builder.select(is_open, total, zero), total)", "total", "dense"),
     Mutant("a swapped index", "_panels.py", "panel[k, j] = row[k]", "panel[k, j] = row[n_rows - 1 - k]", "dense"),
     Mutant("NaN lost in relu", "_vectors.py", 'below = self.ir.fcmp_ordered("<", value, floor)', 'below = self.ir.fcmp_unordered("<", value, floor)', "dense"),
     Mutant("a chunk taken for the whole of a reduction", "dense.py", "depth <= REDUCTION_CHUNK and ", "", "dense"),
@@ -139,6 +141,14 @@ MUTANTS = [
     Mutant("epsilon outside the root", "updates.py", "math.sqrt(mean_square + epsilon)\n\n\n@kernel", "(math.sqrt(mean_square) + epsilon)\n\n\n@kernel", "updates"),
     Mutant("Adam without its correction", "updates.py", "1 - beta2**step", "1.0", "updates"),
     Mutant("the last block of an update left out", "updates.py", "(w.size + BLOCK - 1) // BLOCK", "max(w.size // BLOCK, 1)", "updates"),
+    Mutant("Python threads that do not take turns", "../runtime/thread_pool.py", "_turn if numba.threading_layer() == TAKES_TURNS else contextlib.nullcontext()", "contextlib.nullcontext()", "concurrency"),
+    Mutant("dead threads counted on after a fork", "../runtime/thread_pool.py", "        use_one_after_fork()", "        pass", "fork"),
+    Mutant("a fork while another thread compiles", "../runtime/thread_pool.py", "before=global_compiler_lock.acquire", "before=lambda: None", "fork"),
+    Mutant("Numba's own threads kept", "../runtime/thread_pool.py", "            numba.set_num_threads(before)", "            pass", "thread_count"),
+    Mutant("a quota of no account", "../runtime/cpu_count.py", "if quota is not None:", "if quota is None:", "cpu_count"),
+    Mutant("a setting for one Python thread alone", "../runtime/thread_count.py", "class _Setting:", "class _Setting(threading.local):", "thread_count"),
+    Mutant("sources left out of the hash", "../runtime/cache.py", "source.read_bytes()", "b''", "compile_cache"),
+    Mutant("a full disk that ends the program", "../runtime/cache.py", "        except OSError as error:", "        except EOFError as error:", "compile_cache"),
 ]  # fmt: skip
 
 
