@@ -8,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from fastfnn_kernels.runtime.compiling import is_compiling
-
 
 class Interrupt:
     """Whether Ctrl-C was pressed."""
@@ -23,6 +21,8 @@ def postponed_interrupt() -> Iterator[Interrupt]:
 
     It does not wait for a kernel to be compiled, which may take longer than many steps.
     """
+    from fastfnn_kernels.runtime.compiling import is_compiling  # it brings the logging that an import can do without
+
     interrupt = Interrupt()
     ours = threading.current_thread() is threading.main_thread()
     if not (ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler):

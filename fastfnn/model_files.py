@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 # The entry of the metadata that holds the architecture, and the version of its form.
 ENTRY = "fastfnn"
@@ -24,8 +26,6 @@ def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tens
     OSError
         If the file cannot be written.
     """
-    from safetensors.numpy import save  # here and below: with the package, it would take a quarter of its time
-
     # One entry alone: the order of several is not fixed, and equal networks should make equal files.
     content = save(tensors, {ENTRY: json.dumps({"format": FORMAT, **architecture})})
     write_and_rename(path, lambda beside: beside.write_bytes(content))
@@ -52,8 +52,6 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     ValueError
         If it is truncated, damaged, or no fastfnn model.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
     try:

@@ -17,7 +17,6 @@ from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
-from fastfnn.model_files import fill, read_model, write_model
 from fastfnn.optimizers import Optimizer
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.propagation import Backpropagation, Forward, in_order
@@ -301,6 +300,10 @@ class Network:
             "input_scale": self.input_scale,
             "layers": [describe_layer(layer) for layer in self.layers],
         }
+        from fastfnn.model_files import (
+            write_model,  # here and in `load`, so that an import does not bring safetensors
+        )
+
         write_model(path, architecture, self.parameters)
 
     @classmethod
@@ -321,6 +324,8 @@ class Network:
         ValueError
             If the file is truncated, damaged, or of another architecture than it says.
         """
+        from fastfnn.model_files import fill, read_model
+
         get_backend(backend)
         architecture, tensors = read_model(path)
         try:

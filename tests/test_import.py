@@ -5,6 +5,9 @@ import json
 import pytest
 from processes import output_of
 
+import fastfnn
+from fastfnn.datasets import load_mnist
+
 HEAVY = ("numba", "llvmlite", "rich", "typer", "matplotlib", "sklearn", "safetensors", "threadpoolctl")
 
 LOADED = """
@@ -39,3 +42,13 @@ def test_training_with_numpy():
 
 def test_training_with_numba():
     assert loaded_by(TRAIN.format(backend="numba")) == {"numba", "llvmlite"}
+
+
+def test_the_readers_of_data_come_when_they_are_asked_for():
+    assert fastfnn.datasets.load_mnist is load_mnist
+    with pytest.raises(AttributeError, match="module 'fastfnn' has no attribute 'nothing'"):
+        _ = fastfnn.nothing
+
+
+def test_the_command_line_as_a_module():
+    assert output_of("import runpy, sys; sys.argv[1:] = ['info']; runpy.run_module('fastfnn')").startswith("CPU")

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from fastfnn import progress
-from fastfnn.progress import ProgressBar, ProgressLines, progress_display
+from fastfnn.progress import ProgressBar, ProgressLines, StageDisplay, progress_display
 from fastfnn.training import Epoch
 
 
@@ -55,3 +55,24 @@ def test_lines_come_ten_seconds_after_the_last_line(clock, capsys):
         clock.now += 9
         lines.advance(epoch(52))
         assert capsys.readouterr().out == "a report\n"
+
+
+def test_stages_move_a_bar(capsys):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    with StageDisplay(console, 2) as display:
+        display.begin("the first")
+        display.begin("the second")
+        display.show("a kernel")
+    shown = console.file.getvalue()
+    assert "the second" in shown
+    assert "a kernel" in shown
+    assert capsys.readouterr().out == ""
+
+
+def test_stages_are_lines_elsewhere(capsys):
+    console = Console(file=io.StringIO())
+    with StageDisplay(console, 2) as display:
+        display.begin("the first")
+        display.show("a kernel")
+    assert capsys.readouterr().out == "the first\n"
+    assert console.file.getvalue() == ""
