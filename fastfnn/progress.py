@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from types import TracebackType
+from typing import Self
 
 from rich import progress
 from rich.console import Console
@@ -19,7 +20,22 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-class ProgressBar:
+class _Shown:
+    """What is shown, by way of a bar of Rich, as long as a `with` lasts."""
+
+    _bar: progress.Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class ProgressBar(_Shown):
     """A bar on a terminal, with the figures of the last iteration.
 
     Parameters
@@ -44,15 +60,6 @@ class ProgressBar:
             expand=True,
         )
         self._task = self._bar.add_task("", total=n_iterations, figures="")
-
-    def __enter__(self) -> ProgressBar:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def report(self, epoch: Epoch, text: str) -> None:
         """Print `text` above the bar."""
@@ -100,7 +107,7 @@ class ProgressLines:
         self._last_line = time.perf_counter()
 
 
-class StageDisplay:
+class StageDisplay(_Shown):
     """A bar that moves with each of some stages; lines for what is no terminal.
 
     Parameters
@@ -123,15 +130,6 @@ class StageDisplay:
         )
         self._task = self._bar.add_task("", total=n_stages, detail="")
         self._n_begun = 0
-
-    def __enter__(self) -> StageDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def begin(self, name: str) -> None:
         """Go on to the next stage."""
