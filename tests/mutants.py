@@ -146,7 +146,7 @@ MUTANTS = [
     Mutant("a fork while another thread compiles", "../runtime/thread_pool.py", "before=global_compiler_lock.acquire", "before=lambda: None", "fork"),
     Mutant("Numba's own threads kept", "../runtime/thread_pool.py", "            numba.set_num_threads(before)", "            pass", "thread_count"),
     Mutant("a quota of no account", "../runtime/cpu_count.py", "if quota is not None:", "if quota is None:", "cpu_count"),
-    Mutant("a setting for one Python thread alone", "../runtime/thread_count.py", "class _Setting:", "class _Setting(threading.local):", "thread_count"),
+    Mutant("a setting for one Python thread alone", "../runtime/thread_count.py", "class _Setting:", "class _Setting(__import__('threading').local):", "thread_count"),
     Mutant("sources left out of the hash", "../runtime/cache.py", "source.read_bytes()", "b''", "compile_cache"),
     Mutant("a full disk that ends the program", "../runtime/cache.py", "        except OSError as error:", "        except EOFError as error:", "compile_cache"),
 ]  # fmt: skip

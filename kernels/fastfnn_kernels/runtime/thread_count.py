@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +19,6 @@ class _Setting:
 
     def __init__(self) -> None:
         self.limit: Limit | None = None
-        self.lock = threading.RLock()
         self.forked = False
 
 
@@ -71,9 +69,8 @@ def set_num_threads(n_threads: int) -> None:
         If it is more than one, and this process was forked from one whose threads had been started.
     """
     check_num_threads(n_threads)
-    with _setting.lock:
-        _setting.limit = Limit(int(n_threads), "set_num_threads")
-        _linear_algebra().limit(limits=int(n_threads))
+    _setting.limit = Limit(int(n_threads), "set_num_threads")
+    _linear_algebra().limit(limits=int(n_threads))
 
 
 @contextmanager
