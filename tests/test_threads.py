@@ -1,12 +1,7 @@
 """The same bits on any number of threads and under every thread layer, run after run."""
 
-import importlib
-import os
-import subprocess
-import sys
-
 import pytest
-from fastfnn_kernels import jitted  # noqa: F401 - it loads the tbb package, which Numba would not find
+from processes import available_layers, output_of, under_layer
 
 DIGEST = """
 import hashlib
@@ -75,29 +70,13 @@ for X in (rng.random((2500, 60)), rng.random((2500, 60)) * (rng.random((2500, 60
 print(digest.hexdigest(), thread_layer())
 """
 
-# Numba's ways of running threads, and the extension modules that exist where their libraries do.
-LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
+AVAILABLE = available_layers()
 DEFAULT = "default"
 
 
-def is_available(layer: str) -> bool:
-    try:
-        importlib.import_module(f"numba.np.ufunc.{LAYERS[layer]}")
-    except ImportError:
-        return False
-    return True
-
-
-AVAILABLE = [layer for layer in LAYERS if is_available(layer)]
-
-
 def digest_of(program: str, threads: int, layer: str = DEFAULT) -> str:
-    environment = os.environ | {"NUMBA_NUM_THREADS": "7", "NUMBA_THREADING_LAYER": layer}
-    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # seven threads that spin on two busy cores take minutes
-    command = [sys.executable, "-c", program.format(threads=threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    digest, layer_used = done.stdout.split()
+    output = output_of(program.format(threads=threads), under_layer(layer, 7), timeout=300)
+    digest, layer_used = output.split()
     assert layer_used in (AVAILABLE if layer == DEFAULT else [layer])
     return digest
 
