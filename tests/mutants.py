@@ -163,7 +163,7 @@ def caught(mutant: Mutant, folder: Path) -> bool:
             f"{mutant.name}: {mutant.file} no longer contains {mutant.text!r}: bring the mutant up to date"
         )
     file.write_text(source.replace(mutant.text, mutant.fault))
-    environment = os.environ | {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    environment = os.environ | {"PYTHONPATH": str(folder), "FASTFNN_CACHE_DIR": str(folder / "cache")}
     command = [
         sys.executable,
         "-m",

@@ -125,7 +125,7 @@ class Trials:
         return Trial(assembly.pop("unit"), assembly, self._run(cpu, *RUN_KERNEL_SUITE) if cpu else None)
 
     def _run(self, cpu: Cpu | None, *command: str) -> subprocess.CompletedProcess[str]:
-        cache = {"NUMBA_CACHE_DIR": str(self._folder / (cpu.unit if cpu else "this one"))}
+        cache = {"FASTFNN_CACHE_DIR": str(self._folder / (cpu.unit if cpu else "this one"))}
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,

@@ -53,7 +53,7 @@ def test_every_kernel_exists():
 
 
 def test_the_second_process_fills_the_cache(tmp_path):
-    assert int(output_of(BESIDE, {"NUMBA_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""})) >= 1
+    assert int(output_of(BESIDE, {"FASTFNN_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""})) >= 1
 
 
 def test_its_kernels_are_those_that_a_training_finds():

@@ -96,7 +96,7 @@ def test_eight_python_threads_without_any_of_numbas():
 
 
 def test_a_kernel_is_compiled_once_however_many_ask_for_it(tmp_path):
-    assert output_of(FIRST_CALLS, {"NUMBA_CACHE_DIR": str(tmp_path)}).split() == ["1"]
+    assert output_of(FIRST_CALLS, {"FASTFNN_CACHE_DIR": str(tmp_path)}).split() == ["1"]
 
 
 def test_other_python_threads_go_on_during_a_kernel():

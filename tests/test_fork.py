@@ -154,7 +154,7 @@ def test_a_forked_child_computes(program, layer):
 
 
 def test_a_child_forked_while_another_thread_compiles(tmp_path):
-    environment = under_layer("default") | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = under_layer("default") | {"FASTFNN_CACHE_DIR": str(tmp_path)}
     assert output_of(FORK_WHILE_ANOTHER_THREAD_COMPILES, environment).strip()
 
 

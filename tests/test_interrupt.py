@@ -97,7 +97,7 @@ def test_in_a_training(batch_size):
 @pytest.mark.parametrize("work", [CALLS, FIT], ids=["kernels", "training"])
 def test_while_compiling(tmp_path, work):
     program = WHILE_COMPILING.format(work=work, work_again=work)
-    assert finish(start(program, {"NUMBA_CACHE_DIR": str(tmp_path)})).split() == ["interrupted"]
+    assert finish(start(program, {"FASTFNN_CACHE_DIR": str(tmp_path)})).split() == ["interrupted"]
 
 
 def test_at_the_command_line(tmp_path):

@@ -56,7 +56,7 @@ def copy_by_way_of_zeros(x: In1, out: Out1) -> None:
 
 
 def test_prange_alone_is_parallel(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))  # what is loaded cannot be looked into
+    monkeypatch.setenv("FASTFNN_CACHE_DIR", str(tmp_path))  # what is loaded cannot be looked into
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):  # options given to one compilation hold for the next
         x, out = rng.standard_normal(5).astype(dtype), np.empty(5, dtype)
         copy_by_way_of_zeros.parallel[dtype](x, out)
