@@ -83,6 +83,18 @@ class BackendOperations:
         """Compute the mean loss and its gradient."""
         return functools.partial(self._kernels.softmax_cross_entropy, logits, labels, None, np.empty_like(logits))
 
+    def dense_cross_entropy(
+        self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]
+    ) -> Run:
+        """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
+        outputs = [np.empty_like(array) for array in (x, weights, bias)]
+
+        def run() -> tuple[Any, ...]:
+            loss, _, *gradients = self._kernels.dense_cross_entropy(x, weights, bias, labels, None, "relu", *outputs)
+            return loss, *gradients
+
+        return run
+
     def activation_forward(self, activation: str, z: NDArray[Any]) -> Run:
         """Compute f(z)."""
         return functools.partial(self._kernels.activation_forward, z, activation, np.empty_like(z))

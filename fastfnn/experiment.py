@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from fastfnn import plots, runs
 from fastfnn.backends import get_backend
 from fastfnn.datasets import Dataset
 from fastfnn.history import History
-from fastfnn.kernel_watch import watched_kernels
+from fastfnn.kernel_watch import KernelWatch, watched_kernels
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_display, say
@@ -97,8 +98,7 @@ class Experiment:
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
-        status = Console().status("preparing the kernels")
-        with status, watched_kernels(lambda kernel: status.update(f"preparing the kernels: {kernel}")) as watch:
+        with _shown("preparing the kernels") as watch:
             warm_up(
                 self.build_network(),
                 self.build_optimizer(),
@@ -149,12 +149,22 @@ class Experiment:
             runs.write_figure(out / runs.CURVES, plots.curves(history, reports))
 
     def _test(self, test: Dataset, network: Network, out: Path) -> None:
-        predicted = network.predict(test.X, self.settings.input_format)
+        with _shown("testing"):
+            predicted = network.predict(test.X, self.settings.input_format)
         if test.y is None:
             runs.write_submission(out / runs.SUBMISSION, predicted)
             say(f"predicted {len(predicted):,} samples without labels: {out / runs.SUBMISSION}")
             return
-        loss, accuracy = network.evaluate(test.X, test.y, self.settings.input_format)
+        with _shown("testing"):
+            loss, accuracy = network.evaluate(test.X, test.y, self.settings.input_format)
         say(f"test loss {loss:.9g}, accuracy {accuracy:.4%}")
         if plots.can_draw():
             runs.write_figure(out / runs.CONFUSION, plots.confusion(test.y, predicted, self.task.n_classes))
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[KernelWatch]:
+    """Show what takes a while, and which kernel is prepared for it."""
+    status = Console().status(what)
+    with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
+        yield watch

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from fastfnn_kernels.checks import ACTIVATIONS
+from fastfnn_kernels.arguments import ACTIVATIONS
 from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
@@ -244,6 +244,52 @@ class Dense(Layer):
     ) -> NDArray[Any]:
         """Compute (grad_z w^T) * activation'(x)."""
         return self.kernels.dense_input_gradient(grad_z, self.weights, x, activation, out)
+
+    def cross_entropy(
+        self,
+        x: NDArray[Any],
+        labels: NDArray[np.int64],
+        scale: float,
+        activation: str,
+        accumulate: bool,
+        out: NDArray[Any] | None = None,
+    ) -> tuple[float, int, NDArray[Any]]:
+        """Compute the loss of the softmax of this layer's outputs, which are not kept, and add its gradient.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_rows, n_inputs)
+            What `activation` returned.
+        labels : ndarray of int64, shape (n_rows,)
+            Classes.
+        scale : float
+            Of the sum of all rows' losses.
+        activation : str
+            What made x.
+        accumulate : bool
+            Add to `gradient`; without it what was there before is overwritten.
+        out : ndarray like `x`, optional
+            Where the gradient is written; x itself to write it there.
+
+        Returns
+        -------
+        loss : float
+            The scaled loss.
+        n_correct : int
+            Rows classified right.
+        grad : ndarray like `x`
+            The gradient with respect to the pre-activation of x.
+        """
+        layer = (x, self.weights, self.bias)
+        given = (out, self.gradient.weights, self.gradient.bias, accumulate)
+        loss, n_correct, grad, *_ = self.kernels.dense_cross_entropy(*layer, labels, scale, activation, *given)
+        return loss, n_correct, grad
+
+    def loss_and_correct(self, x: NDArray[Any], labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
+        """Compute the loss as `cross_entropy` does, and how many rows are right, alone."""
+        layer = (x, self.weights, self.bias)
+        loss, n_correct, *_ = self.kernels.dense_cross_entropy(*layer, labels, scale, with_gradients=False)
+        return loss, n_correct
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its initializer."""

@@ -274,13 +274,9 @@ class Network:
 
     def evaluate_tiles(self, tiles: Tiles, y: NDArray[np.int64]) -> tuple[float, float]:
         """Return the mean cross-entropy and the accuracy of prepared samples."""
-        loss, n_correct = 0.0, 0
         forward = Forward(self, tiles.n_rows)
-        for x, labels in in_order(tiles, y):
-            logits = forward.logits(x)
-            n_correct += self.kernels.count_correct(logits, labels)
-            loss += self.kernels.softmax_cross_entropy(logits, labels, 1 / len(y))[0]
-        return loss, n_correct / len(y)
+        of_tiles = [forward.loss_and_correct(x, labels, 1 / len(y)) for x, labels in in_order(tiles, y)]
+        return sum(loss for loss, _ in of_tiles), sum(n_correct for _, n_correct in of_tiles) / len(y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.layers import Dense, Layer
 from fastfnn.memory import aligned_empty
 from fastfnn.tiles import TILE_ROWS, Tile, Tiles
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 
 Batch = Iterable[tuple[Tile, NDArray[np.int64]]]
+
+# Weights of an output layer that is computed together with its loss: with more, nothing is gained.
+OUTPUT_LAYER_BYTES = 64 * 1024
 
 
 def in_order(tiles: Tiles, y: NDArray[np.int64]) -> Iterator[tuple[Tile, NDArray[np.int64]]]:
@@ -32,6 +36,14 @@ def gathered(tiles: Tiles, y: NDArray[np.int64], rows: NDArray[np.int64]) -> Ite
         yield tiles.gather(part), y[part]
 
 
+def output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
+    """Return the last layer if its outputs are logits, of few classes, and others come before it."""
+    last = layers[-1]
+    if len(layers) > 1 and type(last) is Dense and last.activation == "identity":
+        return last if last.weights.nbytes <= OUTPUT_LAYER_BYTES else None
+    return None
+
+
 class Forward:
     """Forward through a network.
 
@@ -44,14 +56,15 @@ class Forward:
     """
 
     def __init__(self, network: Network, n_rows: int) -> None:
+        self._kernels = network.kernels
         self._layers = network.layers
         self._outputs = _Rows(network, n_rows)
 
-    def outputs(self, x: Tile) -> list[NDArray[Any]]:
-        """Return every layer's output for one tile, valid until the next call."""
+    def outputs(self, x: Tile, n_layers: int | None = None) -> list[NDArray[Any]]:
+        """Return the outputs of the first layers, or of all, for one tile; valid until the next call."""
         outputs = []
         y: Any = x
-        for layer, out in zip(self._layers, self._outputs.first(x.shape[0]), strict=True):
+        for layer, out in zip(self._layers[:n_layers], self._outputs.first(x.shape[0]), strict=False):
             y = layer.forward(y, out)
             outputs.append(y)
         return outputs
@@ -59,6 +72,15 @@ class Forward:
     def logits(self, x: Tile) -> NDArray[Any]:
         """Return the last layer's output for one tile, valid until the next call."""
         return self.outputs(x)[-1]
+
+    def loss_and_correct(self, x: Tile, labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
+        """Return the scaled loss of one tile, and how many of its samples are right."""
+        output_layer = output_layer_with_loss(self._layers)
+        if output_layer is not None:
+            return output_layer.loss_and_correct(self.outputs(x, len(self._layers) - 1)[-1], labels, scale)
+        logits = self.logits(x)
+        n_correct = self._kernels.count_correct(logits, labels)
+        return self._kernels.softmax_cross_entropy(logits, labels, scale)[0], n_correct
 
 
 class Backpropagation:
@@ -77,6 +99,7 @@ class Backpropagation:
     def __init__(self, network: Network, n_rows: int, l2: float) -> None:
         self._kernels = network.kernels
         self._layers = network.layers
+        self._output_layer = output_layer_with_loss(self._layers)
         self._l2 = l2
         self._forward = Forward(network, n_rows)
         self._grads = _Rows(network, n_rows)
@@ -114,22 +137,38 @@ class Backpropagation:
             layer.gradient = gradient
         loss, n_correct, accumulate = 0.0, 0, False
         for x, labels in batch:
-            outputs = self._forward.outputs(x)
-            grads = self._grads.first(len(labels))
-            loss += self._kernels.softmax_cross_entropy(outputs[-1], labels, 1 / n_samples, grads[-1])[0]
-            n_correct += self._kernels.count_correct(outputs[-1], labels)
-            self._add_gradients(x, outputs, grads, accumulate)
-            accumulate = True
+            loss_of_tile, correct_of_tile = self._add_tile(x, labels, 1 / n_samples, accumulate)
+            loss, n_correct, accumulate = loss + loss_of_tile, n_correct + correct_of_tile, True
         return loss + self._add_penalty(), n_correct
 
-    def _add_gradients(
-        self, x: Tile, outputs: list[NDArray[Any]], grads: list[NDArray[Any]], accumulate: bool
-    ) -> None:
-        """Add one tile's share to every layer's gradient; `grads[-1]` holds that of the logits."""
-        grad, last = grads[-1], self._layers[-1].activation
+    def _add_tile(self, x: Tile, labels: NDArray[np.int64], scale: float, accumulate: bool) -> tuple[float, int]:
+        """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
+        if self._output_layer is None:
+            outputs = self._forward.outputs(x)
+            loss, n_correct, grad = self._cross_entropy(outputs[-1], labels, scale)
+        else:
+            outputs = self._forward.outputs(x, len(self._layers) - 1)
+            hidden, made_by = outputs[-1], self._layers[-2].activation
+            loss, n_correct, grad = self._output_layer.cross_entropy(
+                hidden, labels, scale, made_by, accumulate, out=hidden
+            )
+        self._add_gradients(x, outputs, grad, accumulate)
+        return loss, n_correct
+
+    def _cross_entropy(
+        self, y: NDArray[Any], labels: NDArray[np.int64], scale: float
+    ) -> tuple[float, int, NDArray[Any]]:
+        """Compute the loss of the last layer's outputs, and the gradient with respect to what they are made of."""
+        loss, grad = self._kernels.softmax_cross_entropy(y, labels, scale, self._grads.first(len(y))[-1])
+        last = self._layers[-1].activation
         if last != "identity":
-            grad = self._kernels.activation_gradient(outputs[-1], grad, last)
-        for i in range(len(self._layers) - 1, 0, -1):
+            grad = self._kernels.activation_gradient(y, grad, last)
+        return loss, self._kernels.count_correct(y, labels), grad
+
+    def _add_gradients(self, x: Tile, outputs: list[NDArray[Any]], grad: NDArray[Any], accumulate: bool) -> None:
+        """Add what follows from the gradient of the last of these outputs' pre-activations."""
+        grads = self._grads.first(len(grad))
+        for i in range(len(outputs) - 1, 0, -1):
             layer, layer_input = self._layers[i], outputs[i - 1]
             layer.add_gradient(layer_input, grad, accumulate)
             grad = layer.input_gradient(grad, layer_input, self._layers[i - 1].activation, grads[i - 1])

@@ -53,6 +53,7 @@ def warm_up(
                 fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
                 if fitted.interrupted:
                     raise KeyboardInterrupt
+                network.evaluate(X[:n_rows], y[:n_rows], used)
 
 
 def _formats(network: Network, X: NDArray[Any], input_format: str) -> tuple[str, ...]:

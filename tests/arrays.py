@@ -48,3 +48,12 @@ class Unchanged:
     def check(self) -> None:
         for array, copy in zip(self._arrays, self._copies, strict=True):
             assert array.tobytes() == copy.tobytes()
+
+
+def one_hot_layer(
+    rng: np.random.Generator, n_inputs: int, n_classes: int, dtype: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Draw weights and a bias whose softmax of whole inputs is exactly 1 for one class and 0 for all others."""
+    gap = 128 if np.dtype(dtype) == np.float32 else 1024  # exp(-gap) is zero
+    weights = gap * n_classes * integers(rng, (n_inputs, n_classes), dtype)
+    return weights, (gap * rng.permutation(n_classes)).astype(dtype)

@@ -20,7 +20,7 @@ import llvmlite.binding as llvm
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ["math", "dense", "sparse", "packing", "grouping", "activations", "cross_entropy", "updates"]
-KERNELS += ["samples", "batches", "stacks"]
+KERNELS += ["samples", "batches", "stacks", "output_layer"]
 KERNEL_SUITE = [f"tests/test_{name}.py" for name in KERNELS + ["page_guard"] * (os.name == "posix")]
 RUN_KERNEL_SUITE = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=brief", *KERNEL_SUITE]
 

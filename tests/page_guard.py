@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
-from arrays import integers, mostly_zeros
+from arrays import integers, mostly_zeros, one_hot_layer
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
@@ -30,7 +30,7 @@ EDGES = ("end", "begin")
 DTYPES = (np.float32, np.float64)
 
 # Kernels that return more than what they write.
-RETURNING = ("softmax_cross_entropy", "rmsprop_tensor", "sgd_samples", "sgd_batches")
+RETURNING = ("softmax_cross_entropy", "dense_cross_entropy", "rmsprop_tensor", "sgd_samples", "sgd_batches")
 
 # Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
 ROWS = [*range(1, 31), 41, 42, 43, 55, 56, 57, 111, 113]
@@ -142,6 +142,16 @@ def stacks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
     yield Call("stack_forward", {"x": x, "max_density": 2.0 * rng.integers(2), "out": out} | layers, ("out",))
 
 
+def output_layer(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw an output layer whose gradients are whole numbers."""
+    weights, bias = one_hot_layer(rng, columns, depth, dtype)
+    x, out, out_weights = (integers(rng, shape, dtype) for shape in ((rows, columns), (rows, columns), weights.shape))
+    layer = {"x": x, "weights": weights, "bias": bias, "labels": rng.integers(0, depth, rows), "scale": 1.0}
+    rest = {"activation": str(rng.choice(["identity", "relu"])), "accumulate": bool(rng.integers(2))}
+    outputs = {"out": out, "out_weights": out_weights, "out_bias": integers(rng, depth, dtype)}
+    yield Call("dense_cross_entropy", layer | rest | outputs, tuple(outputs))
+
+
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
     z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
@@ -180,7 +190,8 @@ def laid_out(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
 
 
 FAMILIES = {
-    family.__name__: family for family in (dense, laid_out, sparse, stacks, packing, training, elementwise, updates)
+    family.__name__: family
+    for family in (dense, laid_out, sparse, stacks, output_layer, packing, training, elementwise, updates)
 }
 
 

@@ -1,14 +1,23 @@
 """The second process that compiles while the first does: what it leaves in the cache, and when there is none."""
 
+from io import StringIO
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from fastfnn_kernels import compile_ahead, jitted
 from processes import output_of
 
-COMPILE = """
+TRAINING = """
     import numpy as np
-    from fastfnn_kernels import compile_ahead
-    compile_ahead.compile_kernels(np.dtype(np.float32))
+    import fastfnn
+    from fastfnn_kernels import compile_ahead, jitted
+
+    X, y = np.random.default_rng(0).random((3100, 784), np.float32), np.arange(3100) % 10
+    layers = [fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)]
+    fastfnn.Network(layers, seed=0).fit(X, y, fastfnn.SGD())
+    for module, name, variant in compile_ahead.KERNELS:
+        print((X.dtype, variant == "parallel") in getattr(getattr(jitted, module), name)._compiled)
 """
 
 BESIDE = """
@@ -37,7 +46,7 @@ def started(monkeypatch):
         def kill(self):
             pass
 
-        wait = kill
+        communicate = kill
 
     monkeypatch.setattr(compile_ahead.subprocess, "Popen", Process)
     monkeypatch.setattr(compile_ahead, "_may_be_cached", lambda: False)
@@ -56,8 +65,22 @@ def test_the_second_process_fills_the_cache(tmp_path):
     assert int(output_of(BESIDE, {"FASTFNN_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""})) >= 1
 
 
-def test_its_kernels_are_those_that_a_training_finds():
-    output_of(COMPILE, timeout=300)  # with the cache of these tests: it loads what is there
+def test_a_training_meets_its_kernels():
+    """With the cache of these tests: what is there is loaded."""
+    assert output_of(TRAINING, timeout=300).split() == ["True"] * len(compile_ahead.KERNELS)
+
+
+def test_the_first_process_waits_for_the_second():
+    first, second = (".".join(kernel) for kernel in compile_ahead.KERNELS)
+    helper = object.__new__(compile_ahead._Helper)
+    helper._awaited = [first, second]
+    helper._process = SimpleNamespace(stdout=StringIO(f"{first}\n"))
+    helper.wait_for("dense._multiply.parallel")
+    assert helper._awaited == [first, second]
+    helper.wait_for(first)
+    assert helper._awaited == [second]
+    helper.wait_for(second)  # the second process has ended without it
+    assert helper._awaited == []
 
 
 def test_it_is_started_once(started):

@@ -32,6 +32,7 @@ for dtype in (np.float32, np.float64):
         jitted.activation_forward(x, "sigmoid"),
         jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
         jitted.count_correct(g, labels), jitted.squared_norm(x),
+        *jitted.dense_cross_entropy(x, w, b, labels, None, "tanh"),
     ]
     p, q, m, v = states
     jitted.sgd(p, q, 0.1)

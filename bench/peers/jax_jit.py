@@ -31,6 +31,19 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Ru
     return lambda: jax.block_until_ready(loss_and_gradient(z, y))
 
 
+def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
+    operands = [jnp.asarray(operand) for operand in (x, weights, bias, labels)]
+
+    @jax.jit
+    def gradients_of(x: jax.Array, w: jax.Array, b: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
+        loss_of = jax.value_and_grad(lambda x, w, b: _cross_entropy(x @ w + b, y), (0, 1, 2))
+        loss, (grad, *others) = loss_of(x, w, b)
+        return loss, jnp.where(x > 0, grad, 0), *others
+
+    return lambda: jax.block_until_ready(gradients_of(*operands))
+
+
 def full_batch(samples: Samples) -> FullBatch:
     """Start the main job."""
     return FullBatch(samples)

@@ -69,6 +69,32 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Ru
     return loss_and_gradient_of(functional.cross_entropy, logits, labels)
 
 
+def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
+    return loss_and_gradients_of(output_layer_loss, x, weights, bias, labels)
+
+
+def loss_and_gradients_of(loss_function: Callable[..., Any], *arrays: NDArray[Any]) -> Run:
+    """Return what computes the loss of an output layer, and its gradients by all but the labels."""
+    *operands, y = (torch.from_numpy(array) for array in arrays)
+    x = operands[0]
+    for operand in operands:
+        operand.requires_grad_()
+
+    def run() -> tuple[torch.Tensor, ...]:
+        loss = loss_function(*operands, y)
+        grad, *others = torch.autograd.grad(loss, operands)
+        with torch.no_grad():
+            return loss.detach(), _relu_backward(grad, x, grad), *others
+
+    return run
+
+
+def output_layer_loss(x: Any, weights: Any, bias: Any, labels: Any) -> Any:
+    """Compute the mean cross-entropy of softmax(x w + b)."""
+    return functional.cross_entropy(torch.addmm(bias, x, weights), labels)
+
+
 def loss_and_gradient_of(loss_function: Callable[..., Any], logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
     """Return what computes a loss and its gradient by the logits."""
     z, y = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels)

@@ -24,6 +24,11 @@ def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Ru
     return pytorch.loss_and_gradient_of(_compiled(functional.cross_entropy), logits, labels)
 
 
+def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
+    return pytorch.loss_and_gradients_of(_compiled(pytorch.output_layer_loss), x, weights, bias, labels)
+
+
 def full_batch(samples: Samples) -> FullBatch:
     """Start the main job."""
     return FullBatch(samples, _compiled(penalized_loss_of))

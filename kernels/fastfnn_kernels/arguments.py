@@ -7,7 +7,7 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 DTYPES = (FLOAT32, FLOAT64)
 SOURCES = (np.dtype(np.uint8), *DTYPES)
+
+ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 
 Shape = tuple[int | None, ...]  # None stands for any length
 
@@ -132,3 +134,16 @@ def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
     # As an unsigned number a negative one is larger than any class.
     if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:
         raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
+
+
+def require_activation(activation: Any) -> None:
+    """Refuse what names no activation."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+
+
+def require_same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Sequence[Any]) -> None:
+    """Refuse lists that are empty, or not as long as each other."""
+    if not len(weights) == len(biases) == len(activations) > 0:
+        lengths = f"{len(weights)}, {len(biases)} and {len(activations)}"
+        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")

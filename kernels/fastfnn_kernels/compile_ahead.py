@@ -1,8 +1,7 @@
 """A second process that compiles some kernels into the cache, while the first compiles others.
 
-Numba compiles one function at a time in a process, however many CPUs there are. What stands here is what every
-training needs at the end of its first step, so that it is there when the first process gets to it; where it is not,
-that compiles it too. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
+Numba compiles one function at a time in a process, however many CPUs there are. The first process waits for what
+stands here when it gets there, unless the second has ended. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
 """
 
 from __future__ import annotations
@@ -16,17 +15,12 @@ import numpy as np
 
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import cache_folder
+from fastfnn_kernels.runtime.compiling import awaiting
 
-# Module, name and variant, in the order in which a step gets to them: serial ones are for the last tile of rows.
+# Module, name and variant: what takes longest of all, and every training meets it.
 KERNELS = (
-    ("cross_entropy", "_cross_entropy", "parallel"),
-    ("cross_entropy", "_count_correct", "parallel"),
-    ("_weight_gradient", "add_few_columns", "parallel"),
-    ("sparse", "_add_products", "parallel"),
-    ("cross_entropy", "_cross_entropy", "serial"),
-    ("cross_entropy", "_count_correct", "serial"),
-    ("_weight_gradient", "add_products", "parallel"),
-    ("updates", "_squared_norms", "serial"),
+    ("output_layer", "_propagate", "parallel"),
+    ("output_layer", "_propagate", "serial"),
 )
 
 
@@ -44,23 +38,45 @@ def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
     if get_num_threads() == 1 or not sys.executable or _may_be_cached():
         yield
         return
-    command = [sys.executable, "-m", "fastfnn_kernels.compile_ahead", np.dtype(dtype).name]
-    nowhere = subprocess.DEVNULL
-    # In a session of its own Ctrl-C reaches the first process alone.
-    helper = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    helper = _Helper(dtype)
     try:
-        yield
+        with awaiting(helper.wait_for):
+            yield
     finally:
-        helper.kill()  # files of the cache are written beside and renamed
-        helper.wait()
+        helper.end()
+
+
+class _Helper:
+    """The second process."""
+
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+        command = [sys.executable, "-m", "fastfnn_kernels.compile_ahead", np.dtype(dtype).name]
+        nowhere, told = subprocess.DEVNULL, subprocess.PIPE
+        # In a session of its own Ctrl-C reaches the first process alone.
+        self._process = subprocess.Popen(
+            command, stdin=nowhere, stdout=told, stderr=nowhere, text=True, start_new_session=True
+        )
+        self._awaited = [".".join(kernel) for kernel in KERNELS]
+
+    def wait_for(self, kernel: str) -> None:
+        """Wait until it has compiled a kernel, or has ended, if that kernel is one of its own."""
+        while kernel in self._awaited:
+            told = self._process.stdout.readline().strip()  # type: ignore[union-attr]
+            self._awaited = [name for name in self._awaited if told and name != told]
+
+    def end(self) -> None:
+        """End it: files of the cache are written beside and renamed."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def compile_kernels(dtype: np.dtype[np.floating]) -> None:
-    """Compile `KERNELS`, or load what is in the cache already."""
+    """Compile `KERNELS`, or load what is in the cache already, and print the name of each that is there."""
     from fastfnn_kernels import jitted
 
     for module, name, variant in KERNELS:
         getattr(getattr(jitted, module), name).compile(dtype, parallel=variant == "parallel")
+        print(f"{module}.{name}.{variant}", flush=True)
 
 
 def _may_be_cached() -> bool:

@@ -25,7 +25,7 @@ def multiply_small(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) 
     """Write f(x w + bias)."""
     n_rows, depth = x.shape
     floor = 0.0 if activation == RELU else -np.inf
-    _multiply(x, depth, 1, weights, depth, bias, n_rows, False, floor, out)
+    multiply_where_it_lies(x, 0, depth, 1, weights, depth, bias, n_rows, False, floor, out)
     if activation > RELU:
         activate(out.reshape(-1), activation)
 
@@ -36,7 +36,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
     n_rows, depth = grad.shape
     matrix = np.empty(weights.shape[::-1], weights.dtype)
     fill_transposed_panel(weights, 0, matrix)
-    _multiply(grad, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
+    multiply_where_it_lies(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 
 
@@ -44,15 +44,16 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
     """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
     n_rows, n_inputs = x.shape
-    _multiply(x, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
+    multiply_where_it_lies(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
     if not accumulate:
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
 
 
 @inline
-def _multiply(
+def multiply_where_it_lies(
     a: Any,
+    a_offset: int,
     a_row: int,
     a_step: int,
     b: Any,
@@ -63,7 +64,7 @@ def _multiply(
     floor: float,
     out: Any,
 ) -> None:
-    """Compute a b + start, tile by tile; a's element (i, k) lies at i * a_row + k * a_step."""
+    """Compute a b + start, tile by tile; a's element (i, k) lies at a_offset + i * a_row + k * a_step."""
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     for j in range(0, n_columns, lanes):
@@ -71,13 +72,13 @@ def _multiply(
         row = 0
         while n_rows - row > 2 * SHORT_COLUMN_ROWS:
             column_tile(
-                a, row * a_row, a_row, a_step, b, j, n_columns, depth, start, j, n_start,
+                a, a_offset + row * a_row, a_row, a_step, b, j, n_columns, depth, start, j, n_start,
                 out, row * n_columns + j, n_columns, min(COLUMN_ROWS, n_rows - row), width, accumulate, floor,
             )  # fmt: skip
             row += COLUMN_ROWS
         while row < n_rows:
             short_column_tile(
-                a, row * a_row, a_row, a_step, b, j, n_columns, depth, start, j, n_start,
+                a, a_offset + row * a_row, a_row, a_step, b, j, n_columns, depth, start, j, n_start,
                 out, row * n_columns + j, n_columns, min(SHORT_COLUMN_ROWS, n_rows - row), width, accumulate, floor,
             )  # fmt: skip
             row += SHORT_COLUMN_ROWS

@@ -7,6 +7,7 @@ from fastfnn_kernels.reference import (
     cross_entropy,
     dense,
     grouping,
+    output_layer,
     packing,
     samples,
     sparse,
@@ -31,6 +32,7 @@ activation_gradient = checked(activations.activation_gradient)
 softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)
+dense_cross_entropy = checked(output_layer.dense_cross_entropy)
 sgd_samples = checked(samples.sgd_samples)
 sgd_batches = checked(batches.sgd_batches)
 sgd = checked(updates.sgd)

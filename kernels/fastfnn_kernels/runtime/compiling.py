@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,9 @@ OUTCOMES = ("compiled", "loaded from the cache")
 
 _in_progress = threading.local()
 
+# Waits until the kernel of this name is in the cache, where a second process is about to put it there.
+_await_second_process: list[Callable[[str], None]] = []
+
 
 @contextmanager
 def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
@@ -25,6 +28,8 @@ def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
     start = time.perf_counter()
     _in_progress.kernel = kernel
     try:
+        for await_kernel in _await_second_process:
+            await_kernel(kernel)
         yield
     finally:
         _in_progress.kernel = None
@@ -34,3 +39,13 @@ def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
 def is_compiling() -> bool:
     """Tell whether this Python thread compiles a kernel, or loads one."""
     return getattr(_in_progress, "kernel", None) is not None
+
+
+@contextmanager
+def awaiting(await_kernel: Callable[[str], None]) -> Iterator[None]:
+    """Call a function with the name of each kernel before it is compiled, or loaded, inside the `with`."""
+    _await_second_process.append(await_kernel)
+    try:
+        yield
+    finally:
+        _await_second_process.remove(await_kernel)

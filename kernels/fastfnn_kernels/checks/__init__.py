@@ -1,0 +1,58 @@
+"""What every kernel asks of its arguments, checked before anything is computed or written.
+
+`checked` puts the check of the same name in front of a kernel. Both backends are wrapped by it, so that they
+refuse the same arguments with the same words, and neither the reference nor the jitted code checks anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from fastfnn_kernels.checks import layers, packing, training
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(kernel: Callable[P, R]) -> Callable[P, R]:
+    """Return the kernel with the check of its name before it."""
+    check = CHECKS[kernel.__name__]
+
+    @functools.wraps(kernel)
+    def checked_kernel(*args: P.args, **kwargs: P.kwargs) -> R:
+        check(*args, **kwargs)
+        return kernel(*args, **kwargs)
+
+    return checked_kernel
+
+
+CHECKS: dict[str, Callable[..., None]] = {
+    check.__name__: check
+    for check in (
+        layers.dense_forward,
+        layers.dense_weight_gradient,
+        layers.dense_input_gradient,
+        layers.dense_cross_entropy,
+        layers.stack_forward,
+        layers.activation_forward,
+        layers.activation_gradient,
+        layers.softmax,
+        layers.softmax_cross_entropy,
+        layers.count_correct,
+        packing.pack_rows,
+        packing.pack_batches,
+        packing.similar_rows,
+        packing.sparse_forward,
+        packing.sparse_weight_gradient,
+        training.sgd_samples,
+        training.sgd_batches,
+        training.sgd,
+        training.momentum,
+        training.rmsprop,
+        training.rmsprop_tensor,
+        training.adamw,
+        training.squared_norm,
+    )
+} | {"adam": training.adamw, "compress_rows": packing.pack_rows}

@@ -1,0 +1,205 @@
+"""What the kernels of layers and losses ask of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.arguments import (
+    require_activation,
+    require_another_output,
+    require_floats,
+    require_labels,
+    require_like,
+    require_matrix,
+    require_output,
+    require_same_lengths,
+)
+
+
+def dense_forward(
+    x: NDArray[Any],
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `dense_forward`."""
+    require_floats("x", x, 2)
+    require_matrix("weights", weights, x.dtype, x.shape[1], None)
+    check_forward(len(x), weights, bias, activation, out, {"x": x, "weights": weights, "bias": bias})
+
+
+def dense_weight_gradient(
+    x: NDArray[Any],
+    grad: NDArray[Any],
+    out: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    use_bias: bool = True,
+    accumulate: bool = False,
+) -> None:
+    """Check the arguments of `dense_weight_gradient`."""
+    require_floats("x", x, 2)
+    require_matrix("grad", grad, x.dtype, len(x), None)
+    check_gradient(x.shape[1], grad, out, out_bias, {"x": x, "grad": grad})
+
+
+def dense_input_gradient(
+    grad: NDArray[Any],
+    weights: NDArray[Any],
+    x: NDArray[Any] | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `dense_input_gradient`."""
+    require_floats("grad", grad, 2)
+    require_matrix("weights", weights, grad.dtype, None, grad.shape[1])
+    require_activation(activation)
+    shape = (grad.shape[0], weights.shape[0])
+    if x is not None:
+        require_like("x", x, grad.dtype, shape)
+    elif activation != "identity":
+        raise ValueError(f"x is needed for the derivative of {activation}: pass the layer's inputs, of shape {shape}")
+    if out is not None:
+        require_output("out", out, grad.dtype, shape, {"grad": grad, "weights": weights, "x": x})
+
+
+def stack_forward(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    max_density: float = 0.0,
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `stack_forward`."""
+    require_floats("x", x, 2)
+    require_same_lengths(weights, biases, activations)
+    (n_rows, width), dtype = x.shape, x.dtype
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        require_matrix(f"weights[{layer}]", w, dtype, width, None)
+        width = w.shape[1]
+        if b is not None:
+            require_like(f"biases[{layer}]", b, dtype, (width,))
+        require_activation(activation)
+    if out is not None:
+        others = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
+        others |= {f"biases[{layer}]": b for layer, b in enumerate(biases) if b is not None}
+        require_output("out", out, dtype, (n_rows, width), {"x": x, **others})
+
+
+def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `activation_forward`."""
+    require_floats("z", z, 2)
+    require_activation(activation)
+    if out is not None:
+        require_output("out", out, z.dtype, z.shape, {"z": z})
+
+
+def activation_gradient(
+    y: NDArray[Any], grad: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+) -> None:
+    """Check the arguments of `activation_gradient`."""
+    require_floats("y", y, 2)
+    require_like("grad", grad, y.dtype, y.shape)
+    require_activation(activation)
+    if out is not None:
+        require_output("out", out, y.dtype, y.shape, {"y": y, "grad": grad})
+
+
+def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `softmax`."""
+    _logits(logits)
+    if out is not None:
+        require_output("out", out, logits.dtype, logits.shape, {"logits": logits})
+
+
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `softmax_cross_entropy`."""
+    _logits(logits)
+    require_labels(labels, *logits.shape)
+    if out is not None:
+        require_output("out", out, logits.dtype, logits.shape, {"logits": logits})
+
+
+def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    """Check the arguments of `count_correct`."""
+    _logits(logits)
+    require_labels(labels, *logits.shape)
+
+
+def dense_cross_entropy(
+    x: NDArray[Any],
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None,
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+    out_weights: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    accumulate: bool = False,
+    with_gradients: bool = True,
+) -> None:
+    """Check the arguments of `dense_cross_entropy`."""
+    require_floats("x", x, 2)
+    require_matrix("weights", weights, x.dtype, x.shape[1], None)
+    if weights.shape[1] == 0:
+        raise ValueError(f"weights must have at least one column, a class; got {weights.shape}")
+    if bias is not None:
+        require_like("bias", bias, x.dtype, (weights.shape[1],))
+    require_labels(labels, len(x), weights.shape[1])
+    require_activation(activation)
+    others = {"weights": weights} | ({} if bias is None else {"bias": bias}) | ({} if out is x else {"x": x})
+    if out is not None:
+        require_another_output("out", out, x.dtype, x.shape, others)
+    if out_weights is not None:
+        require_another_output("out_weights", out_weights, x.dtype, weights.shape, others)
+    if out_bias is not None:
+        require_output("out_bias", out_bias, x.dtype, (weights.shape[1],), others)
+
+
+def check_forward(
+    n_rows: int,
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None,
+    activation: str,
+    out: NDArray[Any] | None,
+    others: dict[str, NDArray[Any] | None],
+) -> None:
+    """Check what all forward products take."""
+    n_outputs = weights.shape[1]
+    require_activation(activation)
+    if bias is not None:
+        require_like("bias", bias, weights.dtype, (n_outputs,))
+    if out is not None:
+        require_output("out", out, weights.dtype, (n_rows, n_outputs), others)
+
+
+def check_gradient(
+    n_inputs: int,
+    grad: NDArray[Any],
+    out: NDArray[Any] | None,
+    out_bias: NDArray[Any] | None,
+    others: dict[str, NDArray[Any]],
+) -> None:
+    """Check where all weight gradients are written."""
+    n_outputs = grad.shape[1]
+    if out is not None:
+        require_another_output("out", out, grad.dtype, (n_inputs, n_outputs), others)
+    if out_bias is not None:
+        require_output("out_bias", out_bias, grad.dtype, (n_outputs,), others)
+
+
+def _logits(logits: Any) -> None:
+    require_floats("logits", logits, 2)
+    if logits.shape[1] == 0:
+        raise ValueError(f"logits must have at least one class; got shape {logits.shape}")

@@ -1,0 +1,195 @@
+"""The output layer, the loss and what goes back from them, block by block of rows.
+
+A block's inputs are read from memory once: they are still in the second cache when their gradient takes their place.
+The rows are cut into shares by their number alone. Each share has a sum of the weight gradient to itself, and these
+sums are added in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import (
+    Flag,
+    In1,
+    In2,
+    Int,
+    IntegersIn1,
+    Out1,
+    Out2,
+    OutDoubles1,
+    OutIntegers1,
+    Real,
+    inline,
+    kernel,
+)
+from fastfnn_kernels.jitted._panels import fill_transposed_panel
+from fastfnn_kernels.jitted._small import multiply_where_it_lies
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_ROWS
+from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
+from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
+from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, sum_of_losses, write_cross_entropy_gradient
+from fastfnn_kernels.jitted.dense import BLOCK_ROWS, NO_BIAS, gradients_to_write
+
+# Each share has a weight gradient of its own in memory.
+MOST_SHARES = 16
+
+
+def dense_cross_entropy(
+    x: NDArray[Any],
+    weights: NDArray[Any],
+    bias: NDArray[Any] | None,
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    activation: str = "identity",
+    out: NDArray[Any] | None = None,
+    out_weights: NDArray[Any] | None = None,
+    out_bias: NDArray[Any] | None = None,
+    accumulate: bool = False,
+    with_gradients: bool = True,
+) -> tuple[float, int, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
+    """Compute the loss of an output layer and its gradients; see `fastfnn_kernels.reference.dense_cross_entropy`."""
+    n_rows, n_inputs = x.shape
+    if with_gradients:
+        out = np.empty_like(x) if out is None else out
+        given = (out_weights, out_bias, bias is not None, accumulate)
+        out_weights, out_bias = gradients_to_write(n_inputs, weights, *given)
+        gradients = (out, out_weights, NO_BIAS[x.dtype] if out_bias is None else out_bias)
+    else:
+        gradients = (np.empty((0, n_inputs), x.dtype), np.empty((0, weights.shape[1]), x.dtype), NO_BIAS[x.dtype])
+    scale = 1 / max(n_rows, 1) if scale is None else scale
+    layer = (x, weights, NO_BIAS[x.dtype] if bias is None else bias)
+    grad = np.empty((n_rows, weights.shape[1]), x.dtype)
+    n_shares = _number_of_shares(n_rows)
+    losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
+    _propagate(
+        6 * n_rows * weights.size, x.dtype, *layer, labels, scale, CODES[activation], accumulate, with_gradients,
+        *gradients, grad, grad, losses, counts,
+    )  # fmt: skip
+    loss, n_correct = scale * float(losses.sum()), int(counts.sum())
+    return (loss, n_correct, out, out_weights, out_bias) if with_gradients else (loss, n_correct, None, None, None)
+
+
+def _number_of_shares(n_rows: int) -> int:
+    """Return an even number, so that two threads get as many."""
+    n_blocks = -(-n_rows // BLOCK_ROWS)
+    return min(n_blocks + n_blocks % 2, MOST_SHARES)
+
+
+class _Rows(NamedTuple):
+    """What belongs to the rows."""
+
+    x: Any
+    labels: Any
+    logits: Any
+    grad: Any  # of the logits
+    grad_to_read: Any  # the same, an input as x is: one product is compiled for both
+    maxima_and_totals: Any  # of the logits, and of their exponentials
+    out: Any
+
+
+@kernel
+def _propagate(
+    x: In2,
+    weights: In2,
+    bias: In1,
+    labels: IntegersIn1,
+    scale: Real,
+    derivative: Int,
+    accumulate: Flag,
+    with_gradients: Flag,
+    out: Out2,
+    out_weights: Out2,
+    out_bias: Out1,
+    grad: Out2,
+    grad_to_read: In2,
+    losses: OutDoubles1,
+    counts: OutIntegers1,
+) -> None:
+    """Write the gradients, and each share's sum of losses and number of right rows; `out` may be x."""
+    n_rows, n_inputs = x.shape
+    n_classes = weights.shape[1]
+    transposed = np.empty((n_classes, n_inputs), x.dtype)
+    fill_transposed_panel(weights, 0, transposed)
+    logits, maxima_and_totals = np.empty((n_rows, n_classes), x.dtype), np.empty((2, n_rows), x.dtype)
+    rows = _Rows(x, labels, logits, grad, grad_to_read, maxima_and_totals, out)
+    n_shares, n_tiles = losses.size, (n_rows + TILE_ROWS - 1) // TILE_ROWS
+    weight_sums = np.zeros((n_shares, n_classes, n_inputs), x.dtype)
+    bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
+    for share in prange(n_shares):
+        first = share * n_tiles // n_shares * TILE_ROWS
+        end = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
+        for first_row in range(first, end, BLOCK_ROWS):
+            end_row = min(first_row + BLOCK_ROWS, end)
+            loss, n_correct = _forward(rows, weights, bias, scale, first_row, end_row)
+            losses[share] += loss
+            counts[share] += n_correct
+            if with_gradients:
+                _add_products(rows, first_row, end_row, weight_sums[share], bias_sums[share])
+                _write_input_gradient(rows, transposed, derivative, first_row, end_row)
+    if with_gradients:
+        _deliver(weight_sums.reshape((n_shares, n_classes * n_inputs)), accumulate, n_inputs, out_weights.reshape(-1))
+        _deliver(bias_sums, accumulate, 1, out_bias)
+
+
+@inline
+def _forward(rows: _Rows, weights: Any, bias: Any, scale: Any, first: int, end: int) -> tuple[float, int]:
+    """Compute the logits of a block and their gradient; return their loss and how many are right."""
+    x, labels, logits = rows.x[first:end], rows.labels, rows.logits[first:end]
+    n_inputs = len(weights)
+    for k in range(0, max(n_inputs, 1), REDUCTION_CHUNK):
+        chunk = min(REDUCTION_CHUNK, n_inputs - k)
+        start = bias[: bias.size if k == 0 else 0]
+        multiply_where_it_lies(
+            x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, end - first, k > 0, -np.inf, logits
+        )
+    maxima, totals = rows.maxima_and_totals[0], rows.maxima_and_totals[1]
+    write_cross_entropy_gradient(rows.logits, labels, first, end, scale, rows.grad, maxima, totals)
+    n_correct = 0
+    for row in range(first, end):
+        n_correct += is_first_of_largest(rows.logits[row], labels[row])
+    return sum_of_losses(rows.logits, labels, first, end, maxima, totals), n_correct
+
+
+@inline
+def _add_products(rows: _Rows, first: int, end: int, weight_sum: Any, bias_sum: Any) -> None:
+    """Add g^T x, the transpose of what is wanted: its rows fill vectors, while classes are few."""
+    x, grad = rows.x[first:end], rows.grad_to_read[first:end]
+    n_classes = len(weight_sum)
+    nothing = x[0, :0]
+    multiply_where_it_lies(grad, 0, 1, n_classes, x, end - first, nothing, n_classes, True, -np.inf, weight_sum)
+    add_sums_of_columns(grad, 0, end - first, 0, bias_sum.size, bias_sum)
+
+
+@inline
+def _write_input_gradient(rows: _Rows, transposed: Any, derivative: int, first: int, end: int) -> None:
+    """Write (g w^T) * f'(x) of a block, when x is no longer needed: it may be overwritten by it."""
+    x, grad, out = rows.x[first:end], rows.grad_to_read[first:end], rows.out[first:end]
+    n_classes, n_inputs = transposed.shape
+    product = np.empty((end - first, n_inputs), x.dtype)
+    nothing = x[0, :0]
+    multiply_where_it_lies(
+        grad, 0, n_classes, 1, transposed, n_classes, nothing, end - first, False, -np.inf, product
+    )
+    multiply_by_derivative(product.reshape(-1), x.reshape(-1), derivative)
+    copy(product.reshape(-1), out.reshape(-1))
+
+
+@inline
+def _deliver(sums: Any, accumulate: bool, n_columns: int, out: Any) -> None:
+    """Write the total of the shares' sums, or add it, as the transpose of rows of so many columns."""
+    n_shares, size = sums.shape
+    total = np.zeros(size, sums.dtype)
+    for share in range(n_shares):
+        one = sums[share]
+        for i in range(size):
+            total[i] += one[i]
+    n_rows = size // max(n_columns, 1)
+    for j in range(n_columns):
+        for i in range(n_rows):
+            value = total[i * n_columns + j]
+            out[j * n_rows + i] = out[j * n_rows + i] + value if accumulate else value
