@@ -20,7 +20,7 @@ from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.optimizers import Optimizer
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.propagation import Backpropagation, Forward, in_order
-from fastfnn.tiles import TILE_ROWS, Tiles
+from fastfnn.tiles import Tiles
 from fastfnn.training import Callback
 
 
@@ -226,8 +226,8 @@ class Network:
         tiles = prepare(self, samples, input_format)
         labels = np.empty(tiles.n_rows, np.int64)
         forward = Forward(self, tiles.n_rows)
-        for first in range(0, tiles.n_rows, TILE_ROWS):
-            part = labels[first : first + TILE_ROWS]
+        for first in range(0, tiles.n_rows, tiles.tile_rows):
+            part = labels[first : first + tiles.tile_rows]
             forward.logits(tiles.tile(first, first + len(part))).argmax(axis=1, out=part)
         return labels
 
@@ -250,8 +250,8 @@ class Network:
         tiles = prepare(self, samples, input_format)
         probabilities = np.empty((tiles.n_rows, self.n_outputs), self.dtype)
         forward = Forward(self, tiles.n_rows)
-        for first in range(0, tiles.n_rows, TILE_ROWS):
-            part = probabilities[first : first + TILE_ROWS]
+        for first in range(0, tiles.n_rows, tiles.tile_rows):
+            part = probabilities[first : first + tiles.tile_rows]
             self.kernels.softmax(forward.logits(tiles.tile(first, first + len(part))), part)
         return probabilities
 

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.csr import Csr
-from fastfnn.tiles import ArraySamples, CsrSamples, DenseTiles, PackedTiles, Samples, Tiles
+from fastfnn.tiles import (
+    LARGE_TILE_ROWS,
+    TILE_ROWS,
+    ArraySamples,
+    CsrSamples,
+    DenseTiles,
+    PackedTiles,
+    Samples,
+    Tiles,
+)
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
@@ -71,8 +80,10 @@ def density_worth_packing(network: Network) -> float:
 
 
 def _for_one_pass(network: Network, X: NDArray[Any] | Csr, density: float) -> Tiles:
-    packed = density < density_worth_packing(network)
-    return (PackedTiles if packed else DenseTiles)(_samples(network, X))
+    samples = _samples(network, X)
+    if density < density_worth_packing(network):
+        return PackedTiles(samples)
+    return DenseTiles(samples, LARGE_TILE_ROWS if network.backend == "numba" else TILE_ROWS)
 
 
 def _deciding_density(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfnn.layers import Dense, Layer
 from fastfnn.memory import aligned_empty
-from fastfnn.tiles import TILE_ROWS, Tile, Tiles
+from fastfnn.tiles import LARGE_TILE_ROWS, Tile, Tiles
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
@@ -24,15 +24,15 @@ OUTPUT_LAYER_BYTES = 64 * 1024
 
 def in_order(tiles: Tiles, y: NDArray[np.int64]) -> Iterator[tuple[Tile, NDArray[np.int64]]]:
     """Yield all samples, tile by tile, with their labels."""
-    for first in range(0, tiles.n_rows, TILE_ROWS):
-        labels = y[first : first + TILE_ROWS]
+    for first in range(0, tiles.n_rows, tiles.tile_rows):
+        labels = y[first : first + tiles.tile_rows]
         yield tiles.tile(first, first + len(labels)), labels
 
 
 def gathered(tiles: Tiles, y: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[Tile, NDArray[np.int64]]]:
     """Yield the samples of some rows, in their order, tile by tile, with their labels."""
-    for first in range(0, len(rows), TILE_ROWS):
-        part = rows[first : first + TILE_ROWS]
+    for first in range(0, len(rows), tiles.tile_rows):
+        part = rows[first : first + tiles.tile_rows]
         yield tiles.gather(part), y[part]
 
 
@@ -192,7 +192,7 @@ class _Rows:
     """Memory for a tile of every layer's output."""
 
     def __init__(self, network: Network, n_rows: int) -> None:
-        self._n_rows = min(n_rows, TILE_ROWS)
+        self._n_rows = min(n_rows, LARGE_TILE_ROWS)
         self._arrays = [aligned_empty((self._n_rows, width), network.dtype) for width in network.widths]
         self._views = self._arrays
 

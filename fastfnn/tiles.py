@@ -19,6 +19,9 @@ from fastfnn.memory import aligned_empty
 # Rows that run forward and backward together.
 TILE_ROWS = 3072
 
+# Of dense samples in kernels that cut long sums into chunks themselves: the threads meet less often.
+LARGE_TILE_ROWS = 3 * TILE_ROWS
+
 Rows = slice | NDArray[np.int64]
 
 
@@ -31,7 +34,7 @@ class Samples(Protocol):
     n_rows: int
 
     def dense(self, rows: Rows) -> NDArray[Any]:
-        """Return at most `TILE_ROWS` rows; they are valid until the next ones are asked for."""
+        """Return at most `LARGE_TILE_ROWS` rows; they are valid until the next ones are asked for."""
         ...
 
     def packed(self, rows: Rows) -> Packed:
@@ -148,16 +151,17 @@ class CsrSamples:
 
 
 class Tiles(Protocol):
-    """Samples that can be had tile by tile."""
+    """Samples that can be had tile by tile, each of `tile_rows` rows at most."""
 
     n_rows: int
+    tile_rows: int
 
     def tile(self, first: int, end: int) -> Tile:
-        """Return rows first:end, where `first` is a multiple of `TILE_ROWS`; valid until the next are asked for."""
+        """Return rows first:end, where `first` is a multiple of `tile_rows`; valid until the next are asked for."""
         ...
 
     def gather(self, rows: NDArray[np.int64]) -> Tile:
-        """Return at most `TILE_ROWS` rows in the order given; valid until the next are asked for."""
+        """Return at most `tile_rows` rows in the order given; valid until the next are asked for."""
         ...
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
@@ -168,8 +172,9 @@ class Tiles(Protocol):
 class DenseTiles:
     """Tiles that are arrays."""
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: Samples, tile_rows: int) -> None:
         self.n_rows = samples.n_rows
+        self.tile_rows = tile_rows
         self._samples = samples
 
     def tile(self, first: int, end: int) -> NDArray[Any]:
@@ -188,6 +193,8 @@ class DenseTiles:
 class PackedTiles:
     """Tiles of mostly-zero samples, packed as they are asked for unless they are kept."""
 
+    tile_rows = TILE_ROWS
+
     def __init__(self, samples: Samples) -> None:
         self.n_rows = samples.n_rows
         self._samples = samples
@@ -196,8 +203,8 @@ class PackedTiles:
     def keep(self, max_bytes: int) -> bool:
         """Pack all tiles once and for all; keep none, and return False, if they take more than `max_bytes`."""
         tiles, n_bytes = [], 0
-        for first in range(0, self.n_rows, TILE_ROWS):
-            tile = self._samples.packed_alike(slice(first, min(first + TILE_ROWS, self.n_rows)))
+        for first in range(0, self.n_rows, self.tile_rows):
+            tile = self._samples.packed_alike(slice(first, min(first + self.tile_rows, self.n_rows)))
             n_bytes += tile.nbytes
             if n_bytes > max_bytes:
                 return False
@@ -207,7 +214,7 @@ class PackedTiles:
 
     def tile(self, first: int, end: int) -> Packed:
         """Return rows first:end."""
-        return self._kept[first // TILE_ROWS] if self._kept else self._samples.packed(slice(first, end))
+        return self._kept[first // self.tile_rows] if self._kept else self._samples.packed(slice(first, end))
 
     def gather(self, rows: NDArray[np.int64]) -> Packed:
         """Return rows in the order given."""
@@ -226,7 +233,7 @@ class _Buffer:
     """Memory of one tile, taken when it is first needed."""
 
     def __init__(self, X: NDArray[Any] | Csr, dtype: np.dtype[Any]) -> None:
-        self._shape = (min(TILE_ROWS, X.shape[0]), X.shape[1])
+        self._shape = (min(LARGE_TILE_ROWS, X.shape[0]), X.shape[1])
         self._dtype = np.dtype(dtype)
         self._array: NDArray[Any] | None = None
 

@@ -16,11 +16,21 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn.tiles import TILE_ROWS
+from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
 
 each_format = pytest.mark.parametrize("input_format", ["dense", "sparse"])
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
-BOUNDARIES = [1, 2, 5, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS, 2 * TILE_ROWS + 1]
+BOUNDARIES = [
+    1,
+    2,
+    5,
+    TILE_ROWS - 1,
+    TILE_ROWS,
+    TILE_ROWS + 1,
+    2 * TILE_ROWS,
+    LARGE_TILE_ROWS - 1,
+    LARGE_TILE_ROWS + 1,
+]
 
 
 @each_backend
@@ -188,10 +198,10 @@ def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, input
 @each_dtype
 @pytest.mark.parametrize("input_format", ["dense", "sparse"])
 def test_a_prediction_is_the_same_wherever_its_row_stands(dtype, input_format):
-    X, _ = sparse_samples(TILE_ROWS + 3, 4, 3, dtype)
+    X, _ = sparse_samples(LARGE_TILE_ROWS + 3, 4, 3, dtype)
     net = small_network("numba", dtype)
     together = net.predict_proba(X, input_format)
-    for rows in (slice(0, 1), slice(1, 4), slice(5, TILE_ROWS + 3), slice(TILE_ROWS, TILE_ROWS + 2)):
+    for rows in (slice(0, 1), slice(1, 4), slice(5, TILE_ROWS + 3), slice(LARGE_TILE_ROWS - 1, LARGE_TILE_ROWS + 2)):
         assert np.array_equal(net.predict_proba(X[rows], input_format), together[rows])
 
 

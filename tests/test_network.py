@@ -20,7 +20,7 @@ from networks import (
 
 import fastfnn
 from fastfnn import Dense, Network, ReLU, Tanh
-from fastfnn.tiles import TILE_ROWS
+from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
 
 
 @each_backend
@@ -99,7 +99,7 @@ def test_computing_gradients_does_not_change_the_parameters(backend):
 @each_backend
 @pytest.mark.parametrize("cuts", [[1], [TILE_ROWS], [TILE_ROWS - 1, TILE_ROWS + 1], [800, 1600], [5, 6, 2000]])
 def test_the_gradient_of_a_batch_is_the_mean_over_its_parts(backend, cuts):
-    X, y = samples(2 * TILE_ROWS + 1)
+    X, y = samples(LARGE_TILE_ROWS + TILE_ROWS + 1)
     net = small_network(backend)
     loss, gradients = net.loss_and_gradients(X, y)
     total, weights, bias = 0.0, 0.0, 0.0
@@ -115,7 +115,9 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_parts(backend, cuts):
 
 @each_backend
 @each_dtype
-@pytest.mark.parametrize("n_rows", [1, 5, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 1])
+@pytest.mark.parametrize(
+    "n_rows", [1, 5, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 1, LARGE_TILE_ROWS - 1, LARGE_TILE_ROWS + 1]
+)
 def test_predictions_follow_the_formulas(backend, dtype, n_rows):
     X, y = samples(n_rows, dtype=dtype)
     net = small_network(backend, dtype)

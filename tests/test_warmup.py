@@ -4,7 +4,7 @@ from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Entries
 
 from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
 from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
-from fastfnn.tiles import TILE_ROWS
+from fastfnn.tiles import LARGE_TILE_ROWS
 from fastfnn.warmup import warm_up
 
 
@@ -28,7 +28,7 @@ def variants(monkeypatch):
 
 @pytest.mark.parametrize("density", [0.1, 1.0])
 @pytest.mark.parametrize("batch_size", [None, 64, 1500])
-@pytest.mark.parametrize("n_samples", [50, 2 * TILE_ROWS + 7, 4 * TILE_ROWS])
+@pytest.mark.parametrize("n_samples", [50, LARGE_TILE_ROWS + 7, 2 * LARGE_TILE_ROWS])
 @pytest.mark.parametrize("input_format", ["auto", "sparse"])
 def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density, input_format):
     X = (rng.random((n_samples, 100)) < density).astype(np.float32)
@@ -68,9 +68,9 @@ def test_few_samples_are_enough(monkeypatch, rng):
     seen = []
     monkeypatch.setattr(Network, "fit", lambda self, X, *_, **__: seen.append(len(X)) or self)
     monkeypatch.setattr(Network, "interrupted", False, raising=False)
-    X, y = np.ones((100 * TILE_ROWS + 5, 100), np.uint8), np.zeros(100 * TILE_ROWS + 5, np.int64)
+    X, y = np.ones((10 * LARGE_TILE_ROWS + 5, 100), np.uint8), np.zeros(10 * LARGE_TILE_ROWS + 5, np.int64)
     warm_up(*network_and_optimizer(), X, y)
-    assert seen == [TILE_ROWS + 5]
+    assert seen == [LARGE_TILE_ROWS + 5]
 
 
 def test_an_interruption_is_passed_on(monkeypatch):
