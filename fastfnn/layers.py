@@ -86,7 +86,10 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs)."""
+        """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs).
+
+        Where `out` is given and returned, the network may overwrite it later; x and any other array it leaves as is.
+        """
 
     def start_gradient(self) -> None:
         """Set `gradient` to new arrays of zeros; a layer without parameters has none."""

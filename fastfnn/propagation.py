@@ -36,8 +36,8 @@ def gathered(tiles: Tiles, y: NDArray[np.int64], rows: NDArray[np.int64]) -> Ite
         yield tiles.gather(part), y[part]
 
 
-def output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
-    """Return the last layer if its outputs are logits, of few classes, and others come before it."""
+def _output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
+    """Return the last layer if its outputs are logits, its weights are few, and others come before it."""
     last = layers[-1]
     if len(layers) > 1 and type(last) is Dense and last.activation == "identity":
         return last if last.weights.nbytes <= OUTPUT_LAYER_BYTES else None
@@ -53,21 +53,38 @@ class Forward:
         Its layers are used as they are at each call.
     n_rows : int
         How many samples there are: no tile has more rows.
+
+    Attributes
+    ----------
+    output_layer : Dense or None
+        The last layer, where it takes the loss.
     """
 
     def __init__(self, network: Network, n_rows: int) -> None:
+        self.output_layer = _output_layer_with_loss(network.layers)
         self._kernels = network.kernels
         self._layers = network.layers
         self._outputs = _Rows(network, n_rows)
 
-    def outputs(self, x: Tile, n_layers: int | None = None) -> list[NDArray[Any]]:
-        """Return the outputs of the first layers, or of all, for one tile; valid until the next call."""
+    def outputs(self, x: Tile) -> list[NDArray[Any]]:
+        """Return every layer's output for one tile, valid until the next call."""
+        outputs = self.hidden_outputs(x)
+        last_input: Any = outputs[-1] if outputs else x
+        outputs.append(self._layers[-1].forward(last_input, self._outputs.first(x.shape[0])[-1]))
+        return outputs
+
+    def hidden_outputs(self, x: Tile) -> list[NDArray[Any]]:
+        """Return the output of every layer but the last for one tile, valid until the next call."""
         outputs = []
         y: Any = x
-        for layer, out in zip(self._layers[:n_layers], self._outputs.first(x.shape[0]), strict=False):
+        for layer, out in zip(self._layers[:-1], self._outputs.first(x.shape[0])[:-1], strict=True):
             y = layer.forward(y, out)
             outputs.append(y)
         return outputs
+
+    def owns(self, output: NDArray[Any], layer: int) -> bool:
+        """Tell whether a layer's output is memory that was taken for it, which a layer may leave unused."""
+        return output is self._outputs.first(len(output))[layer]
 
     def logits(self, x: Tile) -> NDArray[Any]:
         """Return the last layer's output for one tile, valid until the next call."""
@@ -75,9 +92,8 @@ class Forward:
 
     def loss_and_correct(self, x: Tile, labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
         """Return the scaled loss of one tile, and how many of its samples are right."""
-        output_layer = output_layer_with_loss(self._layers)
-        if output_layer is not None:
-            return output_layer.loss_and_correct(self.outputs(x, len(self._layers) - 1)[-1], labels, scale)
+        if self.output_layer is not None:
+            return self.output_layer.loss_and_correct(self.hidden_outputs(x)[-1], labels, scale)
         logits = self.logits(x)
         n_correct = self._kernels.count_correct(logits, labels)
         return self._kernels.softmax_cross_entropy(logits, labels, scale)[0], n_correct
@@ -99,7 +115,6 @@ class Backpropagation:
     def __init__(self, network: Network, n_rows: int, l2: float) -> None:
         self._kernels = network.kernels
         self._layers = network.layers
-        self._output_layer = output_layer_with_loss(self._layers)
         self._l2 = l2
         self._forward = Forward(network, n_rows)
         self._grads = _Rows(network, n_rows)
@@ -143,14 +158,15 @@ class Backpropagation:
 
     def _add_tile(self, x: Tile, labels: NDArray[np.int64], scale: float, accumulate: bool) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
-        if self._output_layer is None:
+        if self._forward.output_layer is None:
             outputs = self._forward.outputs(x)
             loss, n_correct, grad = self._cross_entropy(outputs[-1], labels, scale)
         else:
-            outputs = self._forward.outputs(x, len(self._layers) - 1)
+            outputs = self._forward.hidden_outputs(x)
             hidden, made_by = outputs[-1], self._layers[-2].activation
-            loss, n_correct, grad = self._output_layer.cross_entropy(
-                hidden, labels, scale, made_by, accumulate, out=hidden
+            out = hidden if self._forward.owns(hidden, -2) else self._grads.first(len(labels))[-2]
+            loss, n_correct, grad = self._forward.output_layer.cross_entropy(
+                hidden, labels, scale, made_by, accumulate, out
             )
         self._add_gradients(x, outputs, grad, accumulate)
         return loss, n_correct

@@ -12,9 +12,9 @@ from fastfnn.backends import compiled_beside
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from fastfnn.preparation import may_be_packed, may_stay_dense
+from fastfnn.preparation import may_be_packed, may_stay_dense, prepare
 from fastfnn.sgd_steps import samples_of_a_call
-from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
+from fastfnn.tiles import TILE_ROWS
 
 # The usual work is on data like MNIST.
 N_INPUTS, N_HIDDEN, N_OUTPUTS = 784, 256, 10
@@ -49,8 +49,8 @@ def warm_up(
     with compiled_beside(network.dtype):
         for used in _formats(network, X, input_format):
             for size in (batch_size, None) if batch_size else (None,):
-                tile_rows = TILE_ROWS if used == "sparse" else LARGE_TILE_ROWS
-                n_rows = _enough_rows(len(X), samples_of_a_call(size) if size else tile_rows)
+                step = samples_of_a_call(size) if size else prepare(network, X[:1], used).tile_rows
+                n_rows = _enough_rows(len(X), step)
                 fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
                 if fitted.interrupted:
                     raise KeyboardInterrupt

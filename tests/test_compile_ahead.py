@@ -1,36 +1,34 @@
 """The second process that compiles while the first does: what it leaves in the cache, and when there is none."""
 
-from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fastfnn_kernels import compile_ahead, jitted
+from fastfnn_kernels import compile_ahead
+from fastfnn_kernels.jitted import output_layer
+from fastfnn_kernels.runtime import compiling
 from processes import output_of
 
 TRAINING = """
     import numpy as np
     import fastfnn
-    from fastfnn_kernels import compile_ahead, jitted
+    from fastfnn_kernels.jitted import output_layer
 
     X, y = np.random.default_rng(0).random((3100, 784), np.float32), np.arange(3100) % 10
     layers = [fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)]
     fastfnn.Network(layers, seed=0).fit(X, y, fastfnn.SGD())
-    for module, name, variant in compile_ahead.KERNELS:
-        print((X.dtype, variant == "parallel") in getattr(getattr(jitted, module), name)._compiled)
+    print((X.dtype, True) in output_layer._propagate._compiled)
 """
 
 BESIDE = """
-    import subprocess, time
     import numpy as np
     from fastfnn_kernels import compile_ahead
-    from fastfnn_kernels.runtime.cache import cache_folder
+
+    from fastfnn_kernels.jitted import output_layer
 
     with compile_ahead.compiled_beside(np.dtype(np.float32)):
-        deadline = time.monotonic() + 60
-        while not compile_ahead._may_be_cached() and time.monotonic() < deadline:
-            time.sleep(0.1)
-    print(len(list(cache_folder().glob("*.nbc"))))
+        compiled = output_layer._propagate.compile(np.dtype(np.float32), parallel=True)
+    print(sum(compiled.stats.cache_hits.values()), sum(compiled.stats.cache_misses.values()))
 """
 
 
@@ -54,33 +52,40 @@ def started(monkeypatch):
     return commands
 
 
-def test_every_kernel_exists():
-    for module, name, variant in compile_ahead.KERNELS:
-        kernel = getattr(getattr(jitted, module), name)
-        assert variant in ("serial", "parallel")
-        assert getattr(kernel, variant).kernel is kernel
-
-
-def test_the_second_process_fills_the_cache(tmp_path):
-    assert int(output_of(BESIDE, {"FASTFNN_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""})) >= 1
-
-
-def test_a_training_meets_its_kernels():
+def test_its_kernel_is_one_that_a_training_meets():
     """With the cache of these tests: what is there is loaded."""
-    assert output_of(TRAINING, timeout=300).split() == ["True"] * len(compile_ahead.KERNELS)
+    assert output_layer._propagate.name(parallel=True) == compile_ahead.KERNEL
+    assert output_of(TRAINING, timeout=300).split() == ["True"]
 
 
-def test_the_first_process_waits_for_the_second():
-    first, second = (".".join(kernel) for kernel in compile_ahead.KERNELS)
-    helper = object.__new__(compile_ahead._Helper)
-    helper._awaited = [first, second]
-    helper._process = SimpleNamespace(stdout=StringIO(f"{first}\n"))
-    helper.wait_for("dense._multiply.parallel")
-    assert helper._awaited == [first, second]
-    helper.wait_for(first)
-    assert helper._awaited == [second]
-    helper.wait_for(second)  # the second process has ended without it
-    assert helper._awaited == []
+def test_the_first_process_loads_what_the_second_compiled(tmp_path):
+    assert output_of(BESIDE, {"FASTFNN_CACHE_DIR": str(tmp_path), "FASTFNN_NUM_THREADS": ""}).split() == ["1", "0"]
+
+
+def test_who_waits_is_told_each_kernel_before():
+    seen = []
+    dispatcher = SimpleNamespace(stats=SimpleNamespace(cache_hits={}))
+    with compiling.awaiting(seen.append), compiling.announced("dense._multiply.serial", dispatcher):
+        assert seen == ["dense._multiply.serial"]
+    with compiling.announced("dense._multiply.parallel", dispatcher):
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize("cache", ["a folder", "no folder"])
+def test_it_is_started_where_its_work_can_be_kept_alone(started, monkeypatch, tmp_path, cache):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FASTFNN_CACHE_DIR", str(tmp_path / ("file" if cache == "no folder" else "folder")))
+    with compile_ahead.compiled_beside(np.dtype(np.float32)):
+        assert len(started) == (cache == "a folder")
+
+
+def test_a_process_that_cannot_be_started_is_done_without(started, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(compile_ahead.subprocess, "Popen", fail)
+    with compile_ahead.compiled_beside(np.dtype(np.float32)):
+        assert started == []
 
 
 def test_it_is_started_once(started):

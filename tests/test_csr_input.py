@@ -25,7 +25,7 @@ import fastfnn
 from fastfnn import preparation
 from fastfnn.csr import as_csr, pack_entries, take_rows
 from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
-from fastfnn.tiles import TILE_ROWS
+from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
 
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
 each_input_format = pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
@@ -115,9 +115,9 @@ def test_every_method_takes_them_as_the_dense_array(backend, dtype, input_dtype,
 @each_backend
 @each_input_dtype
 @each_input_format
-@pytest.mark.parametrize("batch_size", [None, 1, 7, TILE_ROWS + 50])
+@pytest.mark.parametrize("batch_size", [None, 1, 7, LARGE_TILE_ROWS + 50])
 def test_trainings_follow_the_dense_array(backend, input_dtype, input_format, batch_size):
-    n_rows = {1: SAMPLES_OF_A_CALL + 100, 7: 30}.get(batch_size, TILE_ROWS + 100)
+    n_rows = {1: SAMPLES_OF_A_CALL + 100, 7: 30}.get(batch_size, LARGE_TILE_ROWS + 100)
     X, y = samples(n_rows, input_dtype)
     net, expected = small_network(backend), small_network(backend)
     options = {"epochs": 3, "batch_size": batch_size, "l2": 0.01}
@@ -130,9 +130,9 @@ def test_trainings_follow_the_dense_array(backend, input_dtype, input_format, ba
 
 @each_input_dtype
 @pytest.mark.parametrize("input_format", ["dense", "sparse"])
-@pytest.mark.parametrize("batch_size", [7, TILE_ROWS + 50])
+@pytest.mark.parametrize("batch_size", [7, LARGE_TILE_ROWS + 50])
 def test_within_a_format_they_train_to_the_bits_of_the_array(input_dtype, input_format, batch_size):
-    X, y = samples(30 if batch_size == 7 else TILE_ROWS + 100, input_dtype)
+    X, y = samples(30 if batch_size == 7 else LARGE_TILE_ROWS + 100, input_dtype)
     net, other = (small_network("numba", "float32", input_scale=1 / 255) for _ in range(2))
     net.fit(sparse.csr_array(X), y, fastfnn.Adam(0.05), 2, batch_size, input_format=input_format)
     other.fit(X, y, fastfnn.Adam(0.05), 2, batch_size, input_format=input_format)
@@ -189,7 +189,7 @@ def test_validation_data_may_be_of_another_format(backend, input_format):
 
 @pytest.mark.parametrize("batch_size", [None, 500])
 def test_what_does_not_fit_in_memory_is_packed_as_it_is_needed(monkeypatch, batch_size):
-    X, y = samples(TILE_ROWS + 100)
+    X, y = samples(LARGE_TILE_ROWS + 100)
     kept, streamed = small_network("numba"), small_network("numba")
     kept.fit(sparse.csr_array(X), y, fastfnn.SGD(0.05), 3, batch_size)
     monkeypatch.setattr(preparation, "PACKING_BYTES", 0)

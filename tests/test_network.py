@@ -1,7 +1,9 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
+from arrays import Unchanged
 from networks import (
     ROUNDING,
     assert_close,
@@ -19,7 +21,7 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn import Dense, Network, ReLU, Tanh
+from fastfnn import Dense, Network, ReLU, Tanh, propagation
 from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
 
 
@@ -111,6 +113,47 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_parts(backend, cuts):
     assert loss == pytest.approx(total, rel=1e-12)
     assert_close(gradients[0].weights, weights, 1e-11)
     assert_close(gradients[0].bias, bias, 1e-11)
+
+
+class PassedOn(ReLU):
+    """A layer that returns its input itself."""
+
+    activation = "identity"
+
+    def forward(self, x, out=None):
+        return x
+
+
+@each_backend
+@pytest.mark.parametrize("widths", [(4, 5, 3), (4, 3)])
+def test_a_layer_may_return_its_input(backend, widths):
+    X, y = samples(12)
+    unchanged = Unchanged(X)
+    dense, again = (
+        [Dense(i, o, "tanh" if o == 5 else None) for i, o in itertools.pairwise(widths)] for _ in range(2)
+    )
+    net = Network([*dense[:-1], PassedOn(), dense[-1]], backend, "float64", seed=1)
+    loss, gradients = net.loss_and_gradients(X, y)
+    expected_loss, expected = Network(again, backend, "float64", seed=1).loss_and_gradients(X, y)
+    unchanged.check()
+    assert loss == pytest.approx(expected_loss, rel=1e-13)
+    for gradient, other in zip([*gradients[:-2], gradients[-1]], expected, strict=True):
+        assert_close(gradient.weights, other.weights, 1e-12)
+
+
+@each_backend
+@each_dtype
+def test_an_output_layer_of_many_weights_gives_the_same(backend, dtype, monkeypatch):
+    X, y = samples(70, dtype=dtype)
+    loss, gradients = small_network(backend, dtype).loss_and_gradients(X, y, 0.1)
+    evaluated = small_network(backend, dtype).evaluate(X, y)
+    monkeypatch.setattr(propagation, "OUTPUT_LAYER_BYTES", 0)
+    other_loss, other = small_network(backend, dtype).loss_and_gradients(X, y, 0.1)
+    assert loss == pytest.approx(other_loss, rel=ROUNDING[dtype])
+    for gradient, expected in zip(gradients, other, strict=True):
+        assert_close(gradient.weights, expected.weights, ROUNDING[dtype])
+        assert_close(gradient.bias, expected.bias, ROUNDING[dtype])
+    assert evaluated == pytest.approx(small_network(backend, dtype).evaluate(X, y), rel=ROUNDING[dtype])
 
 
 @each_backend

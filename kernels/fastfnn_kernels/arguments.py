@@ -96,7 +96,7 @@ def require_output(
 
 
 def require_another_output(
-    name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any]]
+    name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any] | None]
 ) -> None:
     """Refuse the same, and add the output to the others."""
     require_output(name, array, dtype, shape, others)
@@ -129,7 +129,7 @@ def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
     if labels.dtype != np.int64:
         raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
     if labels.shape != (n_rows,):
-        raise ValueError(f"labels must have shape ({n_rows},), one a row of logits; got {labels.shape}")
+        raise ValueError(f"labels must have shape ({n_rows},), one a row; got {labels.shape}")
     require_contiguous("labels", labels)
     # As an unsigned number a negative one is larger than any class.
     if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:

@@ -1,12 +1,14 @@
-"""A second process that compiles some kernels into the cache, while the first compiles others.
+"""A second process that compiles one kernel into the cache, while the first compiles others.
 
-Numba compiles one function at a time in a process, however many CPUs there are. The first process waits for what
-stands here when it gets there, unless the second has ended. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
+Numba compiles one function at a time in a process, however many CPUs there are. The first process waits when it gets
+to that kernel. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,72 +19,67 @@ from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import cache_folder
 from fastfnn_kernels.runtime.compiling import awaiting
 
-# Module, name and variant: what takes longest of all, and every training meets it.
-KERNELS = (
-    ("output_layer", "_propagate", "parallel"),
-    ("output_layer", "_propagate", "serial"),
-)
+log = logging.getLogger(__name__)
+
+# What takes longest of all; trainings of more than a few rows meet it.
+KERNEL = "output_layer._propagate.parallel"
 
 
 @contextlib.contextmanager
 def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
-    """Let a second process compile `KERNELS` while what stands in the `with` compiles others.
+    """Let a second process compile `KERNEL` while what stands in the `with` compiles others.
 
-    It is not started where a CPU or the cache is missing, or the kernels are there; it ends with the `with`.
+    It is not started where a CPU or the cache is missing, or the kernel is there; it ends with the `with`.
 
     Parameters
     ----------
     dtype : dtype
-        That they are compiled for.
+        That it is compiled for.
     """
-    if get_num_threads() == 1 or not sys.executable or _may_be_cached():
+    if get_num_threads() == 1 or not sys.executable or _may_be_cached() or not _can_be_cached():
         yield
         return
-    helper = _Helper(dtype)
+    # In a session of its own Ctrl-C reaches the first process alone.
+    command = [sys.executable, "-m", "fastfnn_kernels.compile_ahead", np.dtype(dtype).name]
+    nowhere, told = subprocess.DEVNULL, subprocess.PIPE
     try:
-        with awaiting(helper.wait_for):
+        helper = subprocess.Popen(command, stdin=nowhere, stdout=told, stderr=nowhere, start_new_session=True)
+    except OSError as error:
+        log.info("no second process to compile with: %s", error)
+        yield
+        return
+
+    def wait_for(kernel: str) -> None:
+        if kernel == KERNEL:
+            helper.stdout.read()  # type: ignore[union-attr]
+
+    try:
+        with awaiting(wait_for):
             yield
     finally:
-        helper.end()
+        helper.kill()  # files of the cache are written beside and renamed
+        helper.communicate()
 
 
-class _Helper:
-    """The second process."""
+def compile_kernel(dtype: np.dtype[np.floating]) -> None:
+    """Compile `KERNEL`, or load it where it is in the cache already."""
+    from fastfnn_kernels.jitted import output_layer
 
-    def __init__(self, dtype: np.dtype[np.floating]) -> None:
-        command = [sys.executable, "-m", "fastfnn_kernels.compile_ahead", np.dtype(dtype).name]
-        nowhere, told = subprocess.DEVNULL, subprocess.PIPE
-        # In a session of its own Ctrl-C reaches the first process alone.
-        self._process = subprocess.Popen(
-            command, stdin=nowhere, stdout=told, stderr=nowhere, text=True, start_new_session=True
-        )
-        self._awaited = [".".join(kernel) for kernel in KERNELS]
-
-    def wait_for(self, kernel: str) -> None:
-        """Wait until it has compiled a kernel, or has ended, if that kernel is one of its own."""
-        while kernel in self._awaited:
-            told = self._process.stdout.readline().strip()  # type: ignore[union-attr]
-            self._awaited = [name for name in self._awaited if told and name != told]
-
-    def end(self) -> None:
-        """End it: files of the cache are written beside and renamed."""
-        self._process.kill()
-        self._process.communicate()
-
-
-def compile_kernels(dtype: np.dtype[np.floating]) -> None:
-    """Compile `KERNELS`, or load what is in the cache already, and print the name of each that is there."""
-    from fastfnn_kernels import jitted
-
-    for module, name, variant in KERNELS:
-        getattr(getattr(jitted, module), name).compile(dtype, parallel=variant == "parallel")
-        print(f"{module}.{name}.{variant}", flush=True)
+    output_layer._propagate.compile(dtype, parallel=True)
 
 
 def _may_be_cached() -> bool:
     """Tell whether a training ran before, for one dtype or another."""
-    return any(cache_folder().glob(".".join(KERNELS[0]) + "-*"))
+    return any(cache_folder().glob(f"{KERNEL}-*"))
+
+
+def _can_be_cached() -> bool:
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(cache_folder(), os.W_OK)
 
 
 if __name__ == "__main__":
-    compile_kernels(np.dtype(sys.argv[1]))
+    compile_kernel(np.dtype(sys.argv[1]))

@@ -158,7 +158,7 @@ def dense_cross_entropy(
         require_like("bias", bias, x.dtype, (weights.shape[1],))
     require_labels(labels, len(x), weights.shape[1])
     require_activation(activation)
-    others = {"weights": weights} | ({} if bias is None else {"bias": bias}) | ({} if out is x else {"x": x})
+    others: dict[str, NDArray[Any] | None] = {"weights": weights, "bias": bias, "x": None if out is x else x}
     if out is not None:
         require_another_output("out", out, x.dtype, x.shape, others)
     if out_weights is not None:
@@ -189,7 +189,7 @@ def check_gradient(
     grad: NDArray[Any],
     out: NDArray[Any] | None,
     out_bias: NDArray[Any] | None,
-    others: dict[str, NDArray[Any]],
+    others: dict[str, NDArray[Any] | None],
 ) -> None:
     """Check where all weight gradients are written."""
     n_outputs = grad.shape[1]

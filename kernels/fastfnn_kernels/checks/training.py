@@ -115,7 +115,7 @@ def _sgd_rest(
     activations: Sequence[str],
 ) -> None:
     require_same_lengths(weights, biases, activations)
-    others = {f"{name}.values": x.values}
+    others: dict[str, NDArray[Any] | None] = {f"{name}.values": x.values}
     width: int = x.shape[1]
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
         require_another_output(f"weights[{layer}]", w, x.values.dtype, (width, None), others)
@@ -133,7 +133,7 @@ def _sgd_rest(
 def _update(parameter: NDArray[Any], gradient: NDArray[Any], **state: NDArray[Any]) -> None:
     require_floats("parameter", parameter, None)
     require_like("gradient", gradient, parameter.dtype, parameter.shape)
-    others = {"gradient": gradient}
+    others: dict[str, NDArray[Any] | None] = {"gradient": gradient}
     for name, array in (("parameter", parameter), *state.items()):
         require_another_output(name, array, parameter.dtype, parameter.shape, others)
 

@@ -100,8 +100,10 @@ class _Scalar:
 
 In1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=True)]
 In2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=True)]
+In3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=True)]
 Out1 = Annotated[NDArray[Any], _ArrayOf(1, readonly=False)]
 Out2 = Annotated[NDArray[Any], _ArrayOf(2, readonly=False)]
+Out3 = Annotated[NDArray[Any], _ArrayOf(3, readonly=False)]
 SourceIn2 = Annotated[NDArray[Any], _SourceArrayOf(2)]
 IndicesIn1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=True, dtype=types.int32)]
 OutIndices1 = Annotated[NDArray[np.int32], _ArrayOf(1, readonly=False, dtype=types.int32)]
@@ -160,15 +162,20 @@ class Kernel:
 
     def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
         """Compile for `dtype`, or load what an earlier process compiled."""
-        variant = _renamed(self.function, "parallel" if parallel else "serial")
+        variant = _renamed(self.function, _variant(parallel))
         # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
         dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
-        with announced(f"{self.function.__module__.rpartition('.')[2]}.{variant.__qualname__}", dispatcher):
+        with announced(self.name(parallel=parallel), dispatcher):
             dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
         return dispatcher
+
+    def name(self, *, parallel: bool) -> str:
+        """Return the name of a variant, with which that of its file in the cache begins."""
+        module = self.function.__module__.rpartition(".")[2]
+        return f"{module}.{self.function.__qualname__}.{_variant(parallel)}"
 
     def argument_types(self, dtype: np.dtype[Any] | tuple[Any, ...]) -> tuple[Any, ...]:
         """List the Numba types of the arguments for `dtype`."""
@@ -176,6 +183,10 @@ class Kernel:
         hints = typing.get_type_hints(self.function, include_extras=True)
         hints.pop("return", None)
         return tuple(hint.__metadata__[0].numba_type(conversion) for hint in hints.values())
+
+
+def _variant(parallel: bool) -> str:
+    return "parallel" if parallel else "serial"
 
 
 def threads_for(operations: int) -> int:

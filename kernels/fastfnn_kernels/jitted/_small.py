@@ -1,4 +1,4 @@
-"""Products so small that their matrices stay in a core's caches: computed where they lie, by one thread.
+"""Products so small that their matrices stay in a core's caches: computed where they lie, each by one thread.
 
 Laying out an operand in panels, or waking a second thread, would take as long as the product does. Tiles are one
 vector wide, so that no number of columns wastes more than that. Each output is the same chain of multiply-adds that

@@ -130,19 +130,19 @@ def floor_of(activation: str) -> float:
 
 def gradients_to_write(
     n_inputs: int,
-    grad: NDArray[Any],
+    like: NDArray[Any],
     out: NDArray[Any] | None,
     out_bias: NDArray[Any] | None,
     use_bias: bool,
     accumulate: bool,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the arrays that gradients are written to, new ones where none are given; zeros to accumulate on."""
+    """Return the arrays that gradients are written to; new ones have the columns and the dtype of `like`."""
     make = np.zeros if accumulate else np.empty
     if out is None:
-        out = make((n_inputs, grad.shape[1]), grad.dtype)
+        out = make((n_inputs, like.shape[1]), like.dtype)
     if not use_bias:
         return out, None
-    return out, make(grad.shape[1], grad.dtype) if out_bias is None else out_bias
+    return out, make(like.shape[1], like.dtype) if out_bias is None else out_bias
 
 
 @inline

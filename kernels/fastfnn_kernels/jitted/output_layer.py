@@ -17,10 +17,12 @@ from fastfnn_kernels.jitted._jit import (
     Flag,
     In1,
     In2,
+    In3,
     Int,
     IntegersIn1,
     Out1,
     Out2,
+    Out3,
     OutDoubles1,
     OutIntegers1,
     Real,
@@ -63,11 +65,12 @@ def dense_cross_entropy(
         gradients = (np.empty((0, n_inputs), x.dtype), np.empty((0, weights.shape[1]), x.dtype), NO_BIAS[x.dtype])
     scale = 1 / max(n_rows, 1) if scale is None else scale
     layer = (x, weights, NO_BIAS[x.dtype] if bias is None else bias)
-    grad = np.empty((n_rows, weights.shape[1]), x.dtype)
     n_shares = _number_of_shares(n_rows)
+    grad = np.empty((n_shares, BLOCK_ROWS, weights.shape[1]), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
+    operations = (6 if with_gradients else 2) * n_rows * weights.size
     _propagate(
-        6 * n_rows * weights.size, x.dtype, *layer, labels, scale, CODES[activation], accumulate, with_gradients,
+        operations, x.dtype, *layer, labels, scale, CODES[activation], accumulate, with_gradients,
         *gradients, grad, grad, losses, counts,
     )  # fmt: skip
     loss, n_correct = scale * float(losses.sum()), int(counts.sum())
@@ -80,16 +83,18 @@ def _number_of_shares(n_rows: int) -> int:
     return min(n_blocks + n_blocks % 2, MOST_SHARES)
 
 
-class _Rows(NamedTuple):
-    """What belongs to the rows."""
+class _Block(NamedTuple):
+    """Some rows on their way; all but the first three and the last are a thread's own memory."""
 
     x: Any
     labels: Any
+    out: Any
     logits: Any
     grad: Any  # of the logits
     grad_to_read: Any  # the same, an input as x is: one product is compiled for both
-    maxima_and_totals: Any  # of the logits, and of their exponentials
-    out: Any
+    maxima: Any  # of the logits
+    totals: Any  # of their exponentials
+    product: Any
 
 
 @kernel
@@ -105,78 +110,80 @@ def _propagate(
     out: Out2,
     out_weights: Out2,
     out_bias: Out1,
-    grad: Out2,
-    grad_to_read: In2,
+    grad: Out3,
+    grad_to_read: In3,
     losses: OutDoubles1,
     counts: OutIntegers1,
 ) -> None:
     """Write the gradients, and each share's sum of losses and number of right rows; `out` may be x."""
     n_rows, n_inputs = x.shape
-    n_classes = weights.shape[1]
-    transposed = np.empty((n_classes, n_inputs), x.dtype)
-    fill_transposed_panel(weights, 0, transposed)
-    logits, maxima_and_totals = np.empty((n_rows, n_classes), x.dtype), np.empty((2, n_rows), x.dtype)
-    rows = _Rows(x, labels, logits, grad, grad_to_read, maxima_and_totals, out)
-    n_shares, n_tiles = losses.size, (n_rows + TILE_ROWS - 1) // TILE_ROWS
-    weight_sums = np.zeros((n_shares, n_classes, n_inputs), x.dtype)
+    n_shares, n_classes = losses.size, weights.shape[1]
+    n_handed_back = n_inputs if with_gradients else 0
+    transposed = np.empty((n_classes, n_handed_back), x.dtype)
+    fill_transposed_panel(weights[:n_handed_back], 0, transposed)
+    logits = np.empty(grad.shape, x.dtype)
+    maxima, totals = np.empty((n_shares, BLOCK_ROWS), x.dtype), np.empty((n_shares, BLOCK_ROWS), x.dtype)
+    product = np.empty((n_shares, BLOCK_ROWS, n_handed_back), x.dtype)
+    weight_sums = np.zeros((n_shares, n_classes, n_handed_back), x.dtype)
     bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
+    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     for share in prange(n_shares):
-        first = share * n_tiles // n_shares * TILE_ROWS
-        end = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
-        for first_row in range(first, end, BLOCK_ROWS):
-            end_row = min(first_row + BLOCK_ROWS, end)
-            loss, n_correct = _forward(rows, weights, bias, scale, first_row, end_row)
+        end_of_share = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
+        for first in range(share * n_tiles // n_shares * TILE_ROWS, end_of_share, BLOCK_ROWS):
+            end = min(first + BLOCK_ROWS, end_of_share)
+            n = end - first
+            block = _Block(
+                x[first:end], labels[first:end], out[first:end], logits[share, :n], grad[share, :n],
+                grad_to_read[share, :n], maxima[share], totals[share], product[share, :n],
+            )  # fmt: skip
+            loss, n_correct = _forward(block, weights, bias, scale)
             losses[share] += loss
             counts[share] += n_correct
             if with_gradients:
-                _add_products(rows, first_row, end_row, weight_sums[share], bias_sums[share])
-                _write_input_gradient(rows, transposed, derivative, first_row, end_row)
+                _add_products(block, weight_sums[share], bias_sums[share])
+                _write_input_gradient(block, transposed, derivative)
     if with_gradients:
         _deliver(weight_sums.reshape((n_shares, n_classes * n_inputs)), accumulate, n_inputs, out_weights.reshape(-1))
         _deliver(bias_sums, accumulate, 1, out_bias)
 
 
 @inline
-def _forward(rows: _Rows, weights: Any, bias: Any, scale: Any, first: int, end: int) -> tuple[float, int]:
-    """Compute the logits of a block and their gradient; return their loss and how many are right."""
-    x, labels, logits = rows.x[first:end], rows.labels, rows.logits[first:end]
-    n_inputs = len(weights)
+def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float, int]:
+    """Compute the logits and their gradient; return the loss and how many rows are right."""
+    x, logits, labels = block.x, block.logits, block.labels
+    n_rows, n_inputs = x.shape
     for k in range(0, max(n_inputs, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, n_inputs - k)
         start = bias[: bias.size if k == 0 else 0]
         multiply_where_it_lies(
-            x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, end - first, k > 0, -np.inf, logits
+            x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, n_rows, k > 0, -np.inf, logits
         )
-    maxima, totals = rows.maxima_and_totals[0], rows.maxima_and_totals[1]
-    write_cross_entropy_gradient(rows.logits, labels, first, end, scale, rows.grad, maxima, totals)
+    write_cross_entropy_gradient(logits, labels, 0, n_rows, scale, block.grad, block.maxima, block.totals)
     n_correct = 0
-    for row in range(first, end):
-        n_correct += is_first_of_largest(rows.logits[row], labels[row])
-    return sum_of_losses(rows.logits, labels, first, end, maxima, totals), n_correct
+    for row in range(n_rows):
+        n_correct += is_first_of_largest(logits[row], labels[row])
+    return sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals), n_correct
 
 
 @inline
-def _add_products(rows: _Rows, first: int, end: int, weight_sum: Any, bias_sum: Any) -> None:
+def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
     """Add g^T x, the transpose of what is wanted: its rows fill vectors, while classes are few."""
-    x, grad = rows.x[first:end], rows.grad_to_read[first:end]
-    n_classes = len(weight_sum)
+    x, grad = block.x, block.grad_to_read
+    n_rows, n_classes = grad.shape
     nothing = x[0, :0]
-    multiply_where_it_lies(grad, 0, 1, n_classes, x, end - first, nothing, n_classes, True, -np.inf, weight_sum)
-    add_sums_of_columns(grad, 0, end - first, 0, bias_sum.size, bias_sum)
+    multiply_where_it_lies(grad, 0, 1, n_classes, x, n_rows, nothing, n_classes, True, -np.inf, weight_sum)
+    add_sums_of_columns(grad, 0, n_rows, 0, bias_sum.size, bias_sum)
 
 
 @inline
-def _write_input_gradient(rows: _Rows, transposed: Any, derivative: int, first: int, end: int) -> None:
-    """Write (g w^T) * f'(x) of a block, when x is no longer needed: it may be overwritten by it."""
-    x, grad, out = rows.x[first:end], rows.grad_to_read[first:end], rows.out[first:end]
-    n_classes, n_inputs = transposed.shape
-    product = np.empty((end - first, n_inputs), x.dtype)
-    nothing = x[0, :0]
-    multiply_where_it_lies(
-        grad, 0, n_classes, 1, transposed, n_classes, nothing, end - first, False, -np.inf, product
-    )
-    multiply_by_derivative(product.reshape(-1), x.reshape(-1), derivative)
-    copy(product.reshape(-1), out.reshape(-1))
+def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> None:
+    """Write (g w^T) * f'(x), when x is no longer needed: it may be overwritten by it."""
+    grad, product = block.grad_to_read, block.product
+    n_rows, n_classes = grad.shape
+    nothing = grad[0, :0]
+    multiply_where_it_lies(grad, 0, n_classes, 1, transposed, n_classes, nothing, n_rows, False, -np.inf, product)
+    multiply_by_derivative(product.reshape(-1), block.x.reshape(-1), derivative)
+    copy(product.reshape(-1), block.out.reshape(-1))
 
 
 @inline

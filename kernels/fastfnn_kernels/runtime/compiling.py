@@ -17,19 +17,19 @@ OUTCOMES = ("compiled", "loaded from the cache")
 
 _in_progress = threading.local()
 
-# Waits until the kernel of this name is in the cache, where a second process is about to put it there.
-_await_second_process: list[Callable[[str], None]] = []
+# Called with the name of each kernel before it is compiled or loaded: they wait for whoever is at it already.
+_waits: list[Callable[[str], None]] = []
 
 
 @contextmanager
 def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
-    """Tell of the compiling, or the loading from the cache, that goes on inside the `with`."""
+    """Tell of the compiling, or the loading from the cache, that goes on inside the `with`, after all `awaiting`."""
     log.info(BEGUN, kernel)
     start = time.perf_counter()
     _in_progress.kernel = kernel
     try:
-        for await_kernel in _await_second_process:
-            await_kernel(kernel)
+        for wait_for in _waits:
+            wait_for(kernel)
         yield
     finally:
         _in_progress.kernel = None
@@ -42,10 +42,10 @@ def is_compiling() -> bool:
 
 
 @contextmanager
-def awaiting(await_kernel: Callable[[str], None]) -> Iterator[None]:
+def awaiting(wait_for: Callable[[str], None]) -> Iterator[None]:
     """Call a function with the name of each kernel before it is compiled, or loaded, inside the `with`."""
-    _await_second_process.append(await_kernel)
+    _waits.append(wait_for)
     try:
         yield
     finally:
-        _await_second_process.remove(await_kernel)
+        _waits.remove(wait_for)
