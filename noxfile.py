@@ -10,7 +10,14 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 # What the tests read beside themselves.
-TESTED = ("tests", "docs", "bench", "kernels/README.md", "README.md", "Makefile", "pyproject.toml")
+TESTED = (
+    *("tests", "docs", "bench", "README.md", "Makefile", "pyproject.toml"),
+    *(
+        "kernels/README.md",
+        "kernels/RUNTIME.md",
+        "fastfnn/datasets/embedded/LICENSE-MNIST.md",
+    ),  # README links to these
+)
 
 CORE = """
 import numpy as np
