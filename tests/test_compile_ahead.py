@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fastfnn_kernels import compile_ahead
-from fastfnn_kernels.jitted import output_layer
+from fastfnn_kernels.jitted import _weight_gradient, dense, output_layer, sparse
 from fastfnn_kernels.runtime import compiling
 from processes import output_of
 
@@ -69,6 +69,30 @@ def test_who_waits_is_told_each_kernel_before():
         assert seen == ["dense._multiply.serial"]
     with compiling.announced("dense._multiply.parallel", dispatcher):
         assert len(seen) == 1
+
+
+def test_one_kernel_may_be_compiled_before_another_that_is_waited_for():
+    dispatcher = SimpleNamespace(stats=SimpleNamespace(cache_hits={}))
+
+    def prepare_another(kernel):
+        if kernel == "awaited":
+            with compiling.announced("another", dispatcher):
+                pass
+            assert compiling.is_compiling()
+
+    with compiling.awaiting(prepare_another), compiling.announced("awaited", dispatcher):
+        assert compiling.is_compiling()
+    assert not compiling.is_compiling()
+
+
+def test_the_first_process_compiles_what_follows_its_forward_product(monkeypatch):
+    dtype = np.dtype(np.float32)
+    dense._multiply.parallel[dtype]
+    for entries in (sparse._multiply.parallel, sparse._add_products.parallel, _weight_gradient.add_products.parallel):
+        monkeypatch.delitem(entries, dtype, raising=False)
+    compile_ahead._compile_what_follows(dtype)
+    assert dtype in _weight_gradient.add_products.parallel
+    assert dtype not in sparse._add_products.parallel
 
 
 @pytest.mark.parametrize("cache", ["a folder", "no folder"])

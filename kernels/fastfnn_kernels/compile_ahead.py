@@ -51,6 +51,7 @@ def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
 
     def wait_for(kernel: str) -> None:
         if kernel == KERNEL:
+            _compile_what_follows(dtype)
             helper.stdout.read()  # type: ignore[union-attr]
 
     try:
@@ -66,6 +67,16 @@ def compile_kernel(dtype: np.dtype[np.floating]) -> None:
     from fastfnn_kernels.jitted import output_layer
 
     output_layer._propagate.compile(dtype, parallel=True)
+
+
+def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:
+    """Compile the first layer's weight gradient, dense or packed as its forward product was."""
+    from fastfnn_kernels.jitted import _weight_gradient, dense, sparse
+
+    products = ((dense._multiply, _weight_gradient.add_products), (sparse._multiply, sparse._add_products))
+    for forward, gradient in products:
+        if dtype in forward.parallel:
+            gradient.parallel[dtype]  # what is looked up is compiled
 
 
 def _may_be_cached() -> bool:

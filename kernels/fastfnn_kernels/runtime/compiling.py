@@ -26,13 +26,14 @@ def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
     """Tell of the compiling, or the loading from the cache, that goes on inside the `with`, after all `awaiting`."""
     log.info(BEGUN, kernel)
     start = time.perf_counter()
+    waiting = getattr(_in_progress, "kernel", None)  # another one, for which this one's turn has come first
     _in_progress.kernel = kernel
     try:
         for wait_for in _waits:
             wait_for(kernel)
         yield
     finally:
-        _in_progress.kernel = None
+        _in_progress.kernel = waiting
     log.info(DONE, OUTCOMES[bool(dispatcher.stats.cache_hits)], kernel, time.perf_counter() - start)
 
 
