@@ -84,7 +84,7 @@ def _number_of_shares(n_rows: int) -> int:
 
 
 class _Block(NamedTuple):
-    """Some rows on their way; all but the first three and the last are a thread's own memory."""
+    """Some rows on their way; all but the first three arrays are a share's own memory."""
 
     x: Any
     labels: Any
