@@ -109,8 +109,7 @@ def test_without_outputs_nothing_is_added_to(kernels, dtype, rng):
 def test_nan_and_inf_go_where_the_reference_sends_them(special, activation, dtype, rng):
     x, weights, labels = normals(rng, (40, 6), dtype), normals(rng, (6, 4), dtype), rng.integers(0, 4, 40)
     x[17, 3] = special
-    with np.errstate(invalid="ignore"):
-        expected = reference.dense_cross_entropy(x, weights, None, labels, 1.0, activation)
+    expected = reference.dense_cross_entropy(x, weights, None, labels, 1.0, activation)
     actual = jitted.dense_cross_entropy(x, weights, None, labels, 1.0, activation)
     assert actual[1] == expected[1]
     for one, other in ((actual[i], expected[i]) for i in (0, 2, 3)):

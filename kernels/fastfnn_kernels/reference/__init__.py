@@ -1,4 +1,13 @@
-"""The specification: every kernel in plain NumPy, with its arguments checked."""
+"""The specification: every kernel in plain NumPy, with its arguments checked.
+
+As from the jitted kernels, there is no warning of numbers that are invalid or too large: the results show them. BLAS
+would cause some of numbers that it reads beside its operands, and never uses, once in thousands of small products.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numpy as np
 
 from fastfnn_kernels.checks import checked
 from fastfnn_kernels.reference import (
@@ -17,28 +26,37 @@ from fastfnn_kernels.reference import (
 
 NAME = "numpy"
 
-dense_forward = checked(dense.dense_forward)
-dense_weight_gradient = checked(dense.dense_weight_gradient)
-dense_input_gradient = checked(dense.dense_input_gradient)
-stack_forward = checked(stacks.stack_forward)
-pack_rows = checked(packing.pack_rows)
-similar_rows = checked(grouping.similar_rows)
-pack_batches = checked(packing.pack_batches)
-compress_rows = checked(packing.compress_rows)
-sparse_forward = checked(sparse.sparse_forward)
-sparse_weight_gradient = checked(sparse.sparse_weight_gradient)
-activation_forward = checked(activations.activation_forward)
-activation_gradient = checked(activations.activation_gradient)
-softmax = checked(cross_entropy.softmax)
-softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
-count_correct = checked(cross_entropy.count_correct)
-dense_cross_entropy = checked(output_layer.dense_cross_entropy)
-sgd_samples = checked(samples.sgd_samples)
-sgd_batches = checked(batches.sgd_batches)
-sgd = checked(updates.sgd)
-momentum = checked(updates.momentum)
-rmsprop = checked(updates.rmsprop)
-rmsprop_tensor = checked(updates.rmsprop_tensor)
-adam = checked(updates.adam)
-adamw = checked(updates.adamw)
-squared_norm = checked(updates.squared_norm)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _specified(kernel: Callable[P, R]) -> Callable[P, R]:
+    """Return the kernel with its check before it, and without NumPy's warnings."""
+    return checked(np.errstate(all="ignore")(kernel))
+
+
+dense_forward = _specified(dense.dense_forward)
+dense_weight_gradient = _specified(dense.dense_weight_gradient)
+dense_input_gradient = _specified(dense.dense_input_gradient)
+stack_forward = _specified(stacks.stack_forward)
+pack_rows = _specified(packing.pack_rows)
+similar_rows = _specified(grouping.similar_rows)
+pack_batches = _specified(packing.pack_batches)
+compress_rows = _specified(packing.compress_rows)
+sparse_forward = _specified(sparse.sparse_forward)
+sparse_weight_gradient = _specified(sparse.sparse_weight_gradient)
+activation_forward = _specified(activations.activation_forward)
+activation_gradient = _specified(activations.activation_gradient)
+softmax = _specified(cross_entropy.softmax)
+softmax_cross_entropy = _specified(cross_entropy.softmax_cross_entropy)
+count_correct = _specified(cross_entropy.count_correct)
+dense_cross_entropy = _specified(output_layer.dense_cross_entropy)
+sgd_samples = _specified(samples.sgd_samples)
+sgd_batches = _specified(batches.sgd_batches)
+sgd = _specified(updates.sgd)
+momentum = _specified(updates.momentum)
+rmsprop = _specified(updates.rmsprop)
+rmsprop_tensor = _specified(updates.rmsprop_tensor)
+adam = _specified(updates.adam)
+adamw = _specified(updates.adamw)
+squared_norm = _specified(updates.squared_norm)

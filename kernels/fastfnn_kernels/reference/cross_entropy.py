@@ -66,8 +66,7 @@ def softmax_cross_entropy(
     grad = np.exp(_shifted(logits))
     sums = grad.sum(axis=1, keepdims=True)
     wide = logits.astype(np.float64)  # the distance of two float32 logits may not fit into float32
-    with np.errstate(invalid="ignore"):
-        losses = np.log(sums[:, 0].astype(np.float64)) + (wide.max(axis=1) - wide[rows, labels])
+    losses = np.log(sums[:, 0].astype(np.float64)) + (wide.max(axis=1) - wide[rows, labels])
     grad /= sums
     grad[rows, labels] -= 1
     np.multiply(grad, scale, out=out)
@@ -93,6 +92,5 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
 
 def _shifted(logits: NDArray[Any]) -> NDArray[Any]:
     """Subtract each row's maximum; a row that holds inf becomes NaN, as infinity minus infinity is."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
+    shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
     return shifted
