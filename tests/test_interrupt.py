@@ -80,6 +80,37 @@ WHILE_COMPILING = (
 """
 )
 
+WHILE_LLVM_CALLS = (
+    PREAMBLE
+    + """
+    from fastfnn_kernels.runtime.compiling import is_compiling
+    from numba.core.registry import cpu_target
+
+    engine = cpu_target.target_context.codegen()._engine._ee
+    n_calls = 0
+
+    def press_and_notify(module, code, notify=engine._object_cache_notify):
+        global n_calls
+        if is_compiling():
+            n_calls += 1
+            if n_calls == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+        notify(module, code)
+
+    engine._object_cache_notify = press_and_notify
+    try:
+        {work}
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("it was not interrupted")
+    assert not is_compiling()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    {work_again}
+    print("interrupted")
+"""
+)
+
 # What is interrupted when the second kernel has begun to be compiled, and what must work afterwards.
 CALLS = "assert jitted.softmax(X).shape == X.shape and jitted.squared_norm(X) > 0"
 FIT = "if net.fit(X[:99], y[:99], fastfnn.SGD(0.1), epochs=10).interrupted: raise KeyboardInterrupt"
@@ -98,6 +129,13 @@ def test_in_a_training(batch_size):
 def test_while_compiling(tmp_path, work):
     program = WHILE_COMPILING.format(work=work, work_again=work)
     assert finish(start(program, {"FASTFNN_CACHE_DIR": str(tmp_path)})).split() == ["interrupted"]
+
+
+@pytest.mark.parametrize("work", [CALLS, FIT], ids=["kernels", "training"])
+def test_while_llvm_calls_python(tmp_path, work):
+    process = start(WHILE_LLVM_CALLS.format(work=work, work_again=work), {"FASTFNN_CACHE_DIR": str(tmp_path)})
+    output, errors = process.communicate(timeout=120)
+    assert (output.split(), errors) == (["interrupted"], "")
 
 
 def test_at_the_command_line(tmp_path):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fastfnn_kernels.jitted._linking import wrappers_only_linked
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import KernelCache
-from fastfnn_kernels.runtime.compiling import announced
+from fastfnn_kernels.runtime.compiling import announced, no_lost_interrupt
 from fastfnn_kernels.runtime.thread_pool import run_parallel
 
 OPTIONS = {
@@ -167,7 +167,7 @@ class Kernel:
         # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
         dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
-        with announced(self.name(parallel=parallel), dispatcher), wrappers_only_linked():
+        with announced(self.name(parallel=parallel), dispatcher), no_lost_interrupt(), wrappers_only_linked():
             dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
