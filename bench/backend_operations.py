@@ -24,11 +24,12 @@ from main_job import (
 from numpy.typing import NDArray
 
 import fastfnn
-from fastfnn import training
 from fastfnn.interrupt import Interrupt
 from fastfnn.memory import aligned_empty
+from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
+from fastfnn.training import Steps
 
 Run = Callable[[], Any]
 
@@ -129,7 +130,7 @@ class FullBatch:
             LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
         )
         tiles = prepare_to_keep(self._network, samples.X)
-        self._steps = training.Steps(self._network, tiles, samples.y, optimizer, l2=L2)
+        self._steps = Steps(self._network, tiles, samples.y, optimizer, Plan(penalty=Penalty(L2)))
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
@@ -147,7 +148,8 @@ class MiniBatches:
         self._network = main_network(backend, samples.scale)
         self._network.rng = np.random.default_rng(seed)
         tiles = prepare(self._network, samples.X)
-        self._steps = training.Steps(self._network, tiles, samples.y, fastfnn.SGD(learning_rate), batch_size)
+        optimizer = fastfnn.SGD(learning_rate)
+        self._steps = Steps(self._network, tiles, samples.y, optimizer, Plan(batching=Batching(batch_size)))
 
     def epoch(self) -> None:
         """Go through all samples once."""

@@ -6,6 +6,7 @@ layers, which is what lets a batch run in tiles of rows.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import ModuleType
@@ -40,10 +41,13 @@ class Layer(ABC):
         Of the last `backward` or training step.
     takes_packed : bool
         Whether `forward` and `add_gradient` take packed tiles.
+    learning_rate_factor : float
+        What the optimizer's learning rate is multiplied by for this layer.
     """
 
     activation: str = "identity"
     takes_packed: bool = False
+    learning_rate_factor: float = 1.0
 
     def __init__(self) -> None:
         self.gradient = Gradient()
@@ -63,6 +67,10 @@ class Layer(ABC):
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         """Make the parameters and draw their first values; a layer without parameters has none to draw."""
+        return
+
+    def reset_parameters(self, rng: np.random.Generator) -> None:
+        """Draw first values again, into the arrays there are; a layer without parameters has none."""
         return
 
     def join(self, kernels: ModuleType) -> None:
@@ -154,6 +162,8 @@ class Dense(Layer):
     initializer : callable, optional
         (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and Glorot's for all
         else when None. b starts at zero.
+    learning_rate_factor : float
+        What the optimizer's learning rate is multiplied by for this layer; 0 keeps it as it is.
 
     Attributes
     ----------
@@ -172,6 +182,7 @@ class Dense(Layer):
         activation: str | None = None,
         use_bias: bool = True,
         initializer: Initializer | None = None,
+        learning_rate_factor: float = 1.0,
     ) -> None:
         super().__init__()
         for name, width in (("n_inputs", n_inputs), ("n_outputs", n_outputs)):
@@ -184,15 +195,27 @@ class Dense(Layer):
             raise ValueError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; got {activation!r}")
         self.use_bias = bool(use_bias)
         self.initializer = initializer or (he if self.activation == "relu" else glorot)
+        if not 0 <= learning_rate_factor < math.inf:
+            raise ValueError(f"learning_rate_factor must be a finite number from 0 up; got {learning_rate_factor}")
+        self.learning_rate_factor = float(learning_rate_factor)
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         """Draw the first weights, and set the bias to zero."""
+        self._weights = aligned_copy(self._draw_weights(rng), dtype)
+        self._bias = aligned_full((self.n_outputs,), 0, dtype) if self.use_bias else None
+
+    def reset_parameters(self, rng: np.random.Generator) -> None:
+        """Draw first weights again, and set the bias to zero."""
+        self.weights[...] = self._draw_weights(rng)
+        if self.bias is not None:
+            self.bias[...] = 0
+
+    def _draw_weights(self, rng: np.random.Generator) -> NDArray[Any]:
         drawn = np.asarray(self.initializer(rng, self.n_inputs, self.n_outputs))
         if drawn.shape != (self.n_inputs, self.n_outputs):
             expected = (self.n_inputs, self.n_outputs)
             raise ValueError(f"initializer must return an array of shape {expected}; got {drawn.shape}")
-        self._weights = aligned_copy(drawn, dtype)
-        self._bias = aligned_full((self.n_outputs,), 0, dtype) if self.use_bias else None
+        return drawn
 
     @property
     def weights(self) -> NDArray[Any]:
@@ -301,6 +324,7 @@ class Dense(Layer):
             "n_outputs": self.n_outputs,
             "activation": self.activation,
             "use_bias": self.use_bias,
+            "learning_rate_factor": self.learning_rate_factor,
         }
 
 

@@ -1,7 +1,11 @@
-"""Networks in safetensors files: the parameters as tensors, the architecture in the metadata."""
+"""Networks in safetensors files: the parameters as tensors, the architecture in the metadata.
+
+The metadata also hold a SHA-256 of all of it, so that a file of which one bit is another is not taken for a network.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,7 +19,7 @@ from safetensors.numpy import save
 
 # The entry of the metadata that holds the architecture, and the version of its form.
 ENTRY = "fastfnn"
-FORMAT = 1
+FORMAT = 2
 
 
 def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
@@ -27,7 +31,8 @@ def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tens
         If the file cannot be written.
     """
     # One entry alone: the order of several is not fixed, and equal networks should make equal files.
-    content = save(tensors, {ENTRY: json.dumps({"format": FORMAT, **architecture})})
+    described = {"format": FORMAT, **architecture}
+    content = save(tensors, {ENTRY: json.dumps(described | {"sha256": digest_of(described, tensors)})})
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
@@ -69,11 +74,32 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         raise ValueError(f"{os.fspath(path)} is damaged: its architecture cannot be read ({error})") from error
     if version != FORMAT:
         raise ValueError(f"{os.fspath(path)} is of format {version!r}; this version of fastfnn reads format {FORMAT}")
+    if architecture.pop("sha256", None) != digest_of(architecture, tensors):
+        raise ValueError(f"{os.fspath(path)} is damaged: its content is not what was written (SHA-256 differs)")
     return architecture, tensors
 
 
+def digest_of(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of an architecture and of its tensors' names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape} ".encode())
+        digest.update(tensor.data.cast("B") if tensor.size else b"")
+    return digest.hexdigest()
+
+
 def fill(parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], path: str | os.PathLike[str]) -> None:
-    """Copy tensors into the parameters of the same names, all of them or none.
+    """Copy tensors into the parameters of the same names, all of them or none; see `check_tensors`."""
+    check_tensors(parameters, tensors, path)
+    for key, parameter in parameters.items():
+        parameter[...] = tensors[key]
+
+
+def check_tensors(
+    parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], path: str | os.PathLike[str]
+) -> None:
+    """See that tensors can become the parameters of a network.
 
     Raises
     ------
@@ -92,5 +118,3 @@ def fill(parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], 
             )
         if not np.isfinite(tensor).all():
             raise ValueError(f"{name} is damaged: {key} holds NaN or inf")
-    for key, parameter in parameters.items():
-        parameter[...] = tensors[key]

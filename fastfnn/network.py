@@ -12,14 +12,17 @@ from numpy.typing import DTypeLike, NDArray
 from fastfnn import training
 from fastfnn.architecture import describe_layer, layer_from, output_widths
 from fastfnn.backends import get_backend
+from fastfnn.clipping import Clipping
 from fastfnn.csr import Csr
 from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.optimizers import Optimizer
+from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.propagation import Backpropagation, Forward, in_order
+from fastfnn.schedules import Schedule
 from fastfnn.tiles import Tiles
 from fastfnn.training import Callback
 
@@ -109,6 +112,31 @@ class Network:
             f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.parameters.items()
         }
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What a model file says of the network, beside its parameters."""
+        return {
+            "dtype": self.dtype.name,
+            "input_scale": self.input_scale,
+            "layers": [describe_layer(layer) for layer in self.layers],
+        }
+
+    def reset(self, seed: int | None = None) -> None:
+        """Draw all first values again, into the arrays there are: the network forgets what it was trained on.
+
+        An optimizer that is used again has a `reset` of its own.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the values and of the order of mini-batches, as for a new network; without it, the random numbers that
+            come next are used.
+        """
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        for layer in self.layers:
+            layer.reset_parameters(self.rng)
+
     def fit(
         self,
         X: Inputs,
@@ -120,6 +148,13 @@ class Network:
         validation_data: tuple[Inputs, NDArray[Any]] | None = None,
         callbacks: Sequence[Callback] = (),
         input_format: str = "auto",
+        l2_bias: float = 0.0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        schedule: Schedule | None = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        history: History | None = None,
     ) -> History:
         """Train on labelled samples.
 
@@ -135,7 +170,7 @@ class Network:
         epochs : int
             Passes over the samples.
         batch_size : int, optional
-            Samples an update sees, in an order drawn anew for each epoch; all of them when None.
+            Samples an update sees; all of them when None.
         l2 : float
             Adds (l2 / 2) * sum of squared weights, not biases, to the loss.
         validation_data : (X, y), optional
@@ -145,6 +180,19 @@ class Network:
         input_format : {"auto", "dense", "sparse"}
             Whether zeros of X are multiplied: "sparse" packs the samples so that they are not, "dense" never does.
             "auto" packs sparse arrays, and others if so many numbers are zero that it is faster.
+        l2_bias : float
+            Adds (l2_bias / 2) * sum of squared biases to the loss.
+        shuffle : bool
+            Whether mini-batches take the samples in an order drawn anew for each epoch, or as they stand.
+        drop_last : bool
+            Whether a last mini-batch that would be smaller is left out of the epoch.
+        schedule : callable, optional
+            (epoch, history) -> learning rate, see `fastfnn.schedules`; the optimizer's own rate when None.
+        clip_value, clip_norm : float, optional
+            Bounds of every element of the gradient, and of the Euclidean norm of all parameters' gradients together.
+        history : History, optional
+            Of a training that is resumed, as `fastfnn.checkpoints.load_checkpoint` returns it: its epochs count among
+            `epochs`, and it is added to.
 
         Returns
         -------
@@ -165,27 +213,24 @@ class Network:
             validation = self._check_samples(*validation_data, "validation ")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
-        for callback in callbacks:
-            if not callable(callback):
-                raise TypeError(f"a callback must be callable; got {callback!r}")
-        _check_count("epochs", epochs)
-        if batch_size is not None:
-            _check_count("batch_size", batch_size)
-        _check_l2(l2)
+        batching, clipping = Batching(batch_size, shuffle, drop_last), Clipping(clip_value, clip_norm)
+        batching.check(len(labels))
+        plan = Plan(epochs, batching, Penalty(l2, l2_bias), clipping, schedule, tuple(callbacks))
         tiles = (prepare_to_keep if batch_size is None else prepare)(self, samples, input_format)
         held_out = None
         if validation is not None:
             held_out = prepare_to_keep(self, validation[0], input_format), validation[1]
-        return training.fit(self, tiles, labels, optimizer, epochs, batch_size, l2, held_out, tuple(callbacks))
+        so_far = History() if history is None else history
+        return training.fit(self, tiles, labels, optimizer, plan, held_out, so_far)
 
     def loss_and_gradients(
-        self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto"
+        self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
     ) -> tuple[float, list[Gradient]]:
         """Compute the loss of all samples together, and its gradient.
 
         Parameters
         ----------
-        X, y, l2, input_format
+        X, y, l2, input_format, l2_bias
             As in `fit`.
 
         Returns
@@ -202,9 +247,9 @@ class Network:
         """
         check_input_format(input_format)
         samples, labels = self._check_samples(X, y)
-        _check_l2(l2)
+        penalty = Penalty(l2, l2_bias)
         tiles = prepare(self, samples, input_format)
-        loss, _ = Backpropagation(self, tiles.n_rows, l2).run(in_order(tiles, labels), tiles.n_rows)
+        loss, _ = Backpropagation(self, tiles.n_rows, penalty).run(in_order(tiles, labels), tiles.n_rows)
         return loss, [layer.gradient for layer in self.layers]
 
     def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[np.int64]:
@@ -288,19 +333,16 @@ class Network:
         ValueError
             If a parameter holds NaN or inf: the training went wrong, and an older file is worth more.
         """
+        self.require_finite()
+        from fastfnn.model_files import write_model  # here and in `load`: an import does not bring safetensors
+
+        write_model(path, self.architecture, self.parameters)
+
+    def require_finite(self) -> None:
+        """Raise ValueError if a parameter holds NaN or inf, so that it is not saved over a better one."""
         for name, parameter in self.parameters.items():
             if not np.isfinite(parameter).all():
                 raise ValueError(f"{name} holds NaN or inf: the network is not saved; train it with smaller steps")
-        architecture = {
-            "dtype": self.dtype.name,
-            "input_scale": self.input_scale,
-            "layers": [describe_layer(layer) for layer in self.layers],
-        }
-        from fastfnn.model_files import (
-            write_model,  # here and in `load`, so that an import does not bring safetensors
-        )
-
-        write_model(path, architecture, self.parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], backend: str = "numba") -> Network:
@@ -324,6 +366,10 @@ class Network:
 
         get_backend(backend)
         architecture, tensors = read_model(path)
+        if architecture.get("kind") == "checkpoint":
+            raise ValueError(
+                f"{os.fspath(path)} is a checkpoint, not a model: load it with fastfnn.checkpoints.load_checkpoint"
+            )
         try:
             layers = [layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
             dtype, input_scale = architecture["dtype"], architecture["input_scale"]
@@ -355,13 +401,3 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if dtype is None or known not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
     return known
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}")
-
-
-def _check_l2(l2: float) -> None:
-    if not 0 <= l2 < np.inf:
-        raise ValueError(f"l2 must be a finite number from 0 up; got {l2}")

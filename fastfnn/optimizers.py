@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -38,13 +39,20 @@ class Optimizer(ABC):
         Steps taken since the start or the last `reset`.
     """
 
+    _STATE: tuple[str, ...] = ()
+
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = _positive("learning_rate", learning_rate)
         self.n_steps = 0
+        self._rate_factors: Sequence[float] = ()
         self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
 
     def step(
-        self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
+        self,
+        kernels: ModuleType,
+        parameters: Sequence[NDArray[Any]],
+        gradients: Sequence[NDArray[Any]],
+        rate_factors: Sequence[float] = (),
     ) -> None:
         """Change each parameter in place by its gradient.
 
@@ -54,6 +62,8 @@ class Optimizer(ABC):
             The backend.
         parameters, gradients : sequences of ndarray
             Pairs of one shape and dtype, the same ones at each step.
+        rate_factors : sequence of float
+            What the learning rate is multiplied by for each of them; 1 for all when there are none.
 
         Raises
         ------
@@ -61,6 +71,7 @@ class Optimizer(ABC):
             If the parameters are not those of the first step.
         """
         self.count_steps(parameters, 1)
+        self._rate_factors = rate_factors
         for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
             self._update(kernels, index, parameter, gradient)
 
@@ -87,6 +98,49 @@ class Optimizer(ABC):
         """Forget all steps taken."""
         self.n_steps = 0
 
+    @property
+    def state(self) -> dict[str, list[Any]]:
+        """What it keeps from step to step: by name, an array or a number for each parameter.
+
+        Empty before the first step. The arrays are the optimizer's own.
+        """
+        return {name: getattr(self, f"_{name}") for name in self._STATE if self.n_steps > 0}
+
+    def restore(self, parameters: Sequence[NDArray[Any]], n_steps: int, state: dict[str, list[Any]]) -> None:
+        """Go on from a state that `state` gave after `n_steps` steps.
+
+        Parameters
+        ----------
+        parameters : sequence of ndarray
+            Those that will be stepped.
+        n_steps : int
+            Steps taken.
+        state : dict
+            As `state` returns it; arrays are copied.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of this optimizer and these parameters; nothing is changed then.
+        """
+        fresh = copy.deepcopy(self)
+        fresh.reset()
+        if n_steps > 0:
+            fresh.count_steps(parameters, n_steps)
+        expected = fresh.state
+        if _described(state) != _described(expected):
+            raise ValueError(
+                f"the state is not that of {type(self).__name__} for these parameters: "
+                f"expected {_described(expected)}; got {_described(state)}"
+            )
+        for name, values in state.items():
+            setattr(fresh, f"_{name}", [value.copy() if isinstance(value, np.ndarray) else value for value in values])
+        self.__dict__.update(fresh.__dict__)
+
+    def _rate(self, index: int) -> float:
+        """Return the learning rate of the parameter at `index`."""
+        return self.learning_rate * self._rate_factors[index] if self._rate_factors else self.learning_rate
+
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Make the state for these parameters; plain gradient descent has none."""
         return
@@ -109,6 +163,8 @@ class SGD(Optimizer):
         Whether to look ahead; needs momentum.
     """
 
+    _STATE = ("velocities",)
+
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(learning_rate)
         self.momentum = _share("momentum", momentum)
@@ -123,9 +179,9 @@ class SGD(Optimizer):
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         if self.momentum:
             velocity = self._velocities[index]
-            kernels.momentum(parameter, gradient, velocity, self.learning_rate, self.momentum, self.nesterov)
+            kernels.momentum(parameter, gradient, velocity, self._rate(index), self.momentum, self.nesterov)
         else:
-            kernels.sgd(parameter, gradient, self.learning_rate)
+            kernels.sgd(parameter, gradient, self._rate(index))
 
 
 class RMSprop(Optimizer):
@@ -152,6 +208,8 @@ class RMSprop(Optimizer):
         What the last step did to each parameter, with `granularity="tensor"`.
     """
 
+    _STATE = ("mean_squares",)
+
     def __init__(
         self,
         learning_rate: float = 1e-3,
@@ -177,10 +235,14 @@ class RMSprop(Optimizer):
         self._mean_squares: list[Any] = []
 
     def step(
-        self, kernels: ModuleType, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]
+        self,
+        kernels: ModuleType,
+        parameters: Sequence[NDArray[Any]],
+        gradients: Sequence[NDArray[Any]],
+        rate_factors: Sequence[float] = (),
     ) -> None:
         """Change each parameter in place by its gradient; see `Optimizer.step`."""
-        super().step(kernels, parameters, gradients)
+        super().step(kernels, parameters, gradients, rate_factors)
         if self.reset_every is not None and (self.n_steps - 1) % self.reset_every == 0:
             self._set_means_back(parameters)
 
@@ -197,14 +259,15 @@ class RMSprop(Optimizer):
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         before = self._mean_squares[index]
-        scalars = (self.learning_rate, self.rho, self.epsilon)
+        rate = self._rate(index)
+        scalars = (rate, self.rho, self.epsilon)
         if self.granularity == "element":
             kernels.rmsprop(parameter, gradient, before, *scalars)
             return
         after = kernels.rmsprop_tensor(parameter, gradient, before, *scalars)
         self._mean_squares[index] = after
         norm = math.sqrt(kernels.squared_norm(gradient))
-        self.last_steps[index] = TensorStep(after, self.learning_rate / math.sqrt(after + self.epsilon), norm)
+        self.last_steps[index] = TensorStep(after, rate / math.sqrt(after + self.epsilon), norm)
 
 
 class Adam(Optimizer):
@@ -219,6 +282,8 @@ class Adam(Optimizer):
     epsilon : float
         Added to the root of the corrected mean square.
     """
+
+    _STATE = ("first_moments", "second_moments")
 
     def __init__(
         self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
@@ -238,7 +303,7 @@ class Adam(Optimizer):
 
     def _state_and_scalars(self, index: int) -> tuple[Any, ...]:
         moments = (self._first_moments[index], self._second_moments[index])
-        return (*moments, self.n_steps, self.learning_rate, self.beta1, self.beta2, self.epsilon)
+        return (*moments, self.n_steps, self._rate(index), self.beta1, self.beta2, self.epsilon)
 
 
 class AdamW(Adam):
@@ -267,6 +332,14 @@ class AdamW(Adam):
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adamw(parameter, gradient, *self._state_and_scalars(index), self.weight_decay)
+
+
+def _described(state: dict[str, list[Any]]) -> dict[str, list[str]]:
+    """Name the kind of each value of a state."""
+    return {
+        name: [f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else "number" for v in values]
+        for name, values in state.items()
+    }
 
 
 def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:

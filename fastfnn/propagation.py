@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastfnn.layers import Dense, Layer
 from fastfnn.memory import aligned_empty
+from fastfnn.plan import Penalty
 from fastfnn.tiles import LARGE_TILE_ROWS, Tile, Tiles
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ class Backpropagation:
         The `gradient` of its layers is what is computed.
     n_rows : int
         How many samples there are at most: no tile has more rows.
-    l2 : float
-        Weight of the penalty.
+    penalty : Penalty
+        What is added to the loss.
     """
 
-    def __init__(self, network: Network, n_rows: int, l2: float) -> None:
+    def __init__(self, network: Network, n_rows: int, penalty: Penalty) -> None:
         self._kernels = network.kernels
         self._layers = network.layers
-        self._l2 = l2
+        self._penalty = penalty
         self._forward = Forward(network, n_rows)
         self._grads = _Rows(network, n_rows)
         for layer in self._layers:
@@ -154,7 +155,7 @@ class Backpropagation:
         for x, labels in batch:
             loss_of_tile, correct_of_tile = self._add_tile(x, labels, 1 / n_samples, accumulate)
             loss, n_correct, accumulate = loss + loss_of_tile, n_correct + correct_of_tile, True
-        return loss + self._add_penalty(), n_correct
+        return loss + (self._add_penalty() if self._penalty else 0.0), n_correct
 
     def _add_tile(self, x: Tile, labels: NDArray[np.int64], scale: float, accumulate: bool) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
@@ -191,17 +192,15 @@ class Backpropagation:
         self._layers[0].add_gradient(x, grad, accumulate)
 
     def _add_penalty(self) -> float:
-        """Add the gradient of (l2 / 2) |w|**2 to that of all weights, and return the penalty itself."""
-        penalty = 0.0
-        if self._l2 == 0:
-            return penalty
+        """Add the gradient of the penalty to that of all parameters, and return the penalty itself."""
+        total = 0.0
         for layer in self._layers:
-            gradient = layer.gradient.weights
-            if gradient is not None:
-                weights = layer.parameters["weights"]
-                gradient += np.multiply(weights, self._l2, dtype=weights.dtype)
-                penalty += self._l2 / 2 * self._kernels.squared_norm(weights)
-        return penalty
+            for name, l2 in (("weights", self._penalty.weights), ("bias", self._penalty.bias)):
+                parameter, gradient = layer.parameters.get(name), getattr(layer.gradient, name)
+                if l2 != 0 and parameter is not None:
+                    gradient += np.multiply(parameter, l2, dtype=parameter.dtype)
+                    total += l2 / 2 * self._kernels.squared_norm(parameter)
+        return total
 
 
 class _Rows:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastfnn
 from fastfnn import Dense, Identity, Network, ReLU, Sigmoid, Tanh
+from fastfnn.model_files import FORMAT, digest_of
 
 X = samples(6)[0]
 
@@ -202,26 +204,16 @@ def test_bytes_behind_the_end(path):
     refused(path)
 
 
-def test_bit_flips_in_the_header(path):
-    """A flipped bit is refused, unless what it makes is a model again, such as another scale."""
-    net = Network([Dense(2, 3, "tanh"), ReLU(), Dense(3, 2)], "numpy", input_scale=0.5)
-    net.save(path)
+def test_a_flipped_bit_anywhere(path):
+    Network([Dense(1, 2, "tanh"), ReLU()], "numpy", input_scale=0.5).save(path)
     content = path.read_bytes()
-    n_header = 8 + struct.unpack("<Q", content[:8])[0]
-    n_refused = 0
-    for position in range(n_header):
+    for position in range(len(content)):
         for bit in range(8):
             flipped = bytearray(content)
             flipped[position] ^= 1 << bit
             path.write_bytes(flipped)
-            try:
-                loaded = Network.load(path, "numpy")
-            except ValueError as error:
-                assert str(path) in str(error)  # noqa: PT017 - most flips, but not all, are errors
-                n_refused += 1
-            else:
-                assert loaded.predict(np.zeros((1, 2), np.float32)).shape == (1,)
-    assert n_refused > 0.9 * 8 * n_header
+            with pytest.raises(ValueError, match=re.escape(str(path))):
+                Network.load(path, "numpy")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\0" * 100, b"PK\3\4", b"x" * 1000, b"\x93NUMPY" + b" " * 200])
@@ -247,7 +239,8 @@ def test_safetensors_of_types_that_numpy_has_not(kind, path):
 
 def model_file(path, architecture, tensors):
     if isinstance(architecture, dict):
-        architecture = {"format": 1, **architecture}
+        architecture = {"format": FORMAT, **architecture}
+        architecture["sha256"] = digest_of(architecture, tensors)
     if not isinstance(architecture, str):
         architecture = json.dumps(architecture)
     save_file(tensors, path, {"fastfnn": architecture})
@@ -337,8 +330,8 @@ def test_no_architecture_at_all(path):
 
 
 def test_a_file_of_another_version(path):
-    save_file(TENSORS, path, {"fastfnn": json.dumps(GOOD | {"format": 2})})
-    assert "is of format 2; this version of fastfnn reads format 1" in refused(path)
+    save_file(TENSORS, path, {"fastfnn": json.dumps(GOOD | {"format": 1})})
+    assert "is of format 1; this version of fastfnn reads format 2" in refused(path)
 
 
 def test_an_unknown_backend_is_not_blamed_on_the_file(path):

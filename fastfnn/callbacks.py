@@ -1,0 +1,116 @@
+"""What can be done after each epoch: stop early, write figures down.
+
+A callback is anything that can be called with an `Epoch`; raising `StopTraining` ends the training.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastfnn.training import Epoch, StopTraining
+
+
+class EarlyStopping:
+    """End the training when a figure has not become better for a while, with the best parameters restored.
+
+    They are restored as well when the training comes to the end it was asked for.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a better figure after which the training ends.
+    monitor : str
+        Name of the figure in the epoch's record.
+    mode : {"min", "max"}
+        Whether smaller or larger is better.
+    min_delta : float
+        By how much, at least.
+    restore_best : bool
+        Whether the network gets back the parameters of its best epoch.
+
+    Attributes
+    ----------
+    best_epoch : int or None
+        Number of the best epoch so far.
+    best : float
+        Its figure.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        patience: int = 10,
+        monitor: str = "validation_loss",
+        mode: str = "min",
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise ValueError(f"patience must be a whole number from 1 up; got {patience!r}")
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode must be "min" or "max"; got {mode!r}')
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"min_delta must be a finite number from 0 up; got {min_delta}")
+        self._patience, self._monitor, self._min_delta = patience, monitor, min_delta
+        self._sign = 1 if mode == "min" else -1
+        self._restore_best = restore_best
+        self._best_parameters: dict[str, NDArray[Any]] = {}
+        self.best_epoch: int | None = None
+        self.best = self._sign * math.inf
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Look at one epoch."""
+        if self._monitor not in epoch.record:
+            raise ValueError(
+                f"EarlyStopping watches {self._monitor!r}, which is not recorded; there are {', '.join(epoch.record)}"
+            )
+        figure = epoch.record[self._monitor]
+        if self._sign * figure < self._sign * self.best - self._min_delta:
+            self.best_epoch, self.best = epoch.number, figure
+            if self._restore_best:
+                self._best_parameters = {name: array.copy() for name, array in epoch.network.parameters.items()}
+        waited = epoch.number - (self.best_epoch or 0)
+        if waited >= self._patience or epoch.number == epoch.n_epochs:
+            for name, array in self._best_parameters.items():
+                epoch.network.parameters[name][...] = array
+        if waited >= self._patience:
+            raise StopTraining
+
+
+class CsvLogger:
+    """Write the figures of each epoch into a CSV file, line by line while the training runs.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; one that is there is written anew. Its columns are the figures of the first epoch.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._columns: list[str] = []
+        self._path.write_text("", encoding="utf-8")
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Write one line; a figure that an epoch has not stays empty."""
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            if not self._columns:
+                self._columns = list(epoch.record)
+                csv.writer(file, lineterminator="\n").writerow(self._columns)
+            row = [epoch.record.get(name, "") for name in self._columns]
+            csv.writer(file, lineterminator="\n").writerow(row)

@@ -1,0 +1,150 @@
+"""A training's state in a file, from which it goes on as if it had never been stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastfnn_kernels import __version__
+from numpy.typing import NDArray
+
+from fastfnn.history import History
+from fastfnn.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from fastfnn.network import Network
+    from fastfnn.training import Epoch
+
+KIND = "checkpoint"
+
+
+class Checkpoint:
+    """A callback that writes the state of a training, from which `load_checkpoint` resumes it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. It is written beside and renamed: whenever the process ends, the old one or the new one is there.
+    every : int
+        Epochs from one to the next; the last epoch's is always written.
+
+    Raises
+    ------
+    ValueError
+        If `every` is no whole number from 1 up.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(f"every must be a whole number from 1 up; got {every!r}")
+        self._path = Path(path)
+        self._every = every
+
+    def is_due(self, epoch: Epoch) -> bool:
+        """Tell whether a checkpoint is written after this epoch."""
+        return epoch.number % self._every == 0 or epoch.number == epoch.n_epochs
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Write the state after this epoch, if it is due."""
+        if self.is_due(epoch):
+            save_checkpoint(self._path, epoch.network, epoch.optimizer, epoch.history)
+
+
+def save_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: Optimizer, history: History) -> None:
+    """Write parameters, the optimizer's state, the state of the random numbers, and the history.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an old file of that name is left as it was.
+    ValueError
+        If a parameter holds NaN or inf.
+    """
+    network.require_finite()
+    from fastfnn.model_files import write_model  # here and below, so that an import does not bring safetensors
+
+    arrays = {f"network.{name}": array for name, array in network.parameters.items()}
+    numbers: dict[str, list[float | None]] = {}
+    for name, values in optimizer.state.items():
+        numbers[name] = [None if isinstance(value, np.ndarray) else value for value in values]
+        for i, value in enumerate(values):
+            if isinstance(value, np.ndarray):
+                arrays[f"optimizer.{name}.{i}"] = value
+    described = {
+        "kind": KIND,
+        "version": __version__,
+        "network": network.architecture,
+        "optimizer": {
+            "type": type(optimizer).__name__,
+            "n_steps": optimizer.n_steps,
+            "learning_rate": optimizer.learning_rate,
+            "state": numbers,
+        },
+        "random": network.rng.bit_generator.state,
+        "history": history.records,
+    }
+    write_model(path, described, arrays)
+
+
+def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: Optimizer) -> History:
+    """Put a network and an optimizer into the state that a checkpoint holds.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    network, optimizer
+        Made as those of the training that wrote it.
+
+    Returns
+    -------
+    History
+        Of the training so far; `Network.fit` goes on after it when it is given as `history`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, no checkpoint, or of another network, optimizer or version of fastfnn; nothing is changed
+        then.
+    """
+    from fastfnn.model_files import check_tensors, fill, read_model
+
+    described, tensors = read_model(path)
+    name = os.fspath(path)
+    if described.get("kind") != KIND:
+        raise ValueError(f"{name} is a model, not a checkpoint: load it with Network.load")
+    if described["version"] != __version__:
+        raise ValueError(
+            f"{name} was written by fastfnn {described['version']}, and this is {__version__}: "
+            f"resume it with that version, or train anew"
+        )
+    if described["network"] != network.architecture:
+        raise ValueError(
+            f"{name} is of another architecture: expected {network.architecture}; got {described['network']}"
+        )
+    of_optimizer = described["optimizer"]
+    if of_optimizer["type"] != type(optimizer).__name__:
+        raise ValueError(
+            f"{name} holds the state of {of_optimizer['type']}; got the optimizer {type(optimizer).__name__}"
+        )
+    state = {
+        part: [tensors.get(f"optimizer.{part}.{i}", value) for i, value in enumerate(values)]
+        for part, values in of_optimizer["state"].items()
+    }
+    check_tensors(network.parameters, _of_network(tensors), path)
+    optimizer.restore(list(network.parameters.values()), of_optimizer["n_steps"], state)
+    fill(network.parameters, _of_network(tensors), path)
+    optimizer.learning_rate = of_optimizer["learning_rate"]
+    network.rng.bit_generator.state = described["random"]
+    history = History()
+    history.records.extend(described["history"])
+    return history
+
+
+def _of_network(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    prefix = "network."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,119 @@
+"""How good predictions are. Labels are integers from 0 on, as everywhere in the package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def accuracy(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Return the share of samples whose class was predicted.
+
+    Parameters
+    ----------
+    labels, predicted : ndarrays of integers, shape (n_samples,)
+        What is right, and what was predicted.
+
+    Raises
+    ------
+    ValueError
+        If they are empty, or of different lengths.
+    """
+    labels, predicted = _pair(labels, predicted)
+    return float(np.mean(labels == predicted))
+
+
+def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5) -> float:
+    """Return the share of samples whose class is among the `k` most probable ones.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (n_samples,)
+        What is right.
+    probabilities : ndarray, shape (n_samples, n_classes)
+        Probabilities, or scores. Of classes that are equally probable, the first come first.
+    k : int
+        From 1 to n_classes.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, lengths differ, a label is no class, or `k` is out of range.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
+        raise ValueError(
+            "expected probabilities (n_samples, n_classes) and as many labels; "
+            f"got {probabilities.shape} and {labels.shape}"
+        )
+    n_classes = probabilities.shape[1]
+    if not 1 <= k <= n_classes:
+        raise ValueError(f"k must be from 1 to {n_classes}, the number of classes; got {k}")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(f"labels must be from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean((best == labels[:, np.newaxis]).any(axis=1)))
+
+
+def confusion_matrix(
+    labels: NDArray[Any], predicted: NDArray[Any], n_classes: int | None = None
+) -> NDArray[np.int64]:
+    """Count how often each class (row) was taken for each (column).
+
+    Parameters
+    ----------
+    labels, predicted : ndarrays of integers, shape (n_samples,)
+        What is right, and what was predicted.
+    n_classes : int, optional
+        Rows and columns; one more than the largest number when None.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_classes, n_classes)
+
+    Raises
+    ------
+    ValueError
+        If they are empty, of different lengths, or not from 0 to n_classes - 1.
+    """
+    labels, predicted = _pair(labels, predicted)
+    smallest, largest = min(labels.min(), predicted.min()), max(labels.max(), predicted.max())
+    n_classes = int(largest) + 1 if n_classes is None else n_classes
+    if smallest < 0 or largest >= n_classes:
+        raise ValueError(f"labels must be from 0 to {n_classes - 1}; got {smallest} to {largest}")
+    return np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def macro_f1(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Return the mean over the classes of 2 TP / (2 TP + FP + FN).
+
+    The classes are those that occur among labels or predictions, each of the same weight.
+
+    Parameters
+    ----------
+    labels, predicted : ndarrays of integers, shape (n_samples,)
+        What is right, and what was predicted.
+
+    Raises
+    ------
+    ValueError
+        If they are empty, of different lengths, or negative.
+    """
+    counts = confusion_matrix(labels, predicted)
+    of_class = counts.sum(axis=0) + counts.sum(axis=1)
+    occurs = of_class > 0
+    return float(np.mean(2 * np.diag(counts)[occurs] / of_class[occurs]))
+
+
+def _pair(labels: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.ndim != 1 or labels.shape != predicted.shape or not len(labels):
+        raise ValueError(
+            f"expected as many predictions as labels, and some; got {predicted.shape} and {labels.shape}"
+        )
+    for name, array in (("labels", labels), ("predicted", predicted)):
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"{name} must be integers; got {array.dtype}")
+    return labels.astype(np.int64), predicted.astype(np.int64)
