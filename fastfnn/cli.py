@@ -89,6 +89,13 @@ def train(
     ] = None,
     iterations: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples an update sees.")] = None,
+    shuffle: Annotated[bool | None, typer.Option(help="Draw the order of mini-batches anew for each pass.")] = None,
+    drop_last: Annotated[
+        bool | None, typer.Option(help="Leave out a last mini-batch that would be smaller than the others.")
+    ] = None,
+    input_scale: Annotated[
+        float | None, typer.Option(help="Factor of inputs that are bytes; 1/255 unless the recipe has another.")
+    ] = None,
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,128.")] = None,
     optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(kaggle_rmsprop.OPTIMIZERS)}.")] = None,
     learning_rate: Annotated[
@@ -99,6 +106,10 @@ def train(
         typer.Option(help="Another argument of the optimizer, such as rho=0.95; may be given several times."),
     ] = None,
     l2: Annotated[float | None, typer.Option(help="Weight of the penalty on squared weights.")] = None,
+    l2_bias: Annotated[float | None, typer.Option(help="Weight of the penalty on squared biases.")] = None,
+    l2_per_sample: Annotated[
+        bool | None, typer.Option(help="Divide both penalties by the number of training samples.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first weights and of the order of batches.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
     report_every: Annotated[int | None, typer.Option(help="Iterations between two reports.")] = None,
@@ -108,6 +119,13 @@ def train(
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="config.toml of an earlier run; other options given here override it.")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Iterations from one checkpoint to the next; by default none are written.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run with checkpoints: go on from the last one, with its settings."),
     ] = None,
 ) -> None:
     """Train a network, and write model, history, settings and pictures into a folder.
@@ -123,17 +141,28 @@ def train(
         "input_format": input_format,
         "iterations": iterations,
         "batch_size": batch_size,
+        "shuffle": shuffle,
+        "drop_last": drop_last,
+        "input_scale": input_scale,
         "hidden": None if hidden is None else parse_hidden(hidden),
         "optimizer": optimizer,
         "learning_rate": learning_rate,
         "optimizer_options": tuple(optimizer_option) if optimizer_option else None,
         "l2": l2,
+        "l2_bias": l2_bias,
+        "l2_per_sample": l2_per_sample,
         "seed": seed,
         "threads": threads,
         "report_every": report_every,
+        "checkpoint_every": checkpoint_every,
     }
-    settings = _settings({} if config is None else read_config(config), options)
-    if not run(settings, out or Path("runs") / settings.recipe):
+    given = {name: value for name, value in options.items() if value is not None}
+    if resume is not None:
+        _check_resumed(resume, [*given, *(["out"] if out else []), *(["config"] if config else [])])
+        config, out = resume / runs.CONFIG, resume
+    of_config = {} if config is None else read_config(config)
+    settings = _settings(of_config, given)
+    if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None):
         raise typer.Exit(INTERRUPTED)
 
 
@@ -157,6 +186,15 @@ def predict(
     say(f"predicted {len(predicted):,} samples: {out}")
     if samples.y is not None:
         say(f"accuracy {np.mean(predicted == samples.y):.4%}")
+
+
+@app.command()
+@one_line_errors
+def recipes() -> None:
+    """List the published trainings, with a line on each."""
+    width = max(len(name) for name in RECIPES)
+    for name, recipe in RECIPES.items():
+        print(f"{name:<{width}}  {recipe.summary}")
 
 
 @app.command()
@@ -191,10 +229,18 @@ def info() -> None:
         print(f"{name:<{width}}  {value}")
 
 
-def _settings(config: dict[str, Any], options: dict[str, Any]) -> Settings:
-    given = {name: value for name, value in options.items() if value is not None}
+def _check_resumed(folder: Path, given: list[str]) -> None:
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"a resumed training keeps its settings: leave out {names}")
+    for name in (runs.CONFIG, runs.CHECKPOINT, runs.HISTORY):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}: resume the folder of a run with --checkpoint-every")
+
+
+def _settings(config: dict[str, Any], given: dict[str, Any]) -> Settings:
     recipe = get_recipe(given.get("recipe") or config.get("recipe") or DEFAULT_RECIPE)
-    return settle(recipe.DEFAULTS, recipe.OPTIMIZERS, config, given)
+    return settle(recipe.defaults, recipe.optimizers, config, given)
 
 
 def _table(facts: dict[str, str]) -> Table:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 from fastfnn_kernels.runtime import threads
@@ -14,21 +15,36 @@ from rich.console import Console
 
 from fastfnn import plots, runs
 from fastfnn.backends import get_backend
-from fastfnn.datasets import Dataset
+from fastfnn.checkpoints import Checkpoint, load_checkpoint
+from fastfnn.datasets import Dataset, Labelled
+from fastfnn.grid_search import best_trial, grid_search
 from fastfnn.history import History
 from fastfnn.kernel_watch import KernelWatch, watched_kernels
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_display, say
 from fastfnn.recipes import get_recipe
-from fastfnn.reports import Report, Reporter
+from fastfnn.recipes.recipe import Recipe
+from fastfnn.reports import Report, Reporter, describe_trial
 from fastfnn.settings import Settings, make_optimizer, write_config
 from fastfnn.task import Task, load_task
+from fastfnn.training import Callback, Epoch
 from fastfnn.warmup import warm_up
 
 
-def run(settings: Settings, out: Path) -> bool:
+def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
     """Train as `settings` say, print how it goes, and write the files into the folder `out`.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to train.
+    out : Path
+        The folder.
+    given : collection of str
+        Names of settings that someone chose: a recipe's grid leaves them as they are.
+    resume : bool
+        Whether to go on from the checkpoint that is in the folder.
 
     Returns
     -------
@@ -47,7 +63,8 @@ def run(settings: Settings, out: Path) -> bool:
     runs.make_folder(out)
     with nullcontext() if settings.threads is None else threads(settings.threads):
         experiment = Experiment(settings, recipe, load_task(recipe, settings))
-        return experiment.run(out)
+        grid = {name: values for name, values in recipe.grid.items() if name not in given}
+        return experiment.run(out, grid, resume)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +72,24 @@ class Experiment:
     """A training whose settings, recipe and samples are known."""
 
     settings: Settings
-    recipe: ModuleType
+    recipe: Recipe
     task: Task
 
-    def run(self, out: Path) -> bool:
-        """Train, test and write; see `run`."""
+    def run(self, out: Path, grid: Mapping[str, Sequence[Any]], resume: bool = False) -> bool:
+        """Choose what the grid leaves open, train, test and write; see `run`."""
         say(self.summary())
-        network = self.build_network()
         if self.settings.backend == "numba":
             self._warm_up()
-        self._draw_samples(out)
-        history, reports = self._train(network)
-        self._write(network, history, reports, out)
+        held_out = self.task.held_out
+        chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
+        network = chosen.build_network()
+        chosen._draw_samples(out)
+        if self.settings.checkpoint_every is not None:
+            write_config(out / runs.CONFIG, chosen.settings)  # a training that is resumed begins with it
+        history, reports = chosen._train(network, out, resume)
+        chosen._write(network, history, reports, out)
         if self.task.test is not None:
-            self._test(self.task.test, network, out)
+            chosen._test(self.task.test, network, out)
         say(f"the files are in {out}")
         if history.interrupted:
             say(f"interrupted after iteration {len(history):,} of {self.settings.iterations:,}")
@@ -88,13 +109,32 @@ class Experiment:
 
     def build_network(self) -> Network:
         """Build the network as it is before training."""
-        task = self.task
-        network: Network = self.recipe.build_network(self.settings, task.n_inputs, task.n_classes, task.input_scale)
-        return network
+        settings, task = self.settings, self.task
+        return self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
 
     def build_optimizer(self) -> Optimizer:
         """Build the optimizer as it is before training."""
-        return make_optimizer(self.settings, self.recipe.OPTIMIZERS)
+        return make_optimizer(self.settings, self.recipe.optimizers)
+
+    def fit(self, network: Network, optimizer: Optimizer, watched: bool = True, **options: Any) -> History:
+        """Train as the settings say; `watched` evaluates on what is held out after each epoch."""
+        settings, task = self.settings, self.task
+        n_shared = len(task.X) if settings.l2_per_sample else 1
+        held_out = task.held_out if watched else None
+        return network.fit(
+            task.X,
+            task.y,
+            optimizer,
+            epochs=settings.iterations,
+            batch_size=settings.batch_size,
+            l2=settings.l2 / n_shared,
+            l2_bias=settings.l2_bias / n_shared,
+            shuffle=settings.shuffle,
+            drop_last=settings.drop_last,
+            validation_data=held_out,
+            input_format=settings.input_format,
+            **options,
+        )
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
@@ -110,29 +150,55 @@ class Experiment:
             )
         say(watch.summary())
 
-    def _draw_samples(self, out: Path) -> None:
-        if plots.can_draw():
-            runs.write_figure(out / runs.SAMPLES, plots.samples(self.task.X, self.task.y, self.settings.seed))
-        else:
-            say('no pictures without Matplotlib: pip install "fastfnn[plot]" brings them')
+    def _choose(self, grid: Mapping[str, Sequence[Any]], held_out: Labelled, out: Path) -> Experiment:
+        """Train each combination of the grid, and return the one that is best on what is held out."""
 
-    def _train(self, network: Network) -> tuple[History, list[Report]]:
+        def accuracy(**changes: Any) -> float:
+            changed = dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
+            network = changed.build_network()
+            if changed.fit(network, changed.build_optimizer(), watched=False).interrupted:
+                raise KeyboardInterrupt
+            return network.evaluate(held_out.X, held_out.y, self.settings.input_format)[1]
+
+        say(f"choosing {' and '.join(grid)} by the accuracy on {len(held_out.X):,} samples held out")
+        trials = grid_search(grid, accuracy, lambda trial: say(describe_trial(trial)))
+        if plots.can_draw():
+            runs.write_figure(out / runs.GRID, plots.trials(trials))
+        best = best_trial(trials)
+        say(f"chosen: {describe_trial(best)}")
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, **best.settings))
+
+    def _draw_samples(self, out: Path) -> None:
+        if not plots.can_draw():
+            say('no pictures without Matplotlib: pip install "fastfnn[plot]" brings them')
+        elif self.task.n_inputs > 2:
+            runs.write_figure(out / runs.SAMPLES, plots.samples(self.task.X, self.task.y, self.settings.seed))
+
+    def _train(self, network: Network, out: Path, resume: bool) -> tuple[History, list[Report]]:
         task, settings = self.task, self.settings
         display = progress_display(Console(), settings.iterations, len(task.X))
-        reporter = Reporter(self.recipe.report, settings.report_every, display)
-        optimizer = self.build_optimizer()
+        optimizer, history, before = self.build_optimizer(), History(), []
+        if resume:
+            history = load_checkpoint(out / runs.CHECKPOINT, network, optimizer)
+            before = [
+                report for report in runs.read_history(out / runs.HISTORY) if report["iteration"] <= len(history)
+            ]
+            say(f"resumed after iteration {len(history):,}")
+        reporter = Reporter(self.recipe.report, settings.report_every, display, before)
+        callbacks: list[Callback] = [reporter]
+        if settings.checkpoint_every is not None:
+            checkpoint = Checkpoint(out / runs.CHECKPOINT, settings.checkpoint_every)
+
+            def save_state(epoch: Epoch) -> None:
+                # The reports first: those that the checkpoint does not know yet are made again.
+                if checkpoint.is_due(epoch):
+                    runs.write_history(out / runs.HISTORY, reporter.reports)
+                    checkpoint(epoch)
+
+            callbacks.append(save_state)
         # Where numbers overflow, the reporter says so in one line.
         with display, np.errstate(over="ignore", invalid="ignore"):
-            history = network.fit(
-                task.X,
-                task.y,
-                optimizer,
-                epochs=settings.iterations,
-                batch_size=settings.batch_size,
-                l2=settings.l2,
-                callbacks=[reporter],
-                input_format=settings.input_format,
-            )
+            self.fit(network, optimizer, callbacks=callbacks, history=history)
             if not reporter.reports:
                 raise KeyboardInterrupt
             reporter.report_last()
@@ -147,6 +213,8 @@ class Experiment:
         write_config(out / runs.CONFIG, self.settings)
         if plots.can_draw():
             runs.write_figure(out / runs.CURVES, plots.curves(history, reports))
+            for name, figure in self.recipe.draw(network, Labelled(self.task.X, self.task.y)).items():
+                runs.write_figure(out / name, figure)
 
     def _test(self, test: Dataset, network: Network, out: Path) -> None:
         with _shown("testing"):

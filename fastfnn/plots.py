@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.grid_search import Trial, best_trial
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from fastfnn.history import Record
+    from fastfnn.network import Network
 
 N_SAMPLES = 10
 SAMPLES_A_ROW = 5
@@ -25,8 +28,13 @@ MOST_CLASSES_WITH_COUNTS = 25
 # The most frequent mistake is drawn in the middle of its colours, so that black figures stay readable on it.
 MISTAKE_MARGIN = 2
 
+# Decision regions are drawn on so many places a side, and so far beyond the samples, as a share of their extent.
+REGION_SIDE = 400
+REGION_MARGIN = 0.08
+
 LINE_COLOUR = "#1f77b4"
 REPORT_COLOUR = "#d62728"
+HELD_OUT_COLOUR = "#2ca02c"
 GRID_COLOUR = "#dddddd"
 
 
@@ -65,7 +73,7 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
     Parameters
     ----------
     history : iterable of records
-        Of every epoch: `epoch`, `loss`, `accuracy`.
+        Of every epoch: `epoch`, `loss`, `accuracy`, and the validation figures where there are any.
     reports : iterable of mappings
         Of some of them: `iteration`, `loss`, `accuracy`.
     """
@@ -81,7 +89,7 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
     loss_axis.set_ylabel("loss")
     loss_axis.set_yscale("log")
     accuracy_axis.set_ylabel("accuracy in %")
-    figure.legend(*loss_axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*loss_axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -110,6 +118,76 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes
         axis.set_xticks(range(n_classes))
         axis.set_yticks(range(n_classes))
         _write_counts(axis, counts, shares)
+    return figure
+
+
+def regions(network: Network, X: NDArray[Any], y: NDArray[np.int64]) -> Figure:
+    """Draw which class the network gives to each place of the plane, under some samples.
+
+    Parameters
+    ----------
+    network : Network
+        With two inputs.
+    X : ndarray, shape (n_samples, 2)
+        Samples.
+    y : ndarray of integers, shape (n_samples,)
+        Labels.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    margin = REGION_MARGIN * (X.max(axis=0) - X.min(axis=0))
+    (left, bottom), (right, top) = X.min(axis=0) - margin, X.max(axis=0) + margin
+    columns, rows = np.meshgrid(np.linspace(left, right, REGION_SIDE), np.linspace(bottom, top, REGION_SIDE))
+    places = np.column_stack([columns.ravel(), rows.ravel()])
+    classes = network.predict(places).reshape(REGION_SIDE, REGION_SIDE)
+
+    colours = ListedColormap([colormaps["tab10"](number) for number in range(network.n_outputs)])
+    last = network.n_outputs - 0.5
+    figure = _figure(width=6, height=6)
+    axis = figure.subplots()
+    axis.imshow(
+        classes,
+        extent=(left, right, bottom, top),
+        origin="lower",
+        alpha=0.35,
+        aspect="auto",
+        cmap=colours,
+        vmin=-0.5,
+        vmax=last,
+    )
+    axis.scatter(X[:, 0], X[:, 1], c=y, s=12, edgecolors="black", linewidths=0.4, cmap=colours, vmin=-0.5, vmax=last)
+    axis.set_title(
+        f"What the network takes each place for: {np.mean(network.predict(X) == y):.2%} of {len(X):,} right"
+    )
+    return figure
+
+
+def trials(done: Sequence[Trial]) -> Figure:
+    """Draw a grid search as a table: what was tried, and how good each combination is, the best one marked.
+
+    Parameters
+    ----------
+    done : sequence of Trial
+        All of one grid; the last name's values are the columns, and each combination of the others a row.
+    """
+    *row_names, column_name = done[0].settings
+    columns = list(dict.fromkeys(trial.texts[column_name] for trial in done))
+    rows = list(dict.fromkeys("; ".join(trial.texts[name] for name in row_names) for trial in done))
+    scores = np.array([trial.score for trial in done]).reshape(len(rows), len(columns))
+    figure = _figure(width=3 + 1.2 * len(columns), height=1.6 + 0.5 * len(rows))
+    axis = figure.subplots()
+    axis.imshow(scores, cmap="Blues", vmax=scores.max() + (scores.max() - scores.min()), aspect="auto")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set_xlabel(column_name)
+    axis.set_ylabel("; ".join(row_names))
+    axis.set_title("Accuracy on held-out samples")
+    best = done.index(best_trial(done))
+    for number, score in enumerate(scores.ravel()):
+        weight = "bold" if number == best else "normal"
+        row, column = divmod(number, len(columns))
+        axis.text(column, row, f"{score:.2%}", ha="center", va="center", weight=weight)
     return figure
 
 
@@ -142,13 +220,21 @@ def _draw_curve(
         linewidth=1,
         label="in every iteration, before the update",
     )
+    if f"validation_{name}" in history[0]:
+        axis.plot(
+            iterations,
+            [scale * record[f"validation_{name}"] for record in history],
+            color=HELD_OUT_COLOUR,
+            linewidth=1,
+            label="on held-out samples, after the update",
+        )
     axis.plot(
         [report["iteration"] for report in reports],
         [scale * report[name] for report in reports],
         "o",
         color=REPORT_COLOUR,
         markersize=5,
-        label="as reported, after the update",
+        label="as reported",
     )
     axis.set_xlabel("iteration")
     axis.locator_params(axis="x", integer=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fastfnn.grid_search import Trial
 from fastfnn.progress import ProgressBar, ProgressLines
 from fastfnn.training import Epoch
 
@@ -23,6 +24,8 @@ class Reporter:
         Iterations from one report to the next; the first and the last are always reported.
     display : ProgressBar or ProgressLines
         Where they are shown.
+    reports : iterable of dict
+        Those of the iterations before, where a training is resumed.
 
     Attributes
     ----------
@@ -31,9 +34,13 @@ class Reporter:
     """
 
     def __init__(
-        self, make_report: Callable[[Epoch], Report], every: int, display: ProgressBar | ProgressLines
+        self,
+        make_report: Callable[[Epoch], Report],
+        every: int,
+        display: ProgressBar | ProgressLines,
+        reports: Iterable[Report] = (),
     ) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[Report] = list(reports)
         self._make_report = make_report
         self._every = every
         self._display = display
@@ -64,12 +71,23 @@ def describe(report: Mapping[str, Any], n_iterations: int) -> str:
     """Put a report into words: a line of figures, then a line for each tensor that has step figures."""
     lines = [
         f"iteration {report['iteration']:,} of {n_iterations:,}: loss {report['loss']:.9g}, "
-        f"accuracy {report['accuracy']:.4%}, {report['seconds']:.1f} s"
+        f"accuracy {report['accuracy']:.4%}, {_held_out(report)}{report['seconds']:.1f} s"
     ]
     for tensor, step in report.get("steps", {}).items():
         figures = "  ".join(f"{name.replace('_', ' ')} {value:<11.5g}" for name, value in step.items())
         lines.append(f"    {tensor:<10}  {figures}".rstrip())
     return "\n".join(lines)
+
+
+def describe_trial(trial: Trial) -> str:
+    """Put a combination of settings, and the accuracy it reached, into words."""
+    return f"{', '.join(f'{name} {text}' for name, text in trial.texts.items())}: {trial.score:.2%}"
+
+
+def _held_out(report: Mapping[str, Any]) -> str:
+    if "validation_loss" not in report:
+        return ""
+    return f"held out {report['validation_loss']:.9g}, {report['validation_accuracy']:.4%}, "
 
 
 def _require_finite(loss: float, iteration: int) -> None:

@@ -23,6 +23,8 @@ SUBMISSION = "submission.csv"
 SAMPLES = "samples.png"
 CURVES = "curves.png"
 CONFUSION = "confusion.png"
+GRID = "grid.png"
+CHECKPOINT = "checkpoint.safetensors"
 
 DOTS_PER_INCH = 150
 
@@ -67,6 +69,17 @@ def write_history(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:
         If the file cannot be written.
     """
     _write_lines(path, (json.dumps(report, allow_nan=False) for report in reports))
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the reports that `write_history` wrote.
+
+    Raises
+    ------
+    OSError, ValueError
+        If they cannot be read.
+    """
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write_submission(path: Path, labels: NDArray[np.int64]) -> None:

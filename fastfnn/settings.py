@@ -42,14 +42,22 @@ class Settings:
         Of the optimizer.
     optimizer_options : tuple of str
         Its other arguments, such as "rho=0.95"; the recipe's own where they are not named.
-    l2 : float
-        Weight of the penalty on squared weights.
+    l2, l2_bias : float
+        Weights of the penalties on squared weights and on squared biases.
+    l2_per_sample : bool
+        Whether both are divided by the number of training samples.
     seed : int
         Of the first weights, the order of mini-batches, and the samples that are drawn as a picture.
     report_every : int
         Iterations from one report to the next; the first and the last are always reported.
     batch_size : int, optional
         Samples an update sees; all of them when None.
+    shuffle : bool
+        Whether mini-batches take the samples in a new order in each epoch, or as they stand.
+    drop_last : bool
+        Whether a last mini-batch that would be smaller is left out.
+    input_scale : float, optional
+        Factor of inputs that are bytes; 1/255, as for pixels, when None.
     data, test_data : str, optional
         Files to train and to test on; the recipe's own data when `data` is None.
     backend : str
@@ -60,6 +68,8 @@ class Settings:
         "auto", "dense" or "sparse", as in `Network.fit`.
     threads : int, optional
         Threads to compute with; as many as there are when None.
+    checkpoint_every : int, optional
+        Iterations from one checkpoint to the next; none are written when None.
 
     Raises
     ------
@@ -77,17 +87,23 @@ class Settings:
     report_every: int
     optimizer_options: tuple[str, ...] = ()
     batch_size: int | None = None
+    l2_bias: float = 0.0
+    l2_per_sample: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    input_scale: float | None = None
     data: str | None = None
     test_data: str | None = None
     backend: str = "numba"
     dtype: str = "float32"
     input_format: str = "auto"
     threads: int | None = None
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("iterations", "report_every"):
             _check_whole(name, getattr(self, name))
-        for name in ("batch_size", "threads"):
+        for name in ("batch_size", "threads", "checkpoint_every"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name))
         for name in ("recipe", "optimizer", "backend", "data", "test_data"):
@@ -99,8 +115,17 @@ class Settings:
             _check_text("an optimizer option", option)
         if not _is_number(self.learning_rate) or not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be a finite number above 0; got {self.learning_rate!r}")
-        if not _is_number(self.l2) or not 0 <= self.l2 < math.inf:
-            raise ValueError(f"l2 must be a finite number from 0 up; got {self.l2!r}")
+        for name in ("l2", "l2_bias"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number from 0 up; got {value!r}")
+        for name in ("l2_per_sample", "shuffle", "drop_last"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false; got {getattr(self, name)!r}")
+        if self.input_scale is not None and (
+            not _is_number(self.input_scale) or not 0 < abs(self.input_scale) < math.inf
+        ):
+            raise ValueError(f"input_scale must be a finite number other than 0; got {self.input_scale!r}")
         if not _is_whole(self.seed) or not 0 <= self.seed <= LARGEST_SEED:
             raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}; got {self.seed!r}")
         if self.dtype not in DTYPES:

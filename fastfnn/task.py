@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn.datasets import Dataset, read_dataset
+from fastfnn.datasets import Dataset, Labelled, read_dataset
 from fastfnn.inputs import check_inputs, check_samples
+from fastfnn.recipes.recipe import Recipe
 from fastfnn.settings import Settings
 
 # uint8 inputs are taken for pixels, from 0 to 255.
@@ -29,11 +29,14 @@ class Task:
         Its labels.
     test : Dataset or None
         With labels or without.
+    held_out : Dataset or None
+        With labels: what the network is evaluated on after each epoch.
     """
 
     X: NDArray[Any]
     y: NDArray[np.int64]
     test: Dataset | None
+    held_out: Labelled | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -46,13 +49,14 @@ class Task:
         test_labels = [] if self.test is None or self.test.y is None else [self.test.y]
         return 1 + max(int(labels.max()) for labels in (self.y, *test_labels))
 
-    @property
-    def input_scale(self) -> float:
-        """Factor of uint8 inputs; when training data are floats, all numbers are taken as they are."""
-        return PIXEL_SCALE if self.X.dtype == np.uint8 else 1.0
+    def input_scale(self, settings: Settings) -> float:
+        """Return the factor of uint8 inputs; when training data are floats, all numbers are taken as they are."""
+        if self.X.dtype != np.uint8:
+            return 1.0
+        return PIXEL_SCALE if settings.input_scale is None else settings.input_scale
 
 
-def load_task(recipe: ModuleType, settings: Settings) -> Task:
+def load_task(recipe: Recipe, settings: Settings) -> Task:
     """Load what the settings name, or else the recipe's own data.
 
     Raises
@@ -61,14 +65,15 @@ def load_task(recipe: ModuleType, settings: Settings) -> Task:
         If a file cannot be read, training data have no labels, or training and test data do not fit.
     """
     if settings.data is None:
-        train, test = recipe.load_data()
+        train, test = recipe.load_data(settings)
     else:
         train, test = read_dataset(settings.data), None
     if settings.test_data is not None:
         test = read_dataset(settings.test_data)
     if train.y is None:
         raise ValueError(f"{settings.data}: there are no labels to learn; a CSV file needs a column 'label'")
-    task = Task(train.X, train.y, test)
+    labelled, held_out = recipe.hold_out(Labelled(train.X, train.y), test)
+    task = Task(labelled.X, labelled.y, test, held_out)
     _check_test(task, settings.dtype)
     return task
 

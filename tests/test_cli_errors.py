@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from command_line import TINY, fail, invoke, succeed, write_csv
-from safetensors import safe_open
 from safetensors.numpy import save_file
+
+from fastfnn.model_files import read_model, write_model
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def replace_line(path, number, line):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--recipe", "mnist", "recipe must be one of kaggle-rmsprop; got 'mnist'"),
+        ("--recipe", "mnist", "unknown recipe 'mnist': recipe must be one of kaggle-rmsprop, layers-sgd"),
         ("--backend", "torch", "backend must be one of numba, numpy; got 'torch'"),
         ("--optimizer", "lbfgs", "optimizer must be one of rmsprop-tensor, sgd"),
         ("--dtype", "float16", "dtype must be one of float32, float64; got 'float16'"),
@@ -149,11 +150,9 @@ def predict(model, data, out):
 
 def rewrite(model, change):
     """Write a model file anew, with other tensors."""
-    with safe_open(model, framework="numpy") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    architecture, tensors = read_model(model)
     change(tensors)
-    save_file(tensors, model, metadata)
+    write_model(model, architecture, tensors)
 
 
 def test_truncated_model(model, train_csv, old_submission):

@@ -1,3 +1,4 @@
+import dataclasses
 import signal
 
 import pytest
@@ -5,7 +6,7 @@ from command_line import TINY, invoke, read_history, write_csv
 
 from fastfnn import Network, RMSprop
 from fastfnn.history import History
-from fastfnn.recipes import kaggle_rmsprop
+from fastfnn.recipes import RECIPES
 
 
 @pytest.fixture
@@ -19,12 +20,13 @@ def train(tmp_path):
 
 
 def test_ctrl_c_in_a_report_ends_the_training_after_it(train, tmp_path, monkeypatch):
-    def report_and_press(epoch, report=kaggle_rmsprop.report):
+    def report_and_press(epoch, report=RECIPES["kaggle-rmsprop"].report):
         if epoch.number == 3:
             signal.raise_signal(signal.SIGINT)
         return report(epoch)
 
-    monkeypatch.setattr(kaggle_rmsprop, "report", report_and_press)
+    recipe = dataclasses.replace(RECIPES["kaggle-rmsprop"], report=report_and_press)
+    monkeypatch.setitem(RECIPES, "kaggle-rmsprop", recipe)
     result = train()
     assert result.exit_code == 130
     assert "interrupted after iteration 3 of 5" in result.stdout
@@ -49,4 +51,4 @@ def test_an_end_before_the_first_step_leaves_no_model(train, tmp_path, monkeypat
     result = train()
     assert result.exit_code == 130
     assert result.stderr == "interrupted: nothing more is written\n"
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["samples.png"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["samples.png"]

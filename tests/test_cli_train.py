@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ from matplotlib.image import imread
 
 from fastfnn import Network
 from fastfnn.datasets import Dataset
-from fastfnn.recipes import kaggle_rmsprop
+from fastfnn.recipes import RECIPES
 from fastfnn.settings import read_config
 
 FILES = ["config.toml", "curves.png", "history.jsonl", "model.safetensors", "samples.png"]
@@ -21,6 +22,12 @@ def train_csv(tmp_path):
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "runs" / "one"
+
+
+def as_option(name, value):
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", value]
 
 
 def files_in(folder):
@@ -96,6 +103,11 @@ def test_config_holds_every_option(train_csv, out):
         "optimizer_options": ("momentum=0.8",),
         "learning_rate": 0.02,
         "l2": 0.001,
+        "l2_bias": 0.002,
+        "l2_per_sample": True,
+        "shuffle": False,
+        "drop_last": True,
+        "input_scale": 0.5,
         "seed": 9,
         "threads": 1,
         "report_every": 2,
@@ -103,7 +115,7 @@ def test_config_holds_every_option(train_csv, out):
     }
     texts = options | {"hidden": "5,4", "optimizer_option": "momentum=0.8"}
     texts.pop("optimizer_options")
-    arguments = [part for name, text in texts.items() for part in (f"--{name.replace('_', '-')}", text)]
+    arguments = [part for name, text in texts.items() for part in as_option(name.replace("_", "-"), text)]
     succeed("train", "--data", train_csv, "--test-data", train_csv, *arguments, "--out", out)
     assert read_config(out / "config.toml") == options | {"data": str(train_csv), "test_data": str(train_csv)}
 
@@ -129,7 +141,8 @@ def test_default_folder_is_named_after_the_recipe(train_csv, tmp_path, monkeypat
 
 def test_without_data_the_recipe_brings_its_own(out, monkeypatch):
     own = Dataset(*make_samples()), Dataset(*make_samples(30, seed=1))
-    monkeypatch.setattr(kaggle_rmsprop, "load_data", lambda: own)
+    recipe = dataclasses.replace(RECIPES["kaggle-rmsprop"], load_data=lambda settings: own)
+    monkeypatch.setitem(RECIPES, "kaggle-rmsprop", recipe)
     assert "60 samples to train, 30 to test" in succeed("train", *TINY, "--out", out)
     assert "data" not in read_config(out / "config.toml")
 

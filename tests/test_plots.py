@@ -5,6 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from fastfnn import plots, runs
+from fastfnn.grid_search import Trial
 
 HISTORY = [{"epoch": n, "loss": 3 / n, "accuracy": 1 - 1 / n} for n in range(1, 40)]
 REPORTS = [{"iteration": n, "loss": 2.5 / n, "accuracy": 1 - 0.9 / n} for n in (1, 21, 39)]
@@ -100,3 +101,59 @@ def test_whether_there_are_pictures(monkeypatch):
     assert plots.can_draw()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not plots.can_draw()
+
+
+class HalfPlanes:
+    """A network of two inputs whose answer is known: class 1 where x is positive."""
+
+    n_inputs, n_outputs = 2, 2
+
+    def predict(self, X):
+        return (X[:, 0] > 0).astype(np.int64)
+
+
+def test_regions_show_the_class_of_each_place(tmp_path, rng):
+    X = rng.uniform(-1, 1, (30, 2))
+    y = (X[:, 0] > 0).astype(np.int64)
+    y[0] = 1 - y[0]
+    figure = plots.regions(HalfPlanes(), X, y)
+    (classes,) = drawn_images(figure)
+    (image,) = figure.axes[0].images
+    left, right, bottom, top = image.get_extent()
+    assert left < X[:, 0].min()
+    assert right > X[:, 0].max()
+    assert bottom < X[:, 1].min()
+    assert top > X[:, 1].max()
+    middles = left + (np.arange(classes.shape[1]) + 0.5) * (right - left) / classes.shape[1]
+    far = np.abs(middles) > 0.01
+    assert np.array_equal(classes[:, far], np.tile(middles[far] > 0, (classes.shape[0], 1)))
+    assert "96.67% of 30 right" in figure.axes[0].get_title()
+    assert pixels_of(tmp_path, figure).std() > 0.1
+
+
+def test_trials_are_a_table_with_the_best_marked(tmp_path):
+    settings = [{"hidden": hidden, "l2": l2} for hidden in ((4,), (8, 8)) for l2 in (0.0, 0.5, 1.0)]
+    done = [Trial(each, score) for each, score in zip(settings, (0.5, 0.75, 0.25, 0.9, 0.95, 0.1), strict=True)]
+    figure = plots.trials(done)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["0.0", "0.5", "1.0"]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["4", "8,8"]
+    texts = {text.get_position(): text for text in axis.texts}
+    assert texts[1, 1].get_text() == "95.00%"
+    assert [place for place, text in texts.items() if text.get_weight() == "bold"] == [(1, 1)]
+    assert np.array_equal(drawn_images(figure)[0], [[0.5, 0.75, 0.25], [0.9, 0.95, 0.1]])
+    assert pixels_of(tmp_path, figure).std() > 0.05
+
+
+def test_trials_of_one_name_are_a_row():
+    figure = plots.trials([Trial({"l2": l2}, 0.5) for l2 in (0.0, 0.5)])
+    assert drawn_images(figure)[0].shape == (1, 2)
+
+
+def test_curves_of_what_is_held_out():
+    history = [record | {"validation_loss": 2.0, "validation_accuracy": 0.5} for record in HISTORY]
+    figure = plots.curves(history, REPORTS)
+    for axis, value in zip(figure.axes, (2.0, 50), strict=True):
+        (line,) = [line for line in axis.lines if "held-out" in line.get_label()]
+        assert list(line.get_xdata()) == list(range(1, 40))
+        assert set(line.get_ydata()) == {value}

@@ -1,7 +1,7 @@
-"""What every loader and reader returns: the samples, with their labels when they have any."""
+"""What every loader and reader returns: the samples, with their labels when they have any; and those that have."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,3 +21,10 @@ class Dataset:
 
     X: npt.NDArray[Any]
     y: npt.NDArray[np.int64] | None = None
+
+
+class Labelled(NamedTuple):
+    """Samples all of which have a label; a pair (X, y) of arrays, as `Dataset` describes them."""
+
+    X: npt.NDArray[Any]
+    y: npt.NDArray[np.int64]

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+import difflib
 
-from fastfnn.recipes import kaggle_rmsprop
+from fastfnn.recipes import digits, kaggle_rmsprop, layers_adam, layers_sgd, sigmoid_sgd, spiral
+from fastfnn.recipes.recipe import Recipe
 
-RECIPES: dict[str, ModuleType] = {"kaggle-rmsprop": kaggle_rmsprop}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        kaggle_rmsprop.RECIPE,
+        layers_sgd.RECIPE,
+        layers_adam.RECIPE,
+        sigmoid_sgd.RECIPE,
+        spiral.RECIPE,
+        digits.RECIPE,
+    )
+}
 
 
-def get_recipe(name: str) -> ModuleType:
-    """Return the module of the recipe called `name`.
+def get_recipe(name: str) -> Recipe:
+    """Return the recipe called `name`.
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    if name not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}")
-    return RECIPES[name]
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"unknown recipe {name!r}: {hint}recipe must be one of {', '.join(RECIPES)}")

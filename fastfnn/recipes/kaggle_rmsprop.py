@@ -22,7 +22,7 @@ drift apart, and only the level of the last figures can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -34,7 +34,7 @@ from fastfnn.initializers import zeros
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer, RMSprop
-from fastfnn.recipes.optimizers import STANDARD
+from fastfnn.recipes.recipe import STANDARD, Recipe, report_after_update
 from fastfnn.settings import Settings
 from fastfnn.training import Epoch
 
@@ -49,7 +49,7 @@ DEFAULTS = Settings(
     report_every=500,
 )
 
-OPTIMIZERS = {
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
     "rmsprop-tensor": partial(
         RMSprop, learning_rate=0.5, rho=0.99, epsilon=1e-3, granularity="tensor", initial=1.0, reset_every=500
     ),
@@ -59,7 +59,7 @@ OPTIMIZERS = {
 WEIGHT_DEVIATION = 0.1
 
 
-def load_data() -> tuple[Dataset, Dataset]:
+def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """Load 42,000 digits to train on, and 28,000 to test."""
     return load_mnist("kaggle")
 
@@ -86,9 +86,7 @@ def draw_first_values(layers: Sequence[Dense], seed: int) -> None:
 
 def report(epoch: Epoch) -> dict[str, Any]:
     """Return loss without penalty and accuracy after the update, and what the update did to each tensor."""
-    loss, accuracy = epoch.evaluate_training_set()
-    figures = {"iteration": epoch.number, "loss": loss, "accuracy": accuracy, "seconds": epoch.record["seconds"]}
-    return figures | step_figures(epoch.network, epoch.optimizer)
+    return report_after_update(epoch) | step_figures(epoch.network, epoch.optimizer)
 
 
 def step_figures(network: Network, optimizer: Optimizer) -> dict[str, dict[str, dict[str, float]]]:
@@ -103,3 +101,13 @@ def step_figures(network: Network, optimizer: Optimizer) -> dict[str, dict[str, 
         for name, step in zip(network.parameters, optimizer.last_steps, strict=True)
     }
     return {"steps": steps}
+
+
+RECIPE = Recipe(
+    summary="full batch on 42,000 digits, RMSprop with one mean a tensor",
+    defaults=DEFAULTS,
+    load_data=load_data,
+    build_network=build_network,
+    report=report,
+    optimizers=OPTIMIZERS,
+)

@@ -1,0 +1,97 @@
+"""What a recipe consists of, and the parts that several have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastfnn.datasets import Dataset, Labelled
+from fastfnn.network import Network
+from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from fastfnn.settings import Settings
+from fastfnn.training import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The optimizers that any recipe can be run with; called without arguments, each has its usual settings.
+STANDARD: Mapping[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+
+def hold_nothing_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled | None]:
+    """Train on all, and evaluate on nothing else meanwhile."""
+    return train, None
+
+
+def watch_test(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled | None]:
+    """Train on all, and evaluate on the test samples after each epoch, if they have labels."""
+    return train, None if test is None or test.y is None else Labelled(test.X, test.y)
+
+
+def draw_nothing(network: Network, train: Labelled) -> dict[str, Figure]:
+    """Draw no picture but those of every training."""
+    return {}
+
+
+def report_before_updates(epoch: Epoch) -> dict[str, Any]:
+    """Return the epoch's own figures: each batch was measured, penalty included, before its update."""
+    record = epoch.record
+    return {"iteration": epoch.number, **{name: value for name, value in record.items() if name != "epoch"}}
+
+
+def report_after_update(epoch: Epoch) -> dict[str, Any]:
+    """Return loss, without penalty, and accuracy on all training samples, as the network stands now."""
+    loss, accuracy = epoch.evaluate_training_set()
+    return report_before_updates(epoch) | {"loss": loss, "accuracy": accuracy}
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A published training.
+
+    Attributes
+    ----------
+    summary : str
+        One line.
+    defaults : Settings
+        The author's, from which each can be changed; they also hold the recipe's name.
+    load_data : callable
+        settings -> (training samples, test samples).
+    build_network : callable
+        (settings, n_inputs, n_classes, input_scale) -> Network with its first values.
+    report : callable
+        `Epoch` -> dict of figures.
+    optimizers : mapping
+        By name; called without arguments, each has its own learning rate.
+    hold_out : callable
+        (training samples, test samples or None) -> (samples to train on, samples to evaluate after each epoch or
+        None).
+    grid : mapping
+        Values of settings to choose from by the accuracy on what is held out, where none is given.
+    draw : callable
+        (network, training samples) -> further pictures by the name of their file.
+    """
+
+    summary: str
+    defaults: Settings
+    load_data: Callable[[Settings], tuple[Dataset, Dataset]]
+    build_network: Callable[[Settings, int, int, float], Network]
+    report: Callable[[Epoch], dict[str, Any]]
+    optimizers: Mapping[str, Callable[..., Optimizer]] = field(default_factory=lambda: STANDARD)
+    hold_out: Callable[[Labelled, Dataset | None], tuple[Labelled, Labelled | None]] = hold_nothing_out
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    draw: Callable[[Network, Labelled], dict[str, Figure]] = draw_nothing
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        return self.defaults.recipe

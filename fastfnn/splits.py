@@ -1,0 +1,73 @@
+"""Setting samples aside: for a test, or to choose by."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def train_test_split(
+    X: Any, y: Any, test_size: float = 0.25, seed: int | None = None, stratify: bool = False
+) -> tuple[Any, Any, NDArray[Any], NDArray[Any]]:
+    """Divide samples at random into those to train on and those to test on.
+
+    A set for validation is split off the training samples by a second call.
+
+    Parameters
+    ----------
+    X : ndarray or sparse array in CSR format, shape (n_samples, n_inputs)
+        Samples.
+    y : ndarray, shape (n_samples,)
+        Labels.
+    test_size : float
+        Share of the samples that are set aside, above 0 and below 1; rounded up to a whole sample.
+    seed : int, optional
+        Of the choice; drawn anew when None.
+    stratify : bool
+        Whether each class keeps its share in both parts, to a sample.
+
+    Returns
+    -------
+    X_train, X_test, y_train, y_test
+        Copies. Without `stratify` they are the rows, in the order, that scikit-learn's function of this name returns
+        for `random_state=seed`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size does not fit, a part would be empty, or the labels of a stratified split are no integers.
+    """
+    labels, n_samples = np.asarray(y), X.shape[0]
+    if labels.shape != (n_samples,):
+        raise ValueError(f"y must hold one label for each of the {n_samples} rows of X; got shape {labels.shape}")
+    if not 0 < test_size < 1:
+        raise ValueError(f"test_size must be a share above 0 and below 1; got {test_size}")
+    n_test = math.ceil(test_size * n_samples)
+    if not 0 < n_test < n_samples:
+        raise ValueError(
+            f"test_size {test_size} leaves a part of {n_samples} samples empty: take another, or more samples"
+        )
+    order = np.random.RandomState(seed).permutation(n_samples)
+    if stratify:
+        order = _stratified(order, labels, n_test)
+    test, train = order[:n_test], order[n_test:]
+    return X[train], X[test], labels[train], labels[test]
+
+
+def _stratified(order: NDArray[np.int64], labels: NDArray[Any], n_test: int) -> NDArray[np.int64]:
+    """Reorder so that the first `n_test` rows hold each class's share; what is left goes to the largest rests."""
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = counts * n_test / len(labels)
+    n_of_class = np.floor(shares).astype(np.int64)
+    largest_rests = np.argsort(n_of_class - shares, kind="stable")
+    n_of_class[largest_rests[: n_test - n_of_class.sum()]] += 1
+
+    of_order = classes[order]
+    by_class = np.argsort(of_order, kind="stable")
+    rank = np.empty_like(order)
+    rank[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    is_test = rank < n_of_class[of_order]
+    return np.concatenate([order[is_test], order[~is_test]])
