@@ -135,9 +135,10 @@ def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
         part: [tensors.get(f"optimizer.{part}.{i}", value) for i, value in enumerate(values)]
         for part, values in of_optimizer["state"].items()
     }
-    check_tensors(network.parameters, _of_network(tensors), path)
+    of_network = _of_network(tensors)
+    check_tensors(network.parameters, of_network, path)
     optimizer.restore(list(network.parameters.values()), of_optimizer["n_steps"], state)
-    fill(network.parameters, _of_network(tensors), path)
+    fill(network.parameters, of_network, path)
     optimizer.learning_rate = of_optimizer["learning_rate"]
     network.rng.bit_generator.state = described["random"]
     history = History()

@@ -192,9 +192,7 @@ def predict(
 @one_line_errors
 def recipes() -> None:
     """List the published trainings, with a line on each."""
-    width = max(len(name) for name in RECIPES)
-    for name, recipe in RECIPES.items():
-        print(f"{name:<{width}}  {recipe.summary}")
+    _print_columns({name: recipe.summary for name, recipe in RECIPES.items()})
 
 
 @app.command()
@@ -224,9 +222,7 @@ def info() -> None:
     if console.is_terminal:
         console.print(_table(facts))
         return
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
+    _print_columns(facts)
 
 
 def _check_resumed(folder: Path, given: list[str]) -> None:
@@ -241,6 +237,12 @@ def _check_resumed(folder: Path, given: list[str]) -> None:
 def _settings(config: dict[str, Any], given: dict[str, Any]) -> Settings:
     recipe = get_recipe(given.get("recipe") or config.get("recipe") or DEFAULT_RECIPE)
     return settle(recipe.defaults, recipe.optimizers, config, given)
+
+
+def _print_columns(facts: dict[str, str]) -> None:
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
 
 
 def _table(facts: dict[str, str]) -> Table:

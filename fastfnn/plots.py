@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.grid_search import Trial, best_trial
+from fastfnn.metrics import confusion_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes
     n_classes : int
         Rows and columns of the matrix.
     """
-    counts = np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+    counts = confusion_matrix(labels, predicted, n_classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(3 + 0.5 * n_classes, 12)
     figure = _figure(width=side, height=side)

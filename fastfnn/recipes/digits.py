@@ -17,7 +17,7 @@ from fastfnn.datasets import Dataset, Labelled, load_digits
 from fastfnn.initializers import glorot
 from fastfnn.layers import Dense
 from fastfnn.network import Network
-from fastfnn.recipes.recipe import Recipe, report_after_update
+from fastfnn.recipes.recipe import Recipe, report_after_update, set_aside
 from fastfnn.settings import Settings
 from fastfnn.splits import train_test_split
 
@@ -43,8 +43,7 @@ VALIDATION_SHARE, VALIDATION_SEED = 0.4, 123
 def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """Load the digits, and set a third aside."""
     digits = load_digits()
-    X_train, X_test, y_train, y_test = train_test_split(digits.X, digits.y, TEST_SHARE, TEST_SEED)
-    return Dataset(X_train, y_train), Dataset(X_test, y_test)
+    return set_aside(digits.X, digits.y, TEST_SHARE, TEST_SEED)
 
 
 def hold_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled]:

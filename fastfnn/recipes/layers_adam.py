@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from fastfnn.network import Network
 from fastfnn.recipes import layers_sgd
-from fastfnn.recipes.recipe import Recipe, report_after_update, watch_test
 from fastfnn.settings import Settings
 
 DEFAULTS = dataclasses.replace(layers_sgd.DEFAULTS, recipe="layers-adam", optimizer="adam", learning_rate=1e-3)
@@ -41,11 +40,6 @@ def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale
     return Network(layers, settings.backend, settings.dtype, settings.seed, input_scale)
 
 
-RECIPE = Recipe(
-    summary="the same layers, trained by Adam",
-    defaults=DEFAULTS,
-    load_data=layers_sgd.load_data,
-    build_network=build_network,
-    report=report_after_update,
-    hold_out=watch_test,
+RECIPE = dataclasses.replace(
+    layers_sgd.RECIPE, summary="the same layers, trained by Adam", defaults=DEFAULTS, build_network=build_network
 )

@@ -23,9 +23,8 @@ from fastfnn.datasets import Dataset, load_mnist
 from fastfnn.initializers import Initializer, normal
 from fastfnn.layers import Dense
 from fastfnn.network import Network
-from fastfnn.recipes.recipe import Recipe, report_after_update, watch_test
+from fastfnn.recipes.recipe import Recipe, report_after_update, set_aside, watch_test
 from fastfnn.settings import Settings
-from fastfnn.splits import train_test_split
 
 DEFAULTS = Settings(
     recipe="layers-sgd",
@@ -49,8 +48,7 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """Load all 70,000 digits, and set a quarter aside."""
     first, last = load_mnist("original")
     X, y = np.concatenate([first.X, last.X]), np.concatenate([first.y, last.y])
-    X_train, X_test, y_train, y_test = train_test_split(X, y, TEST_SHARE, settings.seed)
-    return Dataset(X_train, y_train), Dataset(X_test, y_test)
+    return set_aside(X, y, TEST_SHARE, settings.seed)
 
 
 def relu_layers(settings: Settings, n_inputs: int, n_classes: int, initializer: Initializer) -> list[Dense]:

@@ -11,6 +11,7 @@ from fastfnn.datasets import Dataset, Labelled
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from fastfnn.settings import Settings
+from fastfnn.splits import train_test_split
 from fastfnn.training import Epoch
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ STANDARD: Mapping[str, Callable[..., Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
 }
+
+
+def set_aside(X: Any, y: Any, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Divide samples at random: those to train on, and a share to test on."""
+    X_train, X_test, y_train, y_test = train_test_split(X, y, share, seed)
+    return Dataset(X_train, y_train), Dataset(X_test, y_test)
 
 
 def hold_nothing_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled | None]:

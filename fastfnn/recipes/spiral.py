@@ -26,9 +26,8 @@ from fastfnn.datasets import Dataset, Labelled
 from fastfnn.initializers import zeros
 from fastfnn.layers import Dense
 from fastfnn.network import Network
-from fastfnn.recipes.recipe import Recipe, report_before_updates
+from fastfnn.recipes.recipe import Recipe, report_before_updates, set_aside
 from fastfnn.settings import Settings
-from fastfnn.splits import train_test_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,8 +67,7 @@ def spiral_points(rng: np.random.Generator) -> Labelled:
 def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
     """Draw the points, and set a third aside."""
     points = spiral_points(np.random.default_rng(settings.seed))
-    X_train, X_test, y_train, y_test = train_test_split(points.X, points.y, TEST_SHARE, settings.seed)
-    return Dataset(X_train, y_train), Dataset(X_test, y_test)
+    return set_aside(points.X, points.y, TEST_SHARE, settings.seed)
 
 
 def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale: float) -> Network:
