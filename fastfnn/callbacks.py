@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastfnn.counts import check_count
 from fastfnn.training import Epoch, StopTraining
 
 
@@ -55,8 +56,7 @@ class EarlyStopping:
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise ValueError(f"patience must be a whole number from 1 up; got {patience!r}")
+        check_count("patience", patience)
         if mode not in ("min", "max"):
             raise ValueError(f'mode must be "min" or "max"; got {mode!r}')
         if not 0 <= min_delta < math.inf:

@@ -10,6 +10,7 @@ import numpy as np
 from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
+from fastfnn.counts import check_count
 from fastfnn.history import History
 from fastfnn.optimizers import Optimizer
 
@@ -37,8 +38,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every must be a whole number from 1 up; got {every!r}")
+        check_count("every", every)
         self._path = Path(path)
         self._every = every
 

@@ -17,6 +17,7 @@ from fastfnn_kernels.arguments import ACTIVATIONS
 from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
+from fastfnn.counts import check_count
 from fastfnn.initializers import Initializer, glorot, he
 from fastfnn.memory import aligned_copy, aligned_full
 from fastfnn.tiles import Tile
@@ -186,8 +187,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__()
         for name, width in (("n_inputs", n_inputs), ("n_outputs", n_outputs)):
-            if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
-                raise ValueError(f"{name} must be a whole number from 1 up; got {width!r}")
+            check_count(name, width)
         self.n_inputs = int(n_inputs)
         self.n_outputs = int(n_outputs)
         self.activation = "identity" if activation is None else activation

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fastfnn.clipping import Clipping
+from fastfnn.counts import check_count
 from fastfnn.schedules import Schedule
 
 
@@ -112,9 +111,3 @@ class Plan:
         for callback in self.callbacks:
             if not callable(callback):
                 raise TypeError(f"a callback must be callable; got {callback!r}")
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise ValueError unless `value` is a whole number from 1 up."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}")

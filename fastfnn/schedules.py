@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from fastfnn.counts import check_count
 from fastfnn.history import History
 
 Schedule: TypeAlias = "Callable[[int, History], float]"
@@ -17,7 +18,7 @@ Schedule: TypeAlias = "Callable[[int, History], float]"
 
 def step_decay(learning_rate: float, every: int, factor: float = 0.1) -> Schedule:
     """Multiply the rate by `factor` after every `every` epochs."""
-    _check_count("every", every)
+    check_count("every", every)
     _check_positive("factor", factor)
     return lambda epoch, history: learning_rate * factor ** ((epoch - 1) // every)
 
@@ -32,7 +33,7 @@ def cosine_decay(learning_rate: float, n_epochs: int, last: float = 0.0) -> Sche
 
     Loshchilov & Hutter, arXiv 1608.03983, equation 5, without restarts.
     """
-    _check_count("n_epochs", n_epochs)
+    check_count("n_epochs", n_epochs)
 
     def rate(epoch: int, history: History) -> float:
         progress = min((epoch - 1) / n_epochs, 1)
@@ -43,7 +44,7 @@ def cosine_decay(learning_rate: float, n_epochs: int, last: float = 0.0) -> Sche
 
 def warm_up(n_epochs: int, then: Schedule) -> Schedule:
     """Rise in equal steps to the first rate of `then` over `n_epochs`, and go on with `then` from its first epoch."""
-    _check_count("n_epochs", n_epochs)
+    check_count("n_epochs", n_epochs)
 
     def rate(epoch: int, history: History) -> float:
         if epoch > n_epochs:
@@ -69,7 +70,7 @@ def on_plateau(
     monitor : str
         Name of the figure in the history's records.
     """
-    _check_count("patience", patience)
+    check_count("patience", patience)
     _check_positive("factor", factor)
 
     def rate(epoch: int, history: History) -> float:
@@ -98,11 +99,6 @@ def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
             f"the schedule returned a learning rate of {rate} for epoch {epoch}; it must be finite, from 0 up"
         )
     return float(rate)
-
-
-def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}")
 
 
 def _check_positive(name: str, value: float) -> None:

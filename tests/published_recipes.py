@@ -103,24 +103,36 @@ class LayersSgd(Layers):
         return loss
 
 
-class LayersAdam(Layers):
-    """The layers with Adam, as Kingma & Ba write it."""
+class Adam:
+    """Steps by the corrected means of the gradient and of its square, as Kingma & Ba write them."""
 
-    def __init__(self, parameters: Sequence[NDArray[Any]]) -> None:
-        super().__init__(parameters)
-        self._first = [np.zeros_like(parameter) for parameter in self.parameters]
-        self._second = [np.zeros_like(parameter) for parameter in self.parameters]
+    def __init__(self, parameters: Sequence[Array], learning_rate: float) -> None:
+        self._parameters, self._rate = parameters, learning_rate
+        self._first = [np.zeros_like(parameter) for parameter in parameters]
+        self._second = [np.zeros_like(parameter) for parameter in parameters]
         self._t = 0
 
-    def step(self, X: Array, labels: Labels) -> float:
-        """Step by the corrected means of the gradient and of its square."""
-        loss, gradients = self.gradients(X, labels)
+    def step(self, gradients: Sequence[Array]) -> None:
+        """Change the parameters in place."""
         self._t += 1
         for i, gradient in enumerate(gradients):
             self._first[i] = 0.9 * self._first[i] + 0.1 * gradient
             self._second[i] = 0.999 * self._second[i] + 0.001 * gradient**2
             first, second = self._first[i] / (1 - 0.9**self._t), self._second[i] / (1 - 0.999**self._t)
-            self.parameters[i] -= 1e-3 * first / (np.sqrt(second) + 1e-8)
+            self._parameters[i][...] -= self._rate * first / (np.sqrt(second) + 1e-8)
+
+
+class LayersAdam(Layers):
+    """The layers with Adam."""
+
+    def __init__(self, parameters: Sequence[NDArray[Any]]) -> None:
+        super().__init__(parameters)
+        self._adam = Adam(self.parameters, 1e-3)
+
+    def step(self, X: Array, labels: Labels) -> float:
+        """Step by Adam."""
+        loss, gradients = self.gradients(X, labels)
+        self._adam.step(gradients)
         return loss
 
 
@@ -174,10 +186,8 @@ class Digits:
 
     def __init__(self, parameters: Sequence[NDArray[Any]], l2: float, learning_rate: float) -> None:
         self.parameters = copies(parameters)
-        self._l2, self._rate = l2, learning_rate
-        self._first = [np.zeros_like(parameter) for parameter in self.parameters]
-        self._second = [np.zeros_like(parameter) for parameter in self.parameters]
-        self._t = 0
+        self._l2 = l2
+        self._adam = Adam(self.parameters, learning_rate)
 
     def step(self, X: Array, labels: Labels) -> float:
         """Take all samples; the penalty is lambda / (2 N) times the sum of squared weights."""
@@ -194,13 +204,5 @@ class Digits:
             grad = grad * outputs[i + 1] * (1 - outputs[i + 1])
             gradients = [outputs[i] @ grad.T + self._l2 / n_samples * weights[i], grad.sum(axis=1), *gradients]
             grad = weights[i] @ grad
-        self._adam(gradients)
+        self._adam.step(gradients)
         return loss
-
-    def _adam(self, gradients: Sequence[Array]) -> None:
-        self._t += 1
-        for i, gradient in enumerate(gradients):
-            self._first[i] = 0.9 * self._first[i] + 0.1 * gradient
-            self._second[i] = 0.999 * self._second[i] + 0.001 * gradient**2
-            first, second = self._first[i] / (1 - 0.9**self._t), self._second[i] / (1 - 0.999**self._t)
-            self.parameters[i] -= self._rate * first / (np.sqrt(second) + 1e-8)
