@@ -28,7 +28,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def mean_cross_entropy(probabilities: Array, labels: Labels) -> tuple[float, Array]:
-    """Return the loss of a batch, and its gradient by what the softmax was given, in the place of the probabilities."""
+    """Return the loss of a batch, and in the place of the probabilities the gradient of the softmax's inputs."""
     rows = np.arange(len(labels))
     loss = -np.mean(np.log(probabilities[rows, labels]))
     delta = probabilities
