@@ -18,6 +18,7 @@ from unittest import mock
 import numpy as np
 from arrays import integers, mostly_zeros, one_hot_layer
 from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.arguments import ACTIVATIONS, LOSSES
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
@@ -30,7 +31,14 @@ EDGES = ("end", "begin")
 DTYPES = (np.float32, np.float64)
 
 # Kernels that return more than what they write.
-RETURNING = ("softmax_cross_entropy", "dense_cross_entropy", "rmsprop_tensor", "sgd_samples", "sgd_batches")
+RETURNING = (
+    "softmax_cross_entropy",
+    "elementwise_loss",
+    "dense_cross_entropy",
+    "rmsprop_tensor",
+    "sgd_samples",
+    "sgd_batches",
+)
 
 # Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
 ROWS = [*range(1, 31), 41, 42, 43, 55, 56, 57, 111, 113]
@@ -156,12 +164,21 @@ def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, d
     """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
     z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
     labels = rng.integers(0, columns, rows)
-    for activation in ("identity", "relu", "sigmoid", "tanh"):
+    for activation in ACTIVATIONS:
         yield Call("activation_forward", {"z": z, "activation": activation, "out": out}, ("out",))
         gradient = {"y": z, "grad": grad, "activation": activation, "out": out}
         yield Call("activation_gradient", gradient, ("out",))
+    yield Call("gelu_forward", {"z": z, "out": out}, ("out",))
+    yield Call("gelu_gradient", {"z": z, "grad": grad, "out": out}, ("out",))
+    yield Call("dropout", {"x": z, "rate": 0.25, "seed": 3, "first_row": int(rng.integers(9)), "out": out}, ("out",))
     yield Call("softmax", {"logits": z, "out": out}, ("out",))
-    yield Call("softmax_cross_entropy", {"logits": z, "labels": labels, "scale": 0.5, "out": out}, ("out",))
+    weights = np.abs(integers(rng, (rows,), dtype))
+    for weighted in ({}, {"weights": weights, "label_smoothing": 0.25}):
+        classes = {"logits": z, "labels": labels, "scale": 0.5, "out": out}
+        yield Call("softmax_cross_entropy", classes | weighted, ("out",))
+    for given in (None, weights):
+        numbers = {"outputs": z, "targets": grad, "loss": str(rng.choice(LOSSES)), "weights": given, "out": out}
+        yield Call("elementwise_loss", numbers, ("out",))
     yield Call("count_correct", {"logits": z, "labels": labels})
 
 

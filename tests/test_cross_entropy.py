@@ -163,3 +163,41 @@ def test_gradient_through_the_full_jacobian_agrees(kernels, rng):
         loss_gradient[label] = -1 / p[row, label]
         through_jacobian[row] = jacobian @ loss_gradient
     assert kernels.softmax_cross_entropy(logits, labels, 1.0)[1] == pytest.approx(through_jacobian, abs=1e-14)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 10), (5000, 10), (700, 33), (70, 300), (3, BLOCK + 1)])
+def test_weights_and_smoothing_are_the_formula(kernels, shape, weighted, smoothing, dtype, threads, rng):
+    logits, labels = read_only(3 * normals(rng, shape, dtype)), read_only(rng.integers(0, shape[1], shape[0]))
+    weights = read_only(rng.random(shape[0]).astype(dtype)) if weighted else None
+    unchanged = Unchanged(logits, labels, *([weights] if weighted else []))
+    z = logits.astype(np.longdouble)
+    target = np.full(shape, np.longdouble(smoothing) / shape[1])
+    target[np.arange(shape[0]), labels] += 1 - np.longdouble(smoothing)
+    log_p = z - z.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    factors = 0.25 * (weights[:, np.newaxis].astype(np.longdouble) if weighted else np.ones((shape[0], 1)))
+    out = np.full(shape, np.nan, dtype)
+    loss, actual = kernels.softmax_cross_entropy(logits, labels, 0.25, out, weights, smoothing)
+    assert actual is out
+    assert loss == pytest.approx(float(-(factors * target * log_p).sum()), rel=16 * float(np.finfo(dtype).eps))
+    size = np.sqrt(shape[1]) * np.abs(logits).max(initial=1)
+    assert_elements_close(out, factors * (np.exp(log_p) - target), scale=factors * (size * np.exp(log_p) + target))
+    unchanged.check()
+
+
+def test_a_weight_counts_like_so_many_rows(kernels, dtype, rng):
+    logits, labels = normals(rng, (4, 3), dtype), np.array([0, 2, 1, 1])
+    weights = np.array([1, 2, 0, 3], dtype)
+    loss, gradient = kernels.softmax_cross_entropy(logits, labels, 1.0, None, weights)
+    times = weights.astype(np.int64)
+    repeated, _ = kernels.softmax_cross_entropy(np.repeat(logits, times, axis=0), np.repeat(labels, times), 1.0)
+    assert loss == pytest.approx(repeated, rel=8 * float(np.finfo(dtype).eps))
+    assert not gradient[2].any()
+
+
+def test_equal_logits_cost_as_much_with_smoothing(kernels, dtype):
+    loss, gradient = kernels.softmax_cross_entropy(np.zeros((2, 4), dtype), np.array([0, 3]), label_smoothing=0.5)
+    assert loss == pytest.approx(np.log(4))
+    assert gradient == pytest.approx(np.array([[-3, 1, 1, 1], [1, 1, 1, -3]]) / 16)

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from fastfnn_kernels.jitted._jit import In1, Out1, kernel
-from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, expm1_of_negative, log, maximum
+from fastfnn_kernels.jitted._math import (
+    add_in_any_order,
+    exp_of_negative,
+    expm1_of_negative,
+    log,
+    log1p_of_share,
+    maximum,
+)
 
 # Above what `_math.py` states, and below what a missing term leaves.
 LARGEST_ERROR_IN_ULP = 1.25
+LARGEST_ERROR_OF_LOG1P_IN_ULP = 1.5  # a logarithm, a quotient and their sum
 
 STEP = {np.dtype(np.float32): 1009, np.dtype(np.float64): 2**43 + 9}  # a million or two of all bit patterns
 
@@ -27,6 +35,12 @@ def exponentials_minus_one(x: In1, y: Out1) -> None:
 def logarithms(x: In1, y: Out1) -> None:
     for i in range(x.size):
         y[i] = log(x[i])
+
+
+@kernel
+def logarithms_of_one_and(x: In1, y: Out1) -> None:
+    for i in range(x.size):
+        y[i] = log1p_of_share(x[i])
 
 
 @kernel
@@ -76,6 +90,12 @@ def test_logarithms_are_as_close_as_stated(dtype, rng):
     x = positive_numbers(dtype, rng)
     x = x[x > 0]
     assert ulps(apply(logarithms, x), np.log(wider(x))) <= LARGEST_ERROR_IN_ULP
+
+
+def test_logarithms_of_one_and_shares_are_as_close_as_stated(dtype, rng):
+    x = positive_numbers(dtype, rng)
+    x = x[x <= 1]
+    assert ulps(apply(logarithms_of_one_and, x), np.log1p(wider(x))) <= LARGEST_ERROR_OF_LOG1P_IN_ULP
 
 
 def test_exponentials_at_their_ends(dtype):

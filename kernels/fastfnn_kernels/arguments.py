@@ -18,7 +18,11 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 DTYPES = (FLOAT32, FLOAT64)
 SOURCES = (np.dtype(np.uint8), *DTYPES)
 
-ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
+# The first are a part of every kernel that computes whole layers; the others follow a product in a pass of their own.
+FUSED_ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
+ACTIVATIONS = (*FUSED_ACTIVATIONS, "leaky_relu", "elu", "softplus")
+
+LOSSES = ("squared_error", "huber", "binary_cross_entropy", "poisson")
 
 Shape = tuple[int | None, ...]  # None stands for any length
 
@@ -136,10 +140,10 @@ def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
         raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
 
 
-def require_activation(activation: Any) -> None:
-    """Refuse what names no activation."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+def require_activation(activation: Any, known: Sequence[str] = ACTIVATIONS) -> None:
+    """Refuse what names no activation, or none of those that a kernel knows."""
+    if activation not in known:
+        raise ValueError(f"activation must be one of {', '.join(known)}; got {activation!r}")
 
 
 def require_same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import (
+    FUSED_ACTIVATIONS,
+    LOSSES,
     require_activation,
     require_another_output,
     require_floats,
@@ -84,7 +87,7 @@ def stack_forward(
         width = w.shape[1]
         if b is not None:
             require_like(f"biases[{layer}]", b, dtype, (width,))
-        require_activation(activation)
+        require_activation(activation, FUSED_ACTIVATIONS)
     if out is not None:
         others = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
         others |= {f"biases[{layer}]": b for layer, b in enumerate(biases) if b is not None}
@@ -110,6 +113,34 @@ def activation_gradient(
         require_output("out", out, y.dtype, y.shape, {"y": y, "grad": grad})
 
 
+def gelu_forward(z: NDArray[Any], out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `gelu_forward`."""
+    require_floats("z", z, 2)
+    if out is not None:
+        require_output("out", out, z.dtype, z.shape, {"z": z})
+
+
+def gelu_gradient(z: NDArray[Any], grad: NDArray[Any], out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `gelu_gradient`."""
+    require_floats("z", z, 2)
+    require_like("grad", grad, z.dtype, z.shape)
+    if out is not None:
+        require_output("out", out, z.dtype, z.shape, {"z": z, "grad": grad})
+
+
+def dropout(x: NDArray[Any], rate: float, seed: int, first_row: int = 0, out: NDArray[Any] | None = None) -> None:
+    """Check the arguments of `dropout`."""
+    require_floats("x", x, 2)
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate must lie from 0 to below 1; got {rate}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must lie from 0 to 2**63 - 1; got {seed}")
+    if first_row < 0:
+        raise ValueError(f"first_row must be 0 or more; got {first_row}")
+    if out is not None:
+        require_output("out", out, x.dtype, x.shape, {"x": x})
+
+
 def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> None:
     """Check the arguments of `softmax`."""
     _logits(logits)
@@ -122,12 +153,41 @@ def softmax_cross_entropy(
     labels: NDArray[np.int64],
     scale: float | None = None,
     out: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
 ) -> None:
     """Check the arguments of `softmax_cross_entropy`."""
     _logits(logits)
     require_labels(labels, *logits.shape)
+    if weights is not None:
+        require_like("weights", weights, logits.dtype, (len(logits),))
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must lie from 0 to below 1; got {label_smoothing}")
     if out is not None:
-        require_output("out", out, logits.dtype, logits.shape, {"logits": logits})
+        require_output("out", out, logits.dtype, logits.shape, {"logits": logits, "weights": weights})
+
+
+def elementwise_loss(
+    outputs: NDArray[Any],
+    targets: NDArray[Any],
+    loss: str,
+    scale: float | None = None,
+    weights: NDArray[Any] | None = None,
+    delta: float = 1.0,
+    out: NDArray[Any] | None = None,
+) -> None:
+    """Check the arguments of `elementwise_loss`."""
+    require_floats("outputs", outputs, 2)
+    require_like("targets", targets, outputs.dtype, outputs.shape)
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {loss!r}")
+    if weights is not None:
+        require_like("weights", weights, outputs.dtype, (len(outputs),))
+    if not 0 < delta < math.inf:
+        raise ValueError(f"delta must be a finite number above 0; got {delta}")
+    if out is not None:
+        others = {"outputs": outputs, "targets": targets, "weights": weights}
+        require_output("out", out, outputs.dtype, outputs.shape, others)
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> None:
@@ -157,7 +217,7 @@ def dense_cross_entropy(
     if bias is not None:
         require_like("bias", bias, x.dtype, (weights.shape[1],))
     require_labels(labels, len(x), weights.shape[1])
-    require_activation(activation)
+    require_activation(activation, FUSED_ACTIVATIONS)
     others: dict[str, NDArray[Any] | None] = {"weights": weights, "bias": bias, "x": None if out is x else x}
     if out is not None:
         require_another_output("out", out, x.dtype, x.shape, others)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import (
+    FUSED_ACTIVATIONS,
     require_activation,
     require_another_output,
     require_floats,
@@ -122,7 +123,7 @@ def _sgd_rest(
         width = w.shape[1]
         if b is not None:
             require_another_output(f"biases[{layer}]", b, x.values.dtype, (width,), others)
-        require_activation(activation)
+        require_activation(activation, FUSED_ACTIVATIONS)
     if width == 0:
         raise ValueError(
             f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"

@@ -6,6 +6,7 @@ from fastfnn_kernels.jitted import (
     batches,
     cross_entropy,
     dense,
+    gelu,
     grouping,
     output_layer,
     packing,
@@ -13,6 +14,12 @@ from fastfnn_kernels.jitted import (
     sparse,
     stacks,
     updates,
+)
+from fastfnn_kernels.jitted import (
+    dropout as dropout_file,
+)
+from fastfnn_kernels.jitted import (
+    elementwise_loss as elementwise_loss_file,
 )
 
 NAME = "numba"
@@ -29,6 +36,10 @@ sparse_forward = checked(sparse.sparse_forward)
 sparse_weight_gradient = checked(sparse.sparse_weight_gradient)
 activation_forward = checked(activations.activation_forward)
 activation_gradient = checked(activations.activation_gradient)
+gelu_forward = checked(gelu.gelu_forward)
+gelu_gradient = checked(gelu.gelu_gradient)
+dropout = checked(dropout_file.dropout)
+elementwise_loss = checked(elementwise_loss_file.elementwise_loss)
 softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)

@@ -9,10 +9,13 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._jit import In1, Int, Out1, inline, kernel
-from fastfnn_kernels.jitted._math import exp_of_negative, expm1_of_negative
+from fastfnn_kernels.jitted._math import exp_of_negative, expm1_of_negative, log1p_of_share
+from fastfnn_kernels.reference.activations import LEAK
 
-IDENTITY, RELU, SIGMOID, TANH = range(4)
+# Those that are a part of other kernels, and those that are not: each would lengthen the compiling of them all.
+IDENTITY, RELU, SIGMOID, TANH, LEAKY_RELU, ELU, SOFTPLUS = range(7)
 CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
+CODES_HERE = CODES | {"leaky_relu": LEAKY_RELU, "elu": ELU, "softplus": SOFTPLUS}
 
 # Elements a thread takes at a time: they stay in the innermost cache.
 BLOCK = 4096
@@ -24,7 +27,7 @@ OPERATIONS_OF_EXP = 48
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Compute y = f(z); see `fastfnn_kernels.reference.activation_forward`."""
     out = np.empty_like(z) if out is None else out
-    _forward(OPERATIONS_OF_EXP * z.size, z.dtype, z.reshape(-1), CODES[activation], out.reshape(-1))
+    _forward(OPERATIONS_OF_EXP * z.size, z.dtype, z.reshape(-1), CODES_HERE[activation], out.reshape(-1))
     return out
 
 
@@ -33,7 +36,7 @@ def activation_gradient(
 ) -> NDArray[Any]:
     """Compute grad * f'(z) from y = f(z); see `fastfnn_kernels.reference.activation_gradient`."""
     out = np.empty_like(grad) if out is None else out
-    _gradient(4 * y.size, y.dtype, y.reshape(-1), grad.reshape(-1), CODES[activation], out.reshape(-1))
+    _gradient(4 * y.size, y.dtype, y.reshape(-1), grad.reshape(-1), CODES_HERE[activation], out.reshape(-1))
     return out
 
 
@@ -44,6 +47,7 @@ def _forward(z: In1, code: Int, out: Out1) -> None:
         target = out[first : first + BLOCK]
         copy(z[first : first + BLOCK], target)
         activate(target, code)
+        _activate_here(target, code)
 
 
 @kernel
@@ -53,6 +57,7 @@ def _gradient(y: In1, grad: In1, code: Int, out: Out1) -> None:
         target = out[first : first + BLOCK]
         copy(grad[first : first + BLOCK], target)
         multiply_by_derivative(target, y[first : first + BLOCK], code)
+        _multiply_by_derivative_here(target, y[first : first + BLOCK], code)
 
 
 # The helpers below take views and count from zero: an index that might be negative would have to be tested for
@@ -108,3 +113,39 @@ def multiply_by_derivative(grad: Any, y: Any, code: int) -> None:
     elif code == TANH:
         for i in range(grad.size):
             grad[i] *= one - y[i] * y[i]
+
+
+@inline
+def _activate_here(values: Any, code: int) -> None:
+    """Replace values by f of them, for the f that other kernels do not know."""
+    zero = values.dtype.type(0)
+    leak = values.dtype.type(LEAK)
+    if code == LEAKY_RELU:
+        for i in range(values.size):
+            values[i] = leak * values[i] if values[i] < zero else values[i]
+    elif code == ELU:
+        for i in range(values.size):
+            z = values[i]
+            below = expm1_of_negative(-abs(z))
+            values[i] = below if z < zero else z
+    elif code == SOFTPLUS:
+        for i in range(values.size):
+            z = values[i]
+            values[i] = (zero if z < zero else z) + log1p_of_share(exp_of_negative(-abs(z)))
+
+
+@inline
+def _multiply_by_derivative_here(grad: Any, y: Any, code: int) -> None:
+    """Multiply a gradient by f' of the f that other kernels do not know."""
+    zero = grad.dtype.type(0)
+    one = grad.dtype.type(1)
+    leak = grad.dtype.type(LEAK)
+    if code == LEAKY_RELU:
+        for i in range(grad.size):
+            grad[i] *= one if y[i] > zero else leak
+    elif code == ELU:
+        for i in range(grad.size):
+            grad[i] *= one if y[i] > zero else one + y[i]
+    elif code == SOFTPLUS:
+        for i in range(grad.size):
+            grad[i] *= -expm1_of_negative(-y[i])

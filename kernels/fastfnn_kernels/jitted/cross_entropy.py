@@ -14,6 +14,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._jit import (
+    In1,
     In2,
     IntegersIn1,
     Out1,
@@ -47,13 +48,20 @@ def softmax_cross_entropy(
     labels: NDArray[np.int64],
     scale: float | None = None,
     out: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[float, NDArray[Any]]:
     """Compute the cross-entropy and its gradient; see `fastfnn_kernels.reference.softmax_cross_entropy`."""
     out = np.empty_like(logits) if out is None else out
     scale = 1 / max(len(logits), 1) if scale is None else scale
     block_losses = np.zeros(_number_of_blocks(*logits.shape))
     operands = (logits, labels, scale, out, *_maxima_and_totals(logits), block_losses)
-    _cross_entropy(OPERATIONS_OF_EXP * logits.size, logits.dtype, *operands)
+    operations = OPERATIONS_OF_EXP * logits.size
+    if weights is None and label_smoothing == 0:
+        _cross_entropy(operations, logits.dtype, *operands)
+    else:
+        weights = np.ones(len(logits), logits.dtype) if weights is None else weights
+        _weighted_cross_entropy(operations, logits.dtype, *operands, weights, label_smoothing)
     return scale * float(block_losses.sum()), out
 
 
@@ -172,6 +180,48 @@ def _cross_entropy(
         end = min(first + block_rows, n_rows)
         write_cross_entropy_gradient(logits, labels, first, end, scale, out, maxima, totals)
         block_losses[block] = sum_of_losses(logits, labels, first, end, maxima, totals)
+
+
+@kernel
+def _weighted_cross_entropy(
+    logits: In2,
+    labels: IntegersIn1,
+    scale: Real,
+    out: Out2,
+    maxima: Out1,
+    totals: Out1,
+    block_losses: OutDoubles1,
+    weights: In1,
+    smoothing: Real,
+) -> None:
+    n_rows, n_columns = logits.shape
+    block_rows = _rows_of_block(n_columns)
+    shared = smoothing / out.dtype.type(n_columns)
+    for block in prange(block_losses.size):
+        first = block * block_rows
+        end = min(first + block_rows, n_rows)
+        _exponentiate_rows(logits, first, end, out, maxima, totals)
+        loss = 0.0
+        for row in range(first, end):
+            z, label, weight = logits[row], labels[row], weights[row] * scale
+            _multiply(out[row], weight / totals[row])
+            if smoothing > 0:
+                _subtract(out[row], weight * shared, out[row])
+            out[row, label] -= weight * (out.dtype.type(1) - smoothing)
+            right = np.float64(z[label])
+            smoothed = np.float64(smoothing) * (right - _mean(z)) if smoothing > 0 else 0.0
+            log_total = np.float64(maxima[row]) - right + log(np.float64(totals[row]))
+            loss += np.float64(weights[row]) * (log_total + smoothed)
+        block_losses[block] = loss
+
+
+@inline
+def _mean(values: Any) -> float:
+    total = 0.0
+    for j in range(values.size):
+        total = add_in_any_order(total, np.float64(values[j]))
+    mean: float = total / values.size
+    return mean
 
 
 @inline

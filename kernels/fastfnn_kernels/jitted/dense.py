@@ -33,7 +33,16 @@ from fastfnn_kernels.jitted._tiles import (
     multiply_tile,
 )
 from fastfnn_kernels.jitted._weight_gradient import add_few_columns, add_products
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, multiply_by_derivative
+from fastfnn_kernels.jitted.activations import (
+    CODES,
+    IDENTITY,
+    RELU,
+    activate,
+    activation_forward,
+    activation_gradient,
+    copy,
+    multiply_by_derivative,
+)
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
@@ -61,6 +70,9 @@ def dense_forward(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute y = f(x w + b); see `fastfnn_kernels.reference.dense_forward`."""
+    if activation not in CODES:
+        z = dense_forward(x, weights, bias, "identity", out)
+        return activation_forward(z, activation, z)
     n_rows = x.shape[0]
     out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
     bias = NO_BIAS[x.dtype] if bias is None else bias
@@ -107,6 +119,9 @@ def dense_input_gradient(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute (g w^T) * f'(x); see `fastfnn_kernels.reference.dense_input_gradient`."""
+    if x is not None and activation not in CODES:
+        grad_x = dense_input_gradient(grad, weights, None, "identity", out)
+        return activation_gradient(x, grad_x, activation, grad_x)
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
     y = out if x is None else x
     if is_small(grad.shape[1], grad, weights, out):

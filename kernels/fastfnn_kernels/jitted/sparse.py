@@ -32,7 +32,7 @@ from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTO
 from fastfnn_kernels.jitted._simd import scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, RELU, activate
+from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward
 from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
@@ -56,6 +56,9 @@ def sparse_forward(
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Compute y = f(x w + b) for packed rows; see `fastfnn_kernels.reference.sparse_forward`."""
+    if activation not in CODES:
+        z = sparse_forward(rows, weights, bias, "identity", out)
+        return activation_forward(z, activation, z)
     dtype, n_outputs = weights.dtype, weights.shape[1]
     out = np.empty((rows.shape[0], n_outputs), dtype) if out is None else out
     bias = NO_BIAS[dtype] if bias is None else bias

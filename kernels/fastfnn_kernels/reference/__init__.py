@@ -15,6 +15,7 @@ from fastfnn_kernels.reference import (
     batches,
     cross_entropy,
     dense,
+    gelu,
     grouping,
     output_layer,
     packing,
@@ -22,6 +23,12 @@ from fastfnn_kernels.reference import (
     sparse,
     stacks,
     updates,
+)
+from fastfnn_kernels.reference import (
+    dropout as dropout_file,
+)
+from fastfnn_kernels.reference import (
+    elementwise_loss as elementwise_loss_file,
 )
 
 NAME = "numpy"
@@ -47,6 +54,10 @@ sparse_forward = _specified(sparse.sparse_forward)
 sparse_weight_gradient = _specified(sparse.sparse_weight_gradient)
 activation_forward = _specified(activations.activation_forward)
 activation_gradient = _specified(activations.activation_gradient)
+gelu_forward = _specified(gelu.gelu_forward)
+gelu_gradient = _specified(gelu.gelu_gradient)
+dropout = _specified(dropout_file.dropout)
+elementwise_loss = _specified(elementwise_loss_file.elementwise_loss)
 softmax = _specified(cross_entropy.softmax)
 softmax_cross_entropy = _specified(cross_entropy.softmax_cross_entropy)
 count_correct = _specified(cross_entropy.count_correct)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Slope of leaky_relu below zero; Maas et al., "Rectifier nonlinearities improve neural network acoustic models".
+LEAK = 0.01
+
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Compute y = f(z).
@@ -15,8 +18,9 @@ def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | Non
     ----------
     z : ndarray, shape (n_rows, n_columns)
         Pre-activations.
-    activation : {"identity", "relu", "sigmoid", "tanh"}
-        relu(z) = max(z, 0); sigmoid(z) = 1 / (1 + exp(-z)).
+    activation : {"identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
+        relu(z) = max(z, 0); sigmoid(z) = 1 / (1 + exp(-z)); where z < 0, leaky_relu(z) = 0.01 z and
+        elu(z) = exp(z) - 1, else both are z; softplus(z) = log(1 + exp(z)).
     out : ndarray like `z`, optional
         OUT: where y is written; allocated when None.
 
@@ -35,6 +39,12 @@ def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | Non
         np.divide(np.where(z < 0, decay, np.ones_like(z)), 1 + decay, out=out)
     elif activation == "tanh":
         np.tanh(z, out=out)
+    elif activation == "leaky_relu":
+        np.multiply(z, np.where(z < 0, z.dtype.type(LEAK), z.dtype.type(1)), out=out)
+    elif activation == "elu":
+        np.copyto(out, np.where(z < 0, np.expm1(np.minimum(z, 0)), z))
+    elif activation == "softplus":
+        np.add(np.maximum(z, 0), np.log1p(np.exp(-np.abs(z))), out=out)
     return out
 
 
@@ -49,8 +59,9 @@ def activation_gradient(
         The activation's output.
     grad : ndarray like `y`
         Gradient of the loss with respect to `y`.
-    activation : {"identity", "relu", "sigmoid", "tanh"}
-        f' is 1 for identity; 1 where y > 0, else 0, for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh.
+    activation : {"identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
+        f' is 1 for identity; 1 where y > 0, else 0, for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh; 1 where
+        y > 0, else 0.01 for leaky_relu and 1 + y for elu; 1 - exp(-y) for softplus.
     out : ndarray like `y`, optional
         OUT: where the result is written; allocated when None.
 
@@ -68,4 +79,10 @@ def activation_gradient(
         np.multiply(grad, y * (1 - y), out=out)
     elif activation == "tanh":
         np.multiply(grad, 1 - y * y, out=out)
+    elif activation == "leaky_relu":
+        np.multiply(grad, np.where(y > 0, y.dtype.type(1), y.dtype.type(LEAK)), out=out)
+    elif activation == "elu":
+        np.multiply(grad, np.where(y > 0, y.dtype.type(1), 1 + y), out=out)
+    elif activation == "softplus":
+        np.multiply(grad, -np.expm1(-y), out=out)
     return out

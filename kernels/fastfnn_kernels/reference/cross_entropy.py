@@ -34,13 +34,18 @@ def softmax_cross_entropy(
     labels: NDArray[np.int64],
     scale: float | None = None,
     out: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[float, NDArray[Any]]:
     """Compute the cross-entropy of softmax(z) against class labels, and its gradient.
 
     With m_i = max_k z_ik, which keeps every exponential finite,
 
-        loss = scale * sum_i (log sum_k exp(z_ik - m_i) + m_i - z_i,label_i)
-        grad = scale * (softmax(z) - onehot(labels))
+        loss = scale * sum_i w_i (log sum_k exp(z_ik - m_i) + m_i - sum_k q_ik z_ik)
+        grad = scale * w_i (softmax(z) - q)
+
+    where q = onehot(labels), or with `label_smoothing` a, (1 - a) onehot(labels) + a / n_classes (Szegedy et al.,
+    arXiv 1512.00567).
 
     Parameters
     ----------
@@ -49,9 +54,13 @@ def softmax_cross_entropy(
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to n_classes - 1.
     scale : float, optional
-        1 / n_rows when None, which gives the mean.
+        1 / n_rows when None, which gives the mean where there are no weights.
     out : ndarray like `logits`, optional
         OUT: where the gradient is written; allocated when None.
+    weights : ndarray, shape (n_rows,), optional
+        w; 1 for every row when None.
+    label_smoothing : float
+        a, from 0 to below 1: the share of the target that all classes have alike.
 
     Returns
     -------
@@ -68,7 +77,13 @@ def softmax_cross_entropy(
     wide = logits.astype(np.float64)  # the distance of two float32 logits may not fit into float32
     losses = np.log(sums[:, 0].astype(np.float64)) + (wide.max(axis=1) - wide[rows, labels])
     grad /= sums
-    grad[rows, labels] -= 1
+    grad[rows, labels] -= 1 - label_smoothing
+    if label_smoothing:
+        losses += label_smoothing * (wide[rows, labels] - wide.mean(axis=1))
+        grad -= label_smoothing / logits.shape[1]
+    if weights is not None:
+        losses *= weights
+        grad *= weights[:, np.newaxis]
     np.multiply(grad, scale, out=out)
     return scale * float(losses.sum()), out
 

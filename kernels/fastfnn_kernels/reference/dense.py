@@ -27,8 +27,8 @@ def dense_forward(
         w.
     bias : ndarray, shape (n_outputs,), optional
         b; zero when None.
-    activation : {"identity", "relu", "sigmoid", "tanh"}
-        f.
+    activation : str
+        f, one of those of `activation_forward`.
     out : ndarray, shape (n_rows, n_outputs), optional
         OUT: where y is written; allocated when None.
 
@@ -97,7 +97,7 @@ def dense_input_gradient(
         w.
     x : ndarray, shape (n_rows, n_inputs), optional
         The layer's inputs, which are the outputs of `activation`; not needed for "identity".
-    activation : {"identity", "relu", "sigmoid", "tanh"}
+    activation : str
         f, whose derivative is known from its output (see `activation_gradient`).
     out : ndarray, shape (n_rows, n_inputs), optional
         OUT: where the result is written; allocated when None.

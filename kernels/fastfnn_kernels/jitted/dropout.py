@@ -1,0 +1,52 @@
+"""Dropout, whose mask is a function of a seed and of an element's place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from fastfnn_kernels.jitted._jit import In1, Int, Out1, Real, inline, kernel
+from fastfnn_kernels.jitted.activations import BLOCK
+from fastfnn_kernels.reference.dropout import FIRST_FACTOR, INCREMENT, SECOND_FACTOR
+
+# What an element costs beside a multiply-add, to decide between one thread and many.
+OPERATIONS = 16
+
+
+def dropout(
+    x: NDArray[Any], rate: float, seed: int, first_row: int = 0, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Drop a share of the elements; see `fastfnn_kernels.reference.dropout`."""
+    out = np.empty_like(x) if out is None else out
+    least, factor = int(rate * 2**32), 1 / (1 - rate)
+    first = first_row * x.shape[1]
+    _drop(OPERATIONS * x.size, x.dtype, x.reshape(-1), least, factor, seed, first, out.reshape(-1))
+    return out
+
+
+@kernel
+def _drop(x: In1, least: Int, factor: Real, seed: Int, first: Int, out: Out1) -> None:
+    for block in prange((x.size + BLOCK - 1) // BLOCK):
+        start = block * BLOCK
+        _drop_block(x[start : start + BLOCK], least, factor, seed, first + start, out[start : start + BLOCK])
+
+
+@inline
+def _drop_block(x: Any, least: int, factor: Any, seed: int, first: int, out: Any) -> None:
+    zero = x.dtype.type(0)
+    start, bound = np.uint64(seed), np.uint64(least)
+    for i in range(x.size):
+        kept = _random_bits(start, np.uint64(first + i)) >= bound
+        out[i] = x[i] * factor if kept else zero
+
+
+@inline
+def _random_bits(seed: Any, place: Any) -> Any:
+    """Return the upper 32 bits of SplitMix64's number at a place."""
+    z = seed + (place + np.uint64(1)) * np.uint64(INCREMENT)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST_FACTOR)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND_FACTOR)
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)

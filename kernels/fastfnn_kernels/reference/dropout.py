@@ -1,0 +1,58 @@
+"""Dropout, whose mask is a function of a seed and of an element's place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# SplitMix64: Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+INCREMENT = 0x9E3779B97F4A7C15
+FIRST_FACTOR, SECOND_FACTOR = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def dropout(
+    x: NDArray[Any], rate: float, seed: int, first_row: int = 0, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Set a share of the elements to zero, and divide the others by the share that is kept.
+
+    The element in row i and column j is kept if the (n_columns (first_row + i) + j)-th number of the generator
+    SplitMix64, of 32 bits, is at least rate * 2**32. So a batch has one mask, in however many parts it is computed,
+    and the same call on a gradient gives the gradient with respect to x.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_rows, n_columns)
+        What goes in: outputs of a layer, or the gradient with respect to those of this one.
+    rate : float
+        Share of the elements that is set to zero, from 0 to below 1.
+    seed : int
+        Of the mask, from 0 to 2**63 - 1.
+    first_row : int
+        The place of the first row in its batch.
+    out : ndarray like `x`, optional
+        OUT: where the result is written; allocated when None.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` where it was given.
+    """
+    n_rows, n_columns = x.shape
+    first = first_row * n_columns
+    places = np.arange(first, first + x.size, dtype=np.uint64).reshape(n_rows, n_columns)
+    kept = _random_bits(seed, places) >= np.uint64(rate * 2**32)
+    factor = x.dtype.type(1 / (1 - rate))
+    out = np.empty_like(x) if out is None else out
+    np.copyto(out, np.where(kept, x * factor, x.dtype.type(0)))
+    return out
+
+
+def _random_bits(seed: int, places: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the upper 32 bits of SplitMix64's numbers at these places."""
+    z = np.uint64(seed) + (places + np.uint64(1)) * np.uint64(INCREMENT)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST_FACTOR)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND_FACTOR)
+    bits: NDArray[np.uint64] = (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+    return bits
