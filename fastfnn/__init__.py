@@ -5,33 +5,53 @@ from typing import TYPE_CHECKING, Any
 from fastfnn_kernels import __version__
 from fastfnn_kernels.runtime import get_num_threads, set_num_threads, threads
 
-from fastfnn import initializers
+from fastfnn import initializers, losses
 from fastfnn.backends import get_backend
 from fastfnn.history import History
-from fastfnn.layers import Dense, Gradient, Identity, Layer, ReLU, Sigmoid, Tanh
+from fastfnn.layers import (
+    ELU,
+    GELU,
+    Dense,
+    Dropout,
+    Gradient,
+    Identity,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
 from fastfnn.losses import softmax_cross_entropy
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from fastfnn.training import Epoch, StopTraining
+from fastfnn.steps import Step, StopTraining
+from fastfnn.training import Epoch
 
 if TYPE_CHECKING:
     from fastfnn import datasets
 
 __all__ = [
+    "ELU",
+    "GELU",
     "SGD",
     "Adam",
     "AdamW",
     "Dense",
+    "Dropout",
     "Epoch",
     "Gradient",
     "History",
     "Identity",
     "Layer",
+    "LeakyReLU",
     "Network",
     "Optimizer",
     "RMSprop",
     "ReLU",
     "Sigmoid",
+    "Softplus",
+    "Step",
     "StopTraining",
     "Tanh",
     "__version__",
@@ -39,6 +59,7 @@ __all__ = [
     "get_backend",
     "get_num_threads",
     "initializers",
+    "losses",
     "set_num_threads",
     "softmax_cross_entropy",
     "threads",

@@ -8,7 +8,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastfnn.initializers import zeros
-from fastfnn.layers import Activation, Dense, Layer
+from fastfnn.layers import ELU, GELU, Dense, Dropout, Identity, Layer, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
+from fastfnn.names import unknown_name
+
+# The layers that a model file may name.
+LAYERS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Dense, Identity, ReLU, Sigmoid, Tanh, LeakyReLU, ELU, Softplus, GELU, Dropout)
+}
 
 
 def describe_layer(layer: Layer) -> dict[str, Any]:
@@ -29,10 +35,9 @@ def layer_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]], index: 
                 f"the tensors are of another architecture: {layer} needs weights of its shape; got {found}"
             )
         return layer
-    activation = next((known for known in Activation.__subclasses__() if known.__name__ == kind), None)
-    if activation is None:
-        raise ValueError(f"unknown layer {kind!r}")
-    return activation(**arguments)
+    if kind not in LAYERS:
+        raise unknown_name("layer", kind, LAYERS)
+    return LAYERS[kind](**arguments)
 
 
 def output_widths(layers: Sequence[Layer]) -> list[int]:

@@ -14,7 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastfnn.counts import check_count
-from fastfnn.training import Epoch, StopTraining
+from fastfnn.steps import StopTraining
+from fastfnn.training import Epoch
 
 
 class EarlyStopping:

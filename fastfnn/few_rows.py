@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.csr import Csr
-from fastfnn.layers import Dense
+from fastfnn.layers import Dense, is_fused
 from fastfnn.preparation import density_worth_packing
 from fastfnn.tiles import ArraySamples
 
@@ -34,22 +33,11 @@ class FewRows:
         # Below this share of non-zeros, zeros are not multiplied, as in `prepare`; the NumPy backend does so anyway.
         auto = 0.0 if network.backend == "numpy" else density_worth_packing(network)
         self._max_density = {"auto": auto, "dense": 0.0, "sparse": 2.0}
-        # A class derived from Dense may do more.
-        self._dense_alone = all(type(layer) is Dense for layer in network.layers)
+        self._is_fused = is_fused(network.layers)
 
     def can_take(self, X: NDArray[Any] | Csr) -> TypeGuard[NDArray[Any]]:
-        """Tell whether these are few rows of an array, and the network of dense layers alone."""
-        return self._dense_alone and X.shape[0] <= FEW_ROWS and not isinstance(X, Csr)
-
-    def labels(self, X: NDArray[Any], input_format: str) -> NDArray[np.int64]:
-        """Return the most probable class of each row."""
-        labels: NDArray[np.int64] = self.logits(X, input_format).argmax(axis=1)
-        return labels
-
-    def probabilities(self, X: NDArray[Any], input_format: str) -> NDArray[Any]:
-        """Return the probability of each class for each row."""
-        probabilities: NDArray[Any] = self._network.kernels.softmax(self.logits(X, input_format))
-        return probabilities
+        """Tell whether these are few rows of an array, and the network of layers that one kernel knows."""
+        return self._is_fused and X.shape[0] <= FEW_ROWS and not isinstance(X, Csr)
 
     def logits(self, X: NDArray[Any], input_format: str) -> NDArray[Any]:
         """Return the last layer's outputs; the arguments are those of `prepare`."""

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.csr import Csr, SparseArray, as_csr
+from fastfnn.losses import Loss
+from fastfnn.targets import Targets
 from fastfnn.tiles import TILE_ROWS
 
 # What a user may pass for X.
@@ -49,15 +51,15 @@ def check_inputs(X: Any, n_inputs: int | None, name: str = "X") -> NDArray[Any] 
 
 
 def check_samples(
-    X: Any, y: Any, n_inputs: int | None, n_classes: int, dtype: np.dtype[Any], whose: str = ""
-) -> tuple[NDArray[Any] | Csr, NDArray[np.int64]]:
-    """Return X as `check_inputs` does and y as int64, if a network can be trained or evaluated on them.
+    X: Any, y: Any, n_inputs: int | None, n_outputs: int, loss: Loss, dtype: np.dtype[Any], whose: str = ""
+) -> tuple[NDArray[Any] | Csr, Targets]:
+    """Return X as `check_inputs` does and y as the loss takes it, if a network can be trained or evaluated on them.
 
     Parameters
     ----------
     X, y
-        Samples and labels.
-    n_inputs, n_classes, dtype
+        Samples and what they should give.
+    n_inputs, n_outputs, loss, dtype
         Of the network.
     whose : str
         What messages put before the names, such as "validation ".
@@ -67,29 +69,15 @@ def check_samples(
     TypeError
         If X or y has a wrong type.
     ValueError
-        If shapes do not fit, a label is out of range, X holds NaN, inf or what `dtype` cannot hold, or there are no
+        If shapes do not fit, y is out of range, X holds NaN, inf or what `dtype` cannot hold, or there are no
         samples.
     """
     X = check_inputs(X, n_inputs, f"{whose}X")
-    labels = _check_labels(y, X.shape[0], n_classes, f"{whose}y")
+    targets = loss.targets(y, X.shape[0], n_outputs, dtype, f"{whose}y")
     if X.shape[0] == 0:
         raise ValueError(f"{whose}X has no rows: there is nothing to learn from")
     _check_finite(X, dtype, f"{whose}X")
-    return X, labels
-
-
-def _check_labels(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.int64]:
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integer labels; got {labels.dtype}: convert it with y.astype(numpy.int64)")
-    if labels.shape != (n_samples,):
-        raise ValueError(f"{name} must have shape ({n_samples},), one label a sample; got {labels.shape}")
-    outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if len(outside):
-        row = outside[0]
-        known = f"from 0 to {n_classes - 1}, the network's outputs"
-        raise ValueError(f"{name}: labels must lie {known}; got {labels[row]} in row {row}")
-    return np.ascontiguousarray(labels, np.int64)
+    return X, targets
 
 
 def _check_finite(X: NDArray[Any] | Csr, dtype: np.dtype[Any], name: str) -> None:

@@ -1,13 +1,314 @@
-"""Losses."""
+"""Losses: what a training makes small, and what a network's outputs mean by it.
+
+A loss is the mean over the samples, and over a sample's outputs where there are several numbers to be met. With
+weights it is the weighted mean, divided by the sum of the weights.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.backends import get_backend
+from fastfnn.names import unknown_name
+from fastfnn.targets import Targets
+
+
+class Loss(ABC):
+    """How far outputs are from what they should be.
+
+    Attributes
+    ----------
+    counts_correct : bool
+        Whether a sample is right or wrong, so that there is an accuracy.
+    """
+
+    counts_correct: bool = False
+
+    @abstractmethod
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
+        """Return y as `loss_and_gradient` takes it, with the weights that follow from it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If y is not what this loss compares outputs with.
+        """
+
+    @abstractmethod
+    def loss_and_gradient(
+        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+    ) -> tuple[float, NDArray[Any]]:
+        """Compute `scale` times the weighted sum of losses, and its gradient, in `out` where it is given."""
+
+    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
+        """Count the samples that are right; 0 where there is no right or wrong."""
+        return 0
+
+    @abstractmethod
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what outputs say of each sample, in a new array."""
+
+    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the probabilities that outputs stand for.
+
+        Raises
+        ------
+        ValueError
+            If they stand for none.
+        """
+        raise ValueError(f"{self!r} is no loss of probabilities: call predict")
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a loss like this one."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.config().items())})"
+
+
+class SoftmaxCrossEntropy(Loss):
+    """Cross-entropy of the softmax of outputs, of which each is the score of a class; y holds classes.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        Share of the target, from 0 to below 1, that all classes have alike.
+    class_weight : sequence of float, optional
+        How much a sample of each class counts; all count once when None.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+
+    counts_correct = True
+
+    def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie from 0 to below 1; got {label_smoothing}")
+        self.label_smoothing = float(label_smoothing)
+        self.class_weight = None if class_weight is None else _weights("class_weight", class_weight)
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
+        """Return classes from 0 to n_outputs - 1."""
+        labels = _classes(y, n_samples, n_outputs, name)
+        if self.class_weight is None:
+            return Targets(labels)
+        if len(self.class_weight) != n_outputs:
+            raise ValueError(
+                f"class_weight must have {n_outputs} numbers, one for each of the network's outputs; "
+                f"got {len(self.class_weight)}"
+            )
+        return Targets(labels, self.class_weight.astype(dtype)[labels])
+
+    def loss_and_gradient(
+        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+    ) -> tuple[float, NDArray[Any]]:
+        """Compute the loss and its gradient."""
+        loss, grad = kernels.softmax_cross_entropy(
+            outputs, targets.values, scale, out, targets.weights, self.label_smoothing
+        )
+        return loss, grad
+
+    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
+        """Count the samples whose class has the largest output, the first of equals."""
+        return int(kernels.count_correct(outputs, targets.values))
+
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the class of the largest output."""
+        classes: NDArray[np.int64] = outputs.argmax(axis=1)
+        return classes
+
+    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the softmax."""
+        probabilities: NDArray[Any] = kernels.softmax(outputs)
+        return probabilities
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a loss like this one."""
+        weights = None if self.class_weight is None else self.class_weight.tolist()
+        return {"label_smoothing": self.label_smoothing, "class_weight": weights}
+
+
+class ElementwiseLoss(Loss):
+    """A loss that compares each output with a number of its own.
+
+    y has shape (n_samples, n_outputs), or (n_samples,) for a single output. Predictions have the shape of y.
+    """
+
+    kernel: str
+    delta: float = 1.0
+    _LEAST, _LARGEST = -np.inf, np.inf
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
+        """Return finite numbers of the network's dtype."""
+        numbers = np.asarray(y)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must hold numbers; got {numbers.dtype}: convert it with y.astype(numpy.float32)")
+        shapes = [(n_samples, n_outputs), (n_samples,)] if n_outputs == 1 else [(n_samples, n_outputs)]
+        if numbers.shape not in shapes:
+            raise ValueError(f"{name} must have shape {' or '.join(map(str, shapes))}; got {numbers.shape}")
+        values = np.ascontiguousarray(numbers.reshape(n_samples, n_outputs), dtype)
+        unfit = np.argwhere(~(np.isfinite(values) & (values >= self._LEAST) & (values <= self._LARGEST)))
+        if len(unfit):
+            row, column = unfit[0]
+            found = f"{values[row, column]} in row {row}, column {column}"
+            raise ValueError(f"{name} must hold {self._wanted()} for {self!r}; got {found}")
+        return Targets(values)
+
+    def _wanted(self) -> str:
+        least, largest = self._LEAST, self._LARGEST
+        if np.isfinite(largest):
+            return f"numbers from {least:g} to {largest:g}"
+        return f"finite numbers from {least:g} up" if np.isfinite(least) else "finite numbers"
+
+    def loss_and_gradient(
+        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+    ) -> tuple[float, NDArray[Any]]:
+        """Compute the loss and its gradient; a sample's loss is the mean over its outputs."""
+        loss, grad = kernels.elementwise_loss(
+            outputs, targets.values, self.kernel, scale / outputs.shape[1], targets.weights, self.delta, out
+        )
+        return loss, grad
+
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs, a vector of them where there is one a sample."""
+        return _as_targets(outputs).copy()
+
+
+class MeanSquaredError(ElementwiseLoss):
+    """(output - y)**2; y holds any numbers."""
+
+    kernel = "squared_error"
+
+
+class Huber(ElementwiseLoss):
+    """Half the square of an error up to `delta`, and beyond that delta (|error| - delta / 2).
+
+    Parameters
+    ----------
+    delta : float
+        Above 0.
+
+    Raises
+    ------
+    ValueError
+        If `delta` is out of range.
+    """
+
+    kernel = "huber"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not 0 < delta < np.inf:
+            raise ValueError(f"delta must be a finite number above 0; got {delta}")
+        self.delta = float(delta)
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a loss like this one."""
+        return {"delta": self.delta}
+
+
+class Poisson(ElementwiseLoss):
+    """exp(output) - y * output, for counts y; an output is the logarithm of a rate, and a prediction the rate."""
+
+    kernel = "poisson"
+    _LEAST = 0.0
+
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the rates."""
+        with np.errstate(over="ignore"):
+            return np.exp(_as_targets(outputs))
+
+
+class BinaryCrossEntropy(ElementwiseLoss):
+    """Cross-entropy of the sigmoid of outputs; y holds 0 and 1, or probabilities.
+
+    With several outputs each is a question of its own, and a sample may have any number of labels. It is right if all
+    of them are.
+    """
+
+    kernel = "binary_cross_entropy"
+    counts_correct = True
+    _LEAST, _LARGEST = 0.0, 1.0
+
+    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
+        """Count the samples all of whose outputs are on the right side."""
+        return int(np.count_nonzero(((outputs > 0) == (targets.values > 0.5)).all(axis=1)))
+
+    def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return 1 where the probability is above a half, else 0."""
+        return (_as_targets(outputs) > 0).astype(np.int64)
+
+    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the sigmoid: the probability of each output's being 1."""
+        return _as_targets(kernels.activation_forward(outputs, "sigmoid"))
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "softmax_cross_entropy": SoftmaxCrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "mean_squared_error": MeanSquaredError,
+    "huber": Huber,
+    "poisson": Poisson,
+}
+
+
+def get_loss(loss: str | Loss) -> Loss:
+    """Return a loss, by name or as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise unknown_name("loss", loss, LOSSES)
+    return LOSSES[loss]()
+
+
+def is_plain_softmax(loss: Loss) -> bool:
+    """Tell whether a loss is softmax cross-entropy and no more: a class derived from it may do more."""
+    return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
+
+
+def describe_loss(loss: Loss) -> dict[str, Any]:
+    """Return what `loss_from` makes a loss like this one of."""
+    return {"type": type(loss).__name__, **loss.config()}
+
+
+def loss_from(config: dict[str, Any]) -> Loss:
+    """Build the loss of a model file; one without it has softmax cross-entropy."""
+    arguments = {name: value for name, value in config.items() if name != "type"}
+    kinds = {kind.__name__: kind for kind in LOSSES.values()}
+    if config["type"] not in kinds:
+        raise unknown_name("loss", config["type"], kinds)
+    return kinds[config["type"]](**arguments)
+
+
+def with_sample_weight(
+    targets: Targets, sample_weight: Any, dtype: np.dtype[Any], name: str = "sample_weight"
+) -> Targets:
+    """Let each sample count as much as its weight says, times what its class does.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these are not finite numbers from 0 up, one for each sample, of which one is above 0.
+    """
+    weights = _weights(name, sample_weight)
+    if len(weights) != len(targets):
+        raise ValueError(f"{name} must have {len(targets)} numbers, one for each sample; got {len(weights)}")
+    both = weights.astype(dtype) if targets.weights is None else weights.astype(dtype) * targets.weights
+    return Targets(targets.values, both)
 
 
 def softmax_cross_entropy(
@@ -40,4 +341,36 @@ def softmax_cross_entropy(
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
     logits = np.ascontiguousarray(logits)
-    return get_backend(backend).softmax_cross_entropy(logits, labels.astype(np.int64))
+    loss, gradient = get_backend(backend).softmax_cross_entropy(logits, labels.astype(np.int64))
+    return loss, gradient
+
+
+def _classes(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.int64]:
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integer labels; got {labels.dtype}: convert it with y.astype(numpy.int64)")
+    if labels.shape != (n_samples,):
+        raise ValueError(f"{name} must have shape ({n_samples},), one label a sample; got {labels.shape}")
+    outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(outside):
+        row = outside[0]
+        known = f"from 0 to {n_classes - 1}, the network's outputs"
+        raise ValueError(f"{name}: labels must lie {known}; got {labels[row]} in row {row}")
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def _weights(name: str, weights: Any) -> NDArray[np.float64]:
+    numbers = np.asarray(weights)
+    if numbers.dtype.kind not in "biuf" or numbers.ndim != 1:
+        raise TypeError(f"{name} must be a sequence of numbers; got {numbers.dtype} of shape {numbers.shape}")
+    numbers = numbers.astype(np.float64)
+    if not (np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
+        raise ValueError(
+            f"{name} must hold finite numbers from 0 up, one of them above 0; got {numbers.tolist()[:9]}"
+        )
+    return numbers
+
+
+def _as_targets(outputs: NDArray[Any]) -> NDArray[Any]:
+    """Return a vector of single outputs, and several a sample as they are."""
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs

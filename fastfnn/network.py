@@ -1,9 +1,11 @@
-"""Network: layers in order, then softmax; what a user trains, asks and saves."""
+"""Network: layers in order, and a loss; what a user trains, asks and saves."""
 
 from __future__ import annotations
 
+import functools
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,20 @@ from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
+from fastfnn.losses import Loss, SoftmaxCrossEntropy, describe_loss, get_loss, loss_from, with_sample_weight
 from fastfnn.optimizers import Optimizer
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.propagation import Backpropagation, Forward, in_order
 from fastfnn.schedules import Schedule
+from fastfnn.steps import StepCallback
+from fastfnn.targets import Targets
 from fastfnn.tiles import Tiles
 from fastfnn.training import Callback
 
 
 class Network:
-    """A feed-forward network that classifies: layers, then softmax.
+    """A feed-forward network: layers in order, and a loss.
 
     Parameters
     ----------
@@ -42,6 +47,9 @@ class Network:
         Of the first weights and of the order of mini-batches; drawn anew when None.
     input_scale : float
         Factor of uint8 inputs, such as 1/255 for pixels; float inputs are taken as they are.
+    loss : str or Loss
+        What a training makes small, and what outputs mean: "softmax_cross_entropy", "binary_cross_entropy",
+        "mean_squared_error", "huber", "poisson", or one of `fastfnn.losses` with arguments.
 
     Attributes
     ----------
@@ -72,8 +80,10 @@ class Network:
         dtype: DTypeLike = "float32",
         seed: int | None = None,
         input_scale: float = 1.0,
+        loss: str | Loss = "softmax_cross_entropy",
     ) -> None:
         self.kernels = get_backend(backend)
+        self.loss = get_loss(loss)
         self.dtype = _float_dtype(dtype)
         if not 0 < abs(input_scale) <= float(np.finfo(self.dtype).max):
             raise ValueError(f"input_scale must be a finite number other than 0 in {self.dtype}; got {input_scale}")
@@ -102,7 +112,7 @@ class Network:
 
     @property
     def n_outputs(self) -> int:
-        """Classes."""
+        """Outputs of a sample; classes, for softmax cross-entropy."""
         return self.widths[-1]
 
     @property
@@ -118,6 +128,7 @@ class Network:
         return {
             "dtype": self.dtype.name,
             "input_scale": self.input_scale,
+            "loss": describe_loss(self.loss),
             "layers": [describe_layer(layer) for layer in self.layers],
         }
 
@@ -155,16 +166,18 @@ class Network:
         clip_value: float | None = None,
         clip_norm: float | None = None,
         history: History | None = None,
+        sample_weight: NDArray[Any] | None = None,
+        step_callbacks: Sequence[StepCallback] = (),
     ) -> History:
-        """Train on labelled samples.
+        """Train on samples and what they should give.
 
         Parameters
         ----------
         X : ndarray or sparse array of uint8, float32 or float64, shape (n_samples, n_inputs)
             Samples, in memory or an `np.memmap`, or SciPy's in any format; never copied as a whole unless most of
             it is zero.
-        y : ndarray of integers, shape (n_samples,)
-            Labels, from 0 to n_outputs - 1.
+        y : ndarray, shape (n_samples,) or (n_samples, n_outputs)
+            What the network's loss compares outputs with; integers from 0 to n_outputs - 1 for softmax cross-entropy.
         optimizer : Optimizer
             Changes the parameters; it keeps its state from one call to the next.
         epochs : int
@@ -193,6 +206,10 @@ class Network:
         history : History, optional
             Of a training that is resumed, as `fastfnn.checkpoints.load_checkpoint` returns it: its epochs count among
             `epochs`, and it is added to.
+        sample_weight : ndarray, shape (n_samples,), optional
+            How much each sample counts, finite numbers from 0 up; all count once when None.
+        step_callbacks : sequence of callables
+            Called with a `Step` after each update of the parameters; raising `StopTraining` ends the training.
 
         Returns
         -------
@@ -205,7 +222,9 @@ class Network:
             If the data or an argument does not fit; nothing is changed then.
         """
         check_input_format(input_format)
-        samples, labels = self._check_samples(X, y)
+        samples, targets = self._check_samples(X, y)
+        if sample_weight is not None:
+            targets = with_sample_weight(targets, sample_weight, self.dtype)
         validation = None
         if validation_data is not None:
             if not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
@@ -214,14 +233,15 @@ class Network:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
         batching, clipping = Batching(batch_size, shuffle, drop_last), Clipping(clip_value, clip_norm)
-        batching.check(len(labels))
-        plan = Plan(epochs, batching, Penalty(l2, l2_bias), clipping, schedule, tuple(callbacks))
+        batching.check(len(targets))
+        watchers = tuple(callbacks), tuple(step_callbacks)
+        plan = Plan(epochs, batching, Penalty(l2, l2_bias), clipping, schedule, *watchers)
         tiles = (prepare_to_keep if batch_size is None else prepare)(self, samples, input_format)
         held_out = None
         if validation is not None:
             held_out = prepare_to_keep(self, validation[0], input_format), validation[1]
         so_far = History() if history is None else history
-        return training.fit(self, tiles, labels, optimizer, plan, held_out, so_far)
+        return training.fit(self, tiles, targets, optimizer, plan, held_out, so_far)
 
     def loss_and_gradients(
         self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
@@ -236,7 +256,7 @@ class Network:
         Returns
         -------
         loss : float
-            Mean cross-entropy plus the penalty.
+            Mean loss plus the penalty. Nothing is dropped by layers of dropout.
         gradients : list of Gradient
             `weights` and `bias` for each layer, None for what a layer has not.
 
@@ -246,14 +266,17 @@ class Network:
             If the data or an argument does not fit.
         """
         check_input_format(input_format)
-        samples, labels = self._check_samples(X, y)
-        penalty = Penalty(l2, l2_bias)
+        samples, targets = self._check_samples(X, y)
         tiles = prepare(self, samples, input_format)
-        loss, _ = Backpropagation(self, tiles.n_rows, penalty).run(in_order(tiles, labels), tiles.n_rows)
+        backpropagation = Backpropagation(self, tiles.n_rows, Penalty(l2, l2_bias), targets.weights is not None)
+        loss, _ = backpropagation.run(in_order(tiles, targets), targets.total_weight)
         return loss, [layer.gradient for layer in self.layers]
 
-    def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[np.int64]:
-        """Return the most probable class of each sample, shape (n_samples,).
+    def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
+        """Return what the network says of each sample.
+
+        The most probable class for softmax cross-entropy, 0 or 1 for binary cross-entropy, else numbers; shape
+        (n_samples,) where that is one a sample, else (n_samples, n_outputs).
 
         Parameters
         ----------
@@ -265,20 +288,13 @@ class Network:
         TypeError, ValueError
             If X or the format does not fit.
         """
-        samples = self._check_to_predict(X, input_format)
-        if self._few_rows.can_take(samples):
-            return self._few_rows.labels(samples, input_format)
-        tiles = prepare(self, samples, input_format)
-        labels = np.empty(tiles.n_rows, np.int64)
-        forward = Forward(self, tiles.n_rows)
-        for first in range(0, tiles.n_rows, tiles.tile_rows):
-            part = labels[first : first + tiles.tile_rows]
-            forward.logits(tiles.tile(first, first + len(part))).argmax(axis=1, out=part)
-        return labels
+        return self._in_tiles(X, input_format, self.loss.predictions)
 
     def predict_proba(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the probability of each class for each sample, shape (n_samples, n_outputs).
 
+        For binary cross-entropy that of each output's being 1, shape (n_samples,) where there is one output.
+
         Parameters
         ----------
         X, input_format
@@ -289,19 +305,25 @@ class Network:
         TypeError, ValueError
             If X or the format does not fit.
         """
-        samples = self._check_to_predict(X, input_format)
+        return self._in_tiles(X, input_format, functools.partial(self.loss.probabilities, self.kernels))
+
+    def _in_tiles(self, X: Inputs, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """Return what `finish` makes of all samples' outputs."""
+        check_input_format(input_format)
+        samples = check_inputs(X, self.n_inputs)
         if self._few_rows.can_take(samples):
-            return self._few_rows.probabilities(samples, input_format)
+            return finish(self._few_rows.logits(samples, input_format))
         tiles = prepare(self, samples, input_format)
-        probabilities = np.empty((tiles.n_rows, self.n_outputs), self.dtype)
+        nothing = finish(np.empty((0, self.n_outputs), self.dtype))
+        finished = np.empty((tiles.n_rows, *nothing.shape[1:]), nothing.dtype)
         forward = Forward(self, tiles.n_rows)
         for first in range(0, tiles.n_rows, tiles.tile_rows):
-            part = probabilities[first : first + tiles.tile_rows]
-            self.kernels.softmax(forward.logits(tiles.tile(first, first + len(part))), part)
-        return probabilities
+            part = finished[first : first + tiles.tile_rows]
+            part[...] = finish(forward.logits(tiles.tile(first, first + len(part))))
+        return finished
 
     def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
-        """Return the mean cross-entropy, without penalty, and the accuracy.
+        """Return the mean loss, without penalty, and the accuracy, NaN where there is no right or wrong.
 
         Parameters
         ----------
@@ -314,14 +336,17 @@ class Network:
             If the data or the format does not fit.
         """
         check_input_format(input_format)
-        samples, labels = self._check_samples(X, y)
-        return self.evaluate_tiles(prepare(self, samples, input_format), labels)
+        samples, targets = self._check_samples(X, y)
+        return self.evaluate_tiles(prepare(self, samples, input_format), targets)
 
-    def evaluate_tiles(self, tiles: Tiles, y: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the mean cross-entropy and the accuracy of prepared samples."""
-        forward = Forward(self, tiles.n_rows)
-        of_tiles = [forward.loss_and_correct(x, labels, 1 / len(y)) for x, labels in in_order(tiles, y)]
-        return sum(loss for loss, _ in of_tiles), sum(n_correct for _, n_correct in of_tiles) / len(y)
+    def evaluate_tiles(self, tiles: Tiles, y: Targets) -> tuple[float, float]:
+        """Return the mean loss and the accuracy of prepared samples."""
+        forward = Forward(self, tiles.n_rows, y.weights is not None)
+        total_weight = y.total_weight
+        scale = 1 / total_weight if total_weight else 0.0
+        of_tiles = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(tiles, y)]
+        n_correct = sum(n_correct for _, n_correct in of_tiles)
+        return sum(loss for loss, _ in of_tiles), n_correct / len(y) if self.loss.counts_correct else math.nan
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.
@@ -373,7 +398,8 @@ class Network:
         try:
             layers = [layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
             dtype, input_scale = architecture["dtype"], architecture["input_scale"]
-            network = cls(layers, backend, dtype, input_scale=input_scale)
+            loss = loss_from(architecture["loss"]) if "loss" in architecture else SoftmaxCrossEntropy()
+            network = cls(layers, backend, dtype, input_scale=input_scale, loss=loss)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"{os.fspath(path)} describes no network that this version can build: {error}"
@@ -385,12 +411,8 @@ class Network:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Network([{layers}], backend={self.backend!r}, dtype={self.dtype.name!r})"
 
-    def _check_to_predict(self, X: Inputs, input_format: str) -> NDArray[Any] | Csr:
-        check_input_format(input_format)
-        return check_inputs(X, self.n_inputs)
-
-    def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, NDArray[np.int64]]:
-        return check_samples(X, y, self.n_inputs, self.n_outputs, self.dtype, whose)
+    def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, Targets]:
+        return check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
 
 
 def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -88,8 +88,8 @@ class Plan:
         Bounds of the gradient.
     schedule : callable, optional
         The learning rate of each epoch, see `fastfnn.schedules`; the optimizer's own when None.
-    callbacks : tuple of callables
-        Called after each epoch.
+    callbacks, step_callbacks : tuple of callables
+        Called after each epoch, and after each step.
 
     Raises
     ------
@@ -103,11 +103,12 @@ class Plan:
     clipping: Clipping = NO_BOUNDS
     schedule: Schedule | None = None
     callbacks: tuple[Callable[..., Any], ...] = ()
+    step_callbacks: tuple[Callable[..., Any], ...] = ()
 
     def __post_init__(self) -> None:
         check_count("epochs", self.epochs)
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
-        for callback in self.callbacks:
+        for callback in (*self.callbacks, *self.step_callbacks):
             if not callable(callback):
                 raise TypeError(f"a callback must be callable; got {callback!r}")

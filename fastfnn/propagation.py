@@ -6,42 +6,48 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
 from numpy.typing import NDArray
 
 from fastfnn.layers import Dense, Layer
+from fastfnn.losses import is_plain_softmax
 from fastfnn.memory import aligned_empty
 from fastfnn.plan import Penalty
+from fastfnn.targets import Targets
 from fastfnn.tiles import LARGE_TILE_ROWS, Tile, Tiles
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
 
 
-Batch = Iterable[tuple[Tile, NDArray[np.int64]]]
+Batch = Iterable[tuple[Tile, Targets]]
+
+Seeds = Sequence[int | None]
 
 # Weights of an output layer that is computed together with its loss: with more, nothing is gained.
 OUTPUT_LAYER_BYTES = 64 * 1024
 
 
-def in_order(tiles: Tiles, y: NDArray[np.int64]) -> Iterator[tuple[Tile, NDArray[np.int64]]]:
-    """Yield all samples, tile by tile, with their labels."""
+def in_order(tiles: Tiles, y: Targets) -> Iterator[tuple[Tile, Targets]]:
+    """Yield all samples, tile by tile, with their targets."""
     for first in range(0, tiles.n_rows, tiles.tile_rows):
-        labels = y[first : first + tiles.tile_rows]
-        yield tiles.tile(first, first + len(labels)), labels
+        targets = y.take(slice(first, first + tiles.tile_rows))
+        yield tiles.tile(first, first + len(targets)), targets
 
 
-def gathered(tiles: Tiles, y: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[Tile, NDArray[np.int64]]]:
-    """Yield the samples of some rows, in their order, tile by tile, with their labels."""
+def gathered(tiles: Tiles, y: Targets, rows: NDArray[np.int64]) -> Iterator[tuple[Tile, Targets]]:
+    """Yield the samples of some rows, in their order, tile by tile, with their targets."""
     for first in range(0, len(rows), tiles.tile_rows):
         part = rows[first : first + tiles.tile_rows]
-        yield tiles.gather(part), y[part]
+        yield tiles.gather(part), y.take(part)
 
 
 def _output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
     """Return the last layer if its outputs are logits, its weights are few, and others come before it."""
     last = layers[-1]
     if len(layers) > 1 and type(last) is Dense and last.activation == "identity":
-        return last if last.weights.nbytes <= OUTPUT_LAYER_BYTES else None
+        known = layers[-2].activation in FUSED_ACTIVATIONS and last.weights.nbytes <= OUTPUT_LAYER_BYTES
+        return last if known else None
     return None
 
 
@@ -54,6 +60,8 @@ class Forward:
         Its layers are used as they are at each call.
     n_rows : int
         How many samples there are: no tile has more rows.
+    is_weighted : bool
+        Whether targets have weights.
 
     Attributes
     ----------
@@ -61,25 +69,40 @@ class Forward:
         The last layer, where it takes the loss.
     """
 
-    def __init__(self, network: Network, n_rows: int) -> None:
-        self.output_layer = _output_layer_with_loss(network.layers)
+    def __init__(self, network: Network, n_rows: int, is_weighted: bool = False) -> None:
+        plain = is_plain_softmax(network.loss) and not is_weighted
+        self.output_layer = _output_layer_with_loss(network.layers) if plain else None
         self._kernels = network.kernels
+        self._loss = network.loss
         self._layers = network.layers
         self._outputs = _Rows(network, n_rows)
+        self._no_seeds = [None] * len(self._layers)
 
-    def outputs(self, x: Tile) -> list[NDArray[Any]]:
-        """Return every layer's output for one tile, valid until the next call."""
-        outputs = self.hidden_outputs(x)
+    def outputs(self, x: Tile, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
+        """Return every layer's output for one tile, valid until the next call; see `hidden_outputs`."""
+        outputs = self.hidden_outputs(x, seeds, first_row)
         last_input: Any = outputs[-1] if outputs else x
-        outputs.append(self._layers[-1].forward(last_input, self._outputs.first(x.shape[0])[-1]))
+        seed, out = (seeds or self._no_seeds)[-1], self._outputs.first(x.shape[0])[-1]
+        outputs.append(self._layers[-1].training_forward(last_input, out, seed, first_row))
         return outputs
 
-    def hidden_outputs(self, x: Tile) -> list[NDArray[Any]]:
-        """Return the output of every layer but the last for one tile, valid until the next call."""
+    def hidden_outputs(self, x: Tile, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
+        """Return the output of every layer but the last for one tile, valid until the next call.
+
+        Parameters
+        ----------
+        x
+            The tile.
+        seeds : sequence of int, optional
+            Of the layers' random numbers in a training step; None where it is none.
+        first_row : int
+            The place of the tile's first row in its batch.
+        """
         outputs = []
         y: Any = x
-        for layer, out in zip(self._layers[:-1], self._outputs.first(x.shape[0])[:-1], strict=True):
-            y = layer.forward(y, out)
+        outs = self._outputs.first(x.shape[0])
+        for layer, seed, out in zip(self._layers[:-1], (seeds or self._no_seeds)[:-1], outs[:-1], strict=True):
+            y = layer.training_forward(y, out, seed, first_row)
             outputs.append(y)
         return outputs
 
@@ -91,13 +114,13 @@ class Forward:
         """Return the last layer's output for one tile, valid until the next call."""
         return self.outputs(x)[-1]
 
-    def loss_and_correct(self, x: Tile, labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
+    def loss_and_correct(self, x: Tile, targets: Targets, scale: float) -> tuple[float, int]:
         """Return the scaled loss of one tile, and how many of its samples are right."""
         if self.output_layer is not None:
-            return self.output_layer.loss_and_correct(self.hidden_outputs(x)[-1], labels, scale)
-        logits = self.logits(x)
-        n_correct = self._kernels.count_correct(logits, labels)
-        return self._kernels.softmax_cross_entropy(logits, labels, scale)[0], n_correct
+            return self.output_layer.loss_and_correct(self.hidden_outputs(x)[-1], targets.values, scale)
+        outputs = self.logits(x)
+        n_correct = self._loss.count_correct(self._kernels, outputs, targets)
+        return self._loss.loss_and_gradient(self._kernels, outputs, targets, scale, None)[0], n_correct
 
 
 class Backpropagation:
@@ -111,13 +134,16 @@ class Backpropagation:
         How many samples there are at most: no tile has more rows.
     penalty : Penalty
         What is added to the loss.
+    is_weighted : bool
+        Whether targets have weights.
     """
 
-    def __init__(self, network: Network, n_rows: int, penalty: Penalty) -> None:
+    def __init__(self, network: Network, n_rows: int, penalty: Penalty, is_weighted: bool = False) -> None:
         self._kernels = network.kernels
+        self._loss = network.loss
         self._layers = network.layers
         self._penalty = penalty
-        self._forward = Forward(network, n_rows)
+        self._forward = Forward(network, n_rows, is_weighted)
         self._grads = _Rows(network, n_rows)
         for layer in self._layers:
             layer.start_gradient()
@@ -132,55 +158,59 @@ class Backpropagation:
             for name in layer.parameters
         ]
 
-    def run(self, batch: Batch, n_samples: int) -> tuple[float, int]:
+    def run(self, batch: Batch, total_weight: float, seeds: Seeds | None = None) -> tuple[float, int]:
         """Set each layer's gradient to that of the mean loss of a batch, penalty included.
 
         Parameters
         ----------
         batch : iterable
-            At least one tile: tiles and their labels, as from `in_order` or `gathered`.
-        n_samples : int
-            Samples in all tiles together.
+            At least one tile: tiles and their targets, as from `in_order` or `gathered`.
+        total_weight : float
+            How many samples the targets of all tiles count for; where it is 0, so are the loss and its gradient.
+        seeds : sequence of int, optional
+            Of the layers' random numbers, if this is a training step.
 
         Returns
         -------
         loss : float
-            Mean cross-entropy plus the penalty.
+            Mean loss plus the penalty.
         n_correct : int
-            Samples classified right.
+            Samples that are right.
         """
         for layer, gradient in zip(self._layers, self._gradients, strict=True):
             layer.gradient = gradient
-        loss, n_correct, accumulate = 0.0, 0, False
-        for x, labels in batch:
-            loss_of_tile, correct_of_tile = self._add_tile(x, labels, 1 / n_samples, accumulate)
-            loss, n_correct, accumulate = loss + loss_of_tile, n_correct + correct_of_tile, True
+        scale = 1 / total_weight if total_weight else 0.0
+        loss, n_correct, n_seen = 0.0, 0, 0
+        for x, targets in batch:
+            loss_of_tile, correct_of_tile = self._add_tile(x, targets, scale, n_seen, seeds)
+            loss, n_correct, n_seen = loss + loss_of_tile, n_correct + correct_of_tile, n_seen + len(targets)
         return loss + (self._add_penalty() if self._penalty else 0.0), n_correct
 
-    def _add_tile(self, x: Tile, labels: NDArray[np.int64], scale: float, accumulate: bool) -> tuple[float, int]:
+    def _add_tile(
+        self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds | None
+    ) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
+        accumulate = n_before > 0
         if self._forward.output_layer is None:
-            outputs = self._forward.outputs(x)
-            loss, n_correct, grad = self._cross_entropy(outputs[-1], labels, scale)
+            outputs = self._forward.outputs(x, seeds, n_before)
+            loss, n_correct, grad = self._compare(outputs[-1], targets, scale)
         else:
-            outputs = self._forward.hidden_outputs(x)
+            outputs = self._forward.hidden_outputs(x, seeds, n_before)
             hidden, made_by = outputs[-1], self._layers[-2].activation
-            out = hidden if self._forward.owns(hidden, -2) else self._grads.first(len(labels))[-2]
+            out = hidden if self._forward.owns(hidden, -2) else self._grads.first(len(targets))[-2]
             loss, n_correct, grad = self._forward.output_layer.cross_entropy(
-                hidden, labels, scale, made_by, accumulate, out
+                hidden, targets.values, scale, made_by, accumulate, out
             )
         self._add_gradients(x, outputs, grad, accumulate)
         return loss, n_correct
 
-    def _cross_entropy(
-        self, y: NDArray[Any], labels: NDArray[np.int64], scale: float
-    ) -> tuple[float, int, NDArray[Any]]:
+    def _compare(self, y: NDArray[Any], targets: Targets, scale: float) -> tuple[float, int, NDArray[Any]]:
         """Compute the loss of the last layer's outputs, and the gradient with respect to what they are made of."""
-        loss, grad = self._kernels.softmax_cross_entropy(y, labels, scale, self._grads.first(len(y))[-1])
+        loss, grad = self._loss.loss_and_gradient(self._kernels, y, targets, scale, self._grads.first(len(y))[-1])
         last = self._layers[-1].activation
         if last != "identity":
             grad = self._kernels.activation_gradient(y, grad, last)
-        return loss, self._kernels.count_correct(y, labels), grad
+        return loss, self._loss.count_correct(self._kernels, y, targets), grad
 
     def _add_gradients(self, x: Tile, outputs: list[NDArray[Any]], grad: NDArray[Any], accumulate: bool) -> None:
         """Add what follows from the gradient of the last of these outputs' pre-activations."""

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.interrupt import Interrupt
-from fastfnn.layers import Dense
+from fastfnn.layers import Dense, is_fused
+from fastfnn.losses import is_plain_softmax
 from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.targets import Targets
 from fastfnn.tiles import TILE_ROWS, PackedTiles, Tiles
 
 if TYPE_CHECKING:
@@ -38,11 +40,9 @@ class SgdSteps:
         """Tell whether such steps are all that the training takes: a class derived from these may do more."""
         plain = type(optimizer) is SGD and optimizer.momentum == 0
         small = batch_size == 1 or (isinstance(tiles, PackedTiles) and batch_size <= TILE_ROWS)
-        return plain and small and all(type(layer) is Dense for layer in network.layers)
+        return plain and small and is_plain_softmax(network.loss) and is_fused(network.layers)
 
-    def __init__(
-        self, network: Network, tiles: Tiles, y: NDArray[np.int64], optimizer: Optimizer, batch_size: int
-    ) -> None:
+    def __init__(self, network: Network, tiles: Tiles, y: Targets, optimizer: Optimizer, batch_size: int) -> None:
         self._kernels = network.kernels
         self._tiles = tiles
         self._y = y
@@ -80,7 +80,7 @@ class SgdSteps:
         return loss_sum, n_correct, n_seen
 
     def _train(self, rows: NDArray[np.int64]) -> tuple[float, int]:
-        arguments = (self._y[rows], *self._parameters, self._optimizer.learning_rate)
+        arguments = (self._y.values[rows], *self._parameters, self._optimizer.learning_rate)
         if self._batch_size == 1:
             return self._kernels.sgd_samples(self._tiles.compressed(rows), *arguments)  # type: ignore[no-any-return]
         tiles = cast(PackedTiles, self._tiles)  # of others `can_take` takes no such batches

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastfnn.datasets import Dataset, Labelled, read_dataset
 from fastfnn.inputs import check_inputs, check_samples
+from fastfnn.losses import SoftmaxCrossEntropy
 from fastfnn.recipes.recipe import Recipe
 from fastfnn.settings import Settings
 
@@ -84,4 +85,5 @@ def _check_test(task: Task, dtype: str) -> None:
     if task.test.y is None:
         check_inputs(task.test.X, task.n_inputs, "test X")
     else:
-        check_samples(task.test.X, task.test.y, task.n_inputs, task.n_classes, np.dtype(dtype), "test ")
+        outputs = task.n_classes, SoftmaxCrossEntropy(), np.dtype(dtype)
+        check_samples(task.test.X, task.test.y, task.n_inputs, *outputs, "test ")

@@ -239,9 +239,9 @@ def test_widths_may_be_numpy_integers():
     assert Dense(np.int64(3), np.uint8(4)).config()["n_outputs"] == 4
 
 
-@pytest.mark.parametrize("activation", ["gelu", "", "ReLU", 1, ["relu"]])
+@pytest.mark.parametrize("activation", ["swish", "", "ReLU", 1, ["relu"]])
 def test_unknown_activation_is_refused_with_those_there_are(activation):
-    with pytest.raises(ValueError, match="activation must be None or one of identity, relu, sigmoid, tanh; got"):
+    with pytest.raises(ValueError, match=r"unknown activation .*activation must be one of identity, relu, sig"):
         Dense(2, 3, activation)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
+from fastfnn.names import unknown_name
 from fastfnn.recipes import digits, kaggle_rmsprop, layers_adam, layers_sgd, sigmoid_sgd, spiral
 from fastfnn.recipes.recipe import Recipe
 
@@ -30,6 +29,4 @@ def get_recipe(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"unknown recipe {name!r}: {hint}recipe must be one of {', '.join(RECIPES)}")
+    raise unknown_name("recipe", name, RECIPES)

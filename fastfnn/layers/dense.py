@@ -1,15 +1,8 @@
-"""Layers: what a network is made of.
-
-A layer keeps nothing between calls but its parameters and their gradient. The network owns what flows between
-layers, which is what lets a batch run in tiles of rows.
-"""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,134 +12,13 @@ from numpy.typing import NDArray
 
 from fastfnn.counts import check_count
 from fastfnn.initializers import Initializer, glorot, he
+from fastfnn.layers.layer import Gradient, Layer
 from fastfnn.memory import aligned_copy, aligned_full
+from fastfnn.names import unknown_name
 from fastfnn.tiles import Tile
 
-
-@dataclass(frozen=True)
-class Gradient:
-    """The gradient of the loss with respect to a layer's parameters; None for what a layer has not."""
-
-    weights: NDArray[Any] | None = None
-    bias: NDArray[Any] | None = None
-
-
-class Layer(ABC):
-    """A differentiable step y = f(z), where z comes linearly from x.
-
-    Attributes
-    ----------
-    activation : str
-        f: "identity", "relu", "sigmoid" or "tanh". Its derivative is known from y, so nothing else is stored.
-    gradient : Gradient
-        Of the last `backward` or training step.
-    takes_packed : bool
-        Whether `forward` and `add_gradient` take packed tiles.
-    learning_rate_factor : float
-        What the optimizer's learning rate is multiplied by for this layer.
-    """
-
-    activation: str = "identity"
-    takes_packed: bool = False
-    learning_rate_factor: float = 1.0
-
-    def __init__(self) -> None:
-        self.gradient = Gradient()
-        self._kernels: ModuleType | None = None
-
-    @property
-    def kernels(self) -> ModuleType:
-        """The backend's module of kernels."""
-        if self._kernels is None:
-            raise RuntimeError(f"this {type(self).__name__} belongs to no network yet: build a Network with it first")
-        return self._kernels
-
-    def check_free(self) -> None:
-        """Raise ValueError if this layer belongs to a network already."""
-        if self._kernels is not None:
-            raise ValueError(f"this {type(self).__name__} belongs to a network already: make a new one")
-
-    def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-        """Make the parameters and draw their first values; a layer without parameters has none to draw."""
-        return
-
-    def reset_parameters(self, rng: np.random.Generator) -> None:
-        """Draw first values again, into the arrays there are; a layer without parameters has none."""
-        return
-
-    def join(self, kernels: ModuleType) -> None:
-        """Belong to a network, and take its backend."""
-        self._kernels = kernels
-
-    @property
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """The arrays that training changes, by name."""
-        return {}
-
-    @abstractmethod
-    def n_outputs_for(self, n_inputs: int | None) -> int | None:
-        """Return the width of the output for a width of the input; None where any will do.
-
-        Raises
-        ------
-        ValueError
-            If the layer takes another width.
-        """
-
-    @abstractmethod
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs).
-
-        Where `out` is given and returned, the network may overwrite it later; x and any other array it leaves as is.
-        """
-
-    def start_gradient(self) -> None:
-        """Set `gradient` to new arrays of zeros; a layer without parameters has none."""
-        return
-
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
-        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute.
-
-        Without `accumulate` what was there before is overwritten.
-        """
-        return
-
-    @abstractmethod
-    def input_gradient(
-        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Hand the gradient with respect to z back through this layer and the activation that made x.
-
-        Returns
-        -------
-        ndarray like `x`
-            The gradient with respect to the pre-activation of x; with respect to x for "identity".
-        """
-
-    def backward(self, x: NDArray[Any], y: NDArray[Any], grad_y: NDArray[Any]) -> NDArray[Any]:
-        """Set `gradient`, and return the gradient with respect to x.
-
-        Parameters
-        ----------
-        x : ndarray, shape (n_rows, n_inputs)
-            What `forward` was given.
-        y : ndarray, shape (n_rows, n_outputs)
-            What `forward` returned.
-        grad_y : ndarray like `y`
-            Gradient of the loss with respect to y.
-
-        Returns
-        -------
-        ndarray like `x`
-        """
-        grad_z = self.kernels.activation_gradient(y, grad_y, self.activation)
-        self.start_gradient()
-        self.add_gradient(x, grad_z)
-        return self.input_gradient(grad_z, x, "identity")
-
-    @abstractmethod
-    def config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one."""
+# Activations that let one half of the numbers through as they are: He et al., arXiv 1502.01852.
+RELU_LIKE = ("relu", "leaky_relu", "elu")
 
 
 class Dense(Layer):
@@ -156,13 +28,13 @@ class Dense(Layer):
     ----------
     n_inputs, n_outputs : int
         Widths.
-    activation : {None, "identity", "relu", "sigmoid", "tanh"}
-        f; None is the identity.
+    activation : {None, "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
+        f; None is the identity. GELU is a layer of its own, see `fastfnn.GELU`.
     use_bias : bool
         Whether there is a b.
     initializer : callable, optional
-        (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and Glorot's for all
-        else when None. b starts at zero.
+        (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and its kin, and
+        Glorot's for all else, when None. b starts at zero.
     learning_rate_factor : float
         What the optimizer's learning rate is multiplied by for this layer; 0 keeps it as it is.
 
@@ -191,10 +63,12 @@ class Dense(Layer):
         self.n_inputs = int(n_inputs)
         self.n_outputs = int(n_outputs)
         self.activation = "identity" if activation is None else activation
+        if self.activation == "gelu":
+            raise ValueError("gelu is a layer of its own: use Dense(n_inputs, n_outputs) and then GELU()")
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be None or one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+            raise unknown_name("activation", activation, ACTIVATIONS)
         self.use_bias = bool(use_bias)
-        self.initializer = initializer or (he if self.activation == "relu" else glorot)
+        self.initializer = initializer or (he if self.activation in RELU_LIKE else glorot)
         if not 0 <= learning_rate_factor < math.inf:
             raise ValueError(f"learning_rate_factor must be a finite number from 0 up; got {learning_rate_factor}")
         self.learning_rate_factor = float(learning_rate_factor)
@@ -326,52 +200,3 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "learning_rate_factor": self.learning_rate_factor,
         }
-
-
-class Activation(Layer):
-    """An activation as a layer of its own: y = f(x), element by element."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-    def n_outputs_for(self, n_inputs: int | None) -> int | None:
-        """Return the width of the input."""
-        return n_inputs
-
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute f(x)."""
-        return self.kernels.activation_forward(x, self.activation, out)
-
-    def input_gradient(
-        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Compute grad_z * activation'(x); z is x."""
-        return self.kernels.activation_gradient(x, grad_z, activation, out)
-
-    def config(self) -> dict[str, Any]:
-        """Return no arguments: the class says it all."""
-        return {}
-
-
-class Identity(Activation):
-    """y = x."""
-
-    activation = "identity"
-
-
-class ReLU(Activation):
-    """y = max(x, 0)."""
-
-    activation = "relu"
-
-
-class Sigmoid(Activation):
-    """y = 1 / (1 + exp(-x))."""
-
-    activation = "sigmoid"
-
-
-class Tanh(Activation):
-    """y = tanh(x)."""
-
-    activation = "tanh"

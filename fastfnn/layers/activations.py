@@ -1,0 +1,106 @@
+"""Activations as layers of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastfnn.layers.layer import Layer
+from fastfnn.tiles import Tile
+
+
+class Activation(Layer):
+    """An activation as a layer of its own: y = f(x), element by element."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def n_outputs_for(self, n_inputs: int | None) -> int | None:
+        """Return the width of the input."""
+        return n_inputs
+
+    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute f(x)."""
+        return self.kernels.activation_forward(x, self.activation, out)
+
+    def input_gradient(
+        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Compute grad_z * activation'(x); z is x."""
+        return self.kernels.activation_gradient(x, grad_z, activation, out)
+
+    def config(self) -> dict[str, Any]:
+        """Return no arguments: the class says it all."""
+        return {}
+
+
+class Identity(Activation):
+    """y = x."""
+
+    activation = "identity"
+
+
+class ReLU(Activation):
+    """y = max(x, 0)."""
+
+    activation = "relu"
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    activation = "sigmoid"
+
+
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    activation = "tanh"
+
+
+class LeakyReLU(Activation):
+    """y = x where x > 0, else 0.01 x."""
+
+    activation = "leaky_relu"
+
+
+class ELU(Activation):
+    """y = x where x > 0, else exp(x) - 1."""
+
+    activation = "elu"
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(x))."""
+
+    activation = "softplus"
+
+
+class GELU(Layer):
+    """y = x / (1 + exp(-u)) with u = sqrt(8 / pi) (x + 0.044715 x**3); see `fastfnn_kernels.reference.gelu_forward`.
+
+    Its derivative is not known from y, so that it cannot be an `activation` of another layer.
+    """
+
+    def __repr__(self) -> str:
+        return "GELU()"
+
+    def n_outputs_for(self, n_inputs: int | None) -> int | None:
+        """Return the width of the input."""
+        return n_inputs
+
+    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute y."""
+        return self.kernels.gelu_forward(x, out)
+
+    def input_gradient(
+        self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Compute grad_z * y'(x) * activation'(x)."""
+        grad_x = self.kernels.gelu_gradient(x, grad_z, out)
+        return grad_x if activation == "identity" else self.kernels.activation_gradient(x, grad_x, activation)
+
+    def config(self) -> dict[str, Any]:
+        """Return no arguments: the class says it all."""
+        return {}
