@@ -25,16 +25,26 @@ TESTED = (
 CORE = """
 import numpy as np
 import fastfnn
+from fastfnn.callbacks import TensorBoardLogger
 
 train, test = fastfnn.datasets.load_mnist()
 net = fastfnn.Network([fastfnn.Dense(784, 32, activation="relu"), fastfnn.Dense(32, 10)], seed=0, input_scale=1 / 255)
-net.fit(train.X, train.y, fastfnn.Adam(), epochs=2, batch_size=500, validation_data=(test.X, test.y))
+history = net.fit(train.X, train.y, fastfnn.Adam(), epochs=2, batch_size=500, validation_data=(test.X, test.y))
 net.save("model.safetensors")
 assert (fastfnn.Network.load("model.safetensors", "numpy").predict(test.X) == net.predict(test.X)).mean() > 0.99
-try:
-    fastfnn.datasets.load_digits()
-except ImportError as error:
-    assert 'pip install "fastfnn[sklearn]"' in str(error), error
+EXTRAS = {
+    "sklearn": fastfnn.datasets.load_digits,
+    "pandas": history.to_pandas,
+    "onnx": lambda: net.to_onnx("model.onnx"),
+    "tensorboard": lambda: TensorBoardLogger("runs"),
+}
+for extra, use in EXTRAS.items():
+    try:
+        use()
+    except ImportError as error:
+        assert f'pip install "fastfnn[{extra}]"' in str(error), error
+    else:
+        raise AssertionError(f"{extra} is not needed")
 """
 
 nox.options.error_on_missing_interpreters = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import math
 import os
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,51 @@ class CsvLogger:
                 csv.writer(file, lineterminator="\n").writerow(self._columns)
             row = [epoch.record.get(name, "") for name in self._columns]
             csv.writer(file, lineterminator="\n").writerow(row)
+
+
+class TensorBoardLogger:
+    """Write the figures of each epoch for TensorBoard, which shows them while the training runs.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it is not there. A training adds a file of its own; from its first epoch on, TensorBoard no longer
+        shows what others wrote there before. So a resumed training goes on with its curves, and one that is begun
+        again begins new ones.
+
+    Raises
+    ------
+    ImportError
+        If tensorboardX is not installed.
+    OSError
+        If the folder or the file cannot be made.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "TensorBoard's files are written by tensorboardX, which is not installed: "
+                'pip install "fastfnn[tensorboard]"'
+            ) from error
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        # EventsWriter, because SummaryWriter leaves writing to a thread, for which its `flush` does not wait.
+        # A file's name holds the second it was made in; the suffix tells those of the same second apart.
+        self._file = EventsWriter(str(Path(folder) / "events"), f".{time.time_ns()}")
+        weakref.finalize(self, self._file.close)
+        self._event = Event
+        self._next_epoch: int | None = None
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Write the figures of one epoch through to the disk."""
+        if epoch.number != self._next_epoch:
+            self._write(epoch.number, session_log={"status": "START"})
+        self._next_epoch = epoch.number + 1
+        figures = [{"tag": name, "simple_value": value} for name, value in epoch.record.items() if name != "epoch"]
+        self._write(epoch.number, summary={"value": figures})
+        self._file.flush()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._file.write_event(self._event(wall_time=time.time(), step=step, **content))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
 
 Record = dict[str, float]
 
@@ -38,6 +42,33 @@ class History:
             known = sorted({key for record in self.records for key in record})
             raise KeyError(f"{name!r} is not recorded; there are {', '.join(known)}")
         return column
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a table with one row an epoch.
+
+        The epoch's number is the index, so that `.plot()` draws against it, `.loc[3]` is the third epoch, and tables
+        of several trainings join epoch by epoch; `.reset_index()` makes it a column.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its columns are the other figures, in the order in which they were first recorded; NaN where an epoch has
+            none.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                'the table is made by pandas, which is not installed: pip install "fastfnn[pandas]"'
+            ) from error
+        names = dict.fromkeys(name for record in self.records for name in record if name != "epoch")
+        epochs = pandas.Index([record["epoch"] for record in self.records], dtype="int64", name="epoch")
+        return pandas.DataFrame(self.records, index=epochs, columns=list(names))
 
     def __len__(self) -> int:
         return len(self.records)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,9 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     ValueError
         If it is truncated, damaged, or no fastfnn model.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, TypeError, AttributeError) as error:  # the latter two for dtypes that NumPy has not
-        raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
+    with opened(path) as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     if ENTRY not in metadata:
         raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {ENTRY!r} in its metadata; got {metadata}")
     try:
@@ -77,6 +73,26 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     if architecture.pop("sha256", None) != digest_of(architecture, tensors):
         raise ValueError(f"{os.fspath(path)} is damaged: its content is not what was written (SHA-256 differs)")
     return architecture, tensors
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Open a safetensors file to read from it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it, or what is read of it, cannot be read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            yield file
+    except (SafetensorError, TypeError, AttributeError) as error:  # the latter two for dtypes that NumPy has not
+        raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
 
 
 def digest_of(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:

@@ -363,6 +363,27 @@ class Network:
 
         write_model(path, self.architecture, self.parameters)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX model that computes what `predict_proba` does, to run without fastfnn.
+
+        Its input "X" is of the network's dtype, shape (n_samples, n_inputs) for any number of samples; its output is
+        "probabilities". It takes numbers as they are: bytes are multiplied by `input_scale` first, which stands in
+        the model's metadata.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written; an old file of that name is left as it was.
+        ValueError
+            If a parameter holds NaN or inf, a layer is of a kind that the export does not know, or the parameters are
+            larger than an ONNX file can be.
+        """
+        from fastfnn.onnx_export import write_onnx
+
+        write_onnx(path, self)
+
     def require_finite(self) -> None:
         """Raise ValueError if a parameter holds NaN or inf, so that it is not saved over a better one."""
         for name, parameter in self.parameters.items():

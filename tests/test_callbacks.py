@@ -1,11 +1,18 @@
 import csv
+import gc
+import os
+import struct
+import sys
 
 import numpy as np
 import pytest
 from networks import bytes_of, each_backend, samples, small_network
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
 from fastfnn import SGD
-from fastfnn.callbacks import CsvLogger, EarlyStopping
+from fastfnn.callbacks import CsvLogger, EarlyStopping, TensorBoardLogger
 
 
 def fit_with(figures, stopping, backend="numpy", n_epochs=None):
@@ -83,3 +90,109 @@ def test_csv(tmp_path):
 def test_csv_where_nothing_can_be_written(tmp_path):
     with pytest.raises(FileNotFoundError):
         CsvLogger(tmp_path / "missing" / "log.csv")
+
+
+def events_in(path):
+    """Return the events of a file: each between its length, with a checksum, and a checksum of its own."""
+    content, events = path.read_bytes(), []
+    while content:
+        length, of_length = struct.unpack("<QI", content[:12])
+        event, (of_event,) = content[12 : 12 + length], struct.unpack("<I", content[12 + length : 16 + length])
+        assert (of_length, of_event) == (masked_crc32c(content[:8]), masked_crc32c(event))
+        events.append(Event.FromString(event))
+        content = content[16 + length :]
+    return events
+
+
+def figures_in(path):
+    """Return what a file tells of each epoch, as a history's records."""
+    return [
+        {"epoch": event.step} | {value.tag: value.simple_value for value in event.summary.value}
+        for event in events_in(path)
+        if event.HasField("summary")
+    ]
+
+
+def first_steps_in(path):
+    """Return the epochs from which on what was written before no longer counts."""
+    return [event.step for event in events_in(path) if event.session_log.status == SessionLog.START]
+
+
+def train_with(logger, epochs=3, **options):
+    return small_network().fit(*samples(20), SGD(0.1), epochs=epochs, callbacks=[logger], **options)
+
+
+def as_float32(records):
+    return [{name: float(np.float32(value)) for name, value in record.items()} for record in records]
+
+
+def test_tensorboard(tmp_path):
+    folder, seen = tmp_path / "runs" / "first", []
+    logger = TensorBoardLogger(folder)
+    (path,) = folder.iterdir()
+
+    def log_and_look(epoch):
+        logger(epoch)
+        seen.append(figures_in(path))
+
+    history = train_with(log_and_look, validation_data=samples(8, seed=1))
+    expected = as_float32(history.records)
+    assert seen == [expected[:1], expected[:2], expected]
+    assert path.name.startswith("events.out.tfevents.")
+    assert events_in(path)[0].file_version == "brain.Event:2"
+    times = [event.wall_time for event in events_in(path)]
+    assert times == sorted(times)
+
+
+def test_tensorboard_with_a_figure_that_a_callback_adds(tmp_path):
+    logger = TensorBoardLogger(str(tmp_path))
+
+    def add_and_log(epoch):
+        epoch.record.update({"whole": 3, "of numpy": np.float32(0.25), "nan": np.nan, "inf": np.inf})
+        logger(epoch)
+
+    train_with(add_and_log, epochs=1)
+    (record,) = figures_in(next(tmp_path.iterdir()))
+    assert (record["whole"], record["of numpy"], record["inf"]) == (3, 0.25, np.inf)
+    assert np.isnan(record["nan"])
+
+
+def test_tensorboard_with_a_training_that_is_begun_again_and_one_that_is_resumed(tmp_path):
+    history = train_with(TensorBoardLogger(tmp_path), epochs=2)
+    train_with(TensorBoardLogger(tmp_path), epochs=4, history=history)
+    first, second = sorted(tmp_path.iterdir())
+    assert (first_steps_in(first), first_steps_in(second)) == ([1], [3])
+    assert figures_in(first) + figures_in(second) == as_float32(history.records)
+
+
+def test_one_tensorboard_logger_for_two_trainings(tmp_path):
+    logger = TensorBoardLogger(tmp_path)
+    for _ in range(2):
+        train_with(logger, epochs=2)
+    (path,) = tmp_path.iterdir()
+    assert first_steps_in(path) == [1, 1]
+    assert [record["epoch"] for record in figures_in(path)] == [1, 2, 1, 2]
+
+
+def test_the_file_is_closed_when_nothing_holds_the_logger(tmp_path, monkeypatch):
+    closed, close = [], EventsWriter.close
+    monkeypatch.setattr(EventsWriter, "close", lambda self: closed.append(self) or close(self))
+    train_with(TensorBoardLogger(tmp_path))
+    gc.collect()
+    assert len(closed) == 1
+
+
+def test_tensorboard_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match="file"):
+            TensorBoardLogger(folder)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_without_tensorboardx_the_message_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
+    with pytest.raises(ImportError, match=r'pip install "fastfnn\[tensorboard\]"'):
+        TensorBoardLogger(tmp_path / "run")
+    assert os.listdir(tmp_path) == []

@@ -3,9 +3,11 @@
 import math
 import os
 import signal
+import sys
 import threading
 
 import numpy as np
+import pandas
 import pytest
 from networks import bytes_of, each_backend, each_dtype, samples, small_network
 
@@ -275,3 +277,44 @@ def test_another_thread_leaves_the_handler_alone(backend):
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+def test_as_a_table():
+    history = small_network().fit(*samples(20), SGD(0.1), epochs=3, validation_data=samples(8, seed=1))
+    table = history.to_pandas()
+    assert table.reset_index().to_dict("records") == history.records
+    assert (table.index.name, list(table.index), table.index.dtype) == ("epoch", [1, 2, 3], "int64")
+    assert list(table.columns) == ["loss", "accuracy", "seconds", "validation_loss", "validation_accuracy"]
+    assert (table.dtypes == "float64").all()
+
+
+def test_a_table_of_epochs_with_different_figures():
+    history = History()
+    history.records += [
+        {"epoch": 4, "loss": 2.0},
+        {"epoch": 5, "loss": 1.0, "f1": 0.5},
+        {"epoch": 6, "loss": math.nan},
+    ]
+    expected = pandas.DataFrame(
+        {"loss": [2, 1, math.nan], "f1": [math.nan, 0.5, math.nan]}, index=pandas.Index([4, 5, 6], name="epoch")
+    )
+    pandas.testing.assert_frame_equal(history.to_pandas(), expected)
+
+
+def test_a_table_of_no_epochs():
+    table = History().to_pandas()
+    assert (table.shape, table.index.name, table.index.dtype) == ((0, 0), "epoch", "int64")
+
+
+def test_a_table_is_a_copy():
+    history = History()
+    history.records.append({"epoch": 1, "loss": 2.0})
+    table = history.to_pandas()
+    table.loc[1, "loss"] = 3.0
+    assert history["loss"] == [2.0]
+
+
+def test_without_pandas_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'pip install "fastfnn\[pandas\]"'):
+        History().to_pandas()

@@ -8,7 +8,10 @@ from processes import output_of
 import fastfnn
 from fastfnn.datasets import load_mnist
 
-HEAVY = ("numba", "llvmlite", "rich", "typer", "matplotlib", "sklearn", "safetensors", "threadpoolctl")
+HEAVY = (
+    "numba", "llvmlite", "rich", "typer", "matplotlib", "sklearn", "safetensors", "threadpoolctl", "onnx", "pandas",
+    "tensorboardX",
+)  # fmt: skip
 
 LOADED = """
     import json, sys

@@ -1,0 +1,151 @@
+"""Weights in safetensors files under the names of PyTorch's `state_dict`; PyTorch itself is not needed.
+
+A network has the names of the `torch.nn.Sequential` that computes its logits. There the activation of a `Dense` is
+a module of its own: Dense(784, 256, "relu"), Dense(256, 10) is Linear, ReLU, Linear, with the parameters "0.weight",
+"0.bias", "2.weight" and "2.bias". A "weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from fastfnn.layers import Dense
+from fastfnn.model_files import opened, write_and_rename
+
+if TYPE_CHECKING:
+    from fastfnn.network import Network
+
+NAME = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})\.(?P<parameter>weight|bias)")
+
+# What safetensors calls a network's dtypes.
+KINDS = {"float32": "F32", "float64": "F64"}
+
+
+def save_state_dict(path: str | os.PathLike[str], network: Network) -> None:
+    """Write a network's weights so that `safetensors.torch.load_file` returns a `state_dict` of them.
+
+    `input_scale` is not in the file: in PyTorch, bytes are multiplied by it first.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    network : Network
+        Of Dense and activation layers.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an old file of that name is left as it was.
+    ValueError
+        If a parameter holds NaN or inf, or a layer other than Dense has parameters.
+    """
+    network.require_finite()
+    tensors = {name: np.ascontiguousarray(view) for name, view in named_views(network).items()}
+    content = save(tensors, {"format": "pt"})
+    write_and_rename(path, lambda beside: beside.write_bytes(content))
+
+
+def load_state_dict(path: str | os.PathLike[str], network: Network) -> None:
+    """Read a network's weights from a `state_dict` that `safetensors.torch.save_file` or `save_state_dict` wrote.
+
+    The numbers in the file may be others than the network's, as where a Sequential has modules that the network has
+    not: those of the file and those of the network belong together in increasing order.
+    Such a file holds no checksum: a damaged header is noticed, a wrong bit in a weight is not.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    network : Network
+        Of the same widths, biases and dtype; its parameters are overwritten.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated or damaged, its names, shapes or dtypes do not fit, or it holds NaN or inf; nothing
+        is changed then.
+    """
+    views = named_views(network)
+    with opened(path) as file:
+        names = _names_in_file(file.keys(), views, path)
+        for name, view in views.items():
+            _check_form(file.get_slice(names[name]), view, names[name], path)
+        tensors = {name: file.get_tensor(names[name]) for name in views}
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(
+                f"{os.fspath(path)}: {names[name]} holds NaN or inf: save the weights before they diverge"
+            )
+    for name, view in views.items():
+        view[...] = tensors[name]
+
+
+def named_views(network: Network) -> dict[str, NDArray[Any]]:
+    """Return a network's parameters by the names of a `state_dict`; what is written into them the network has.
+
+    Raises
+    ------
+    ValueError
+        If a layer other than Dense has parameters.
+    """
+    views: dict[str, NDArray[Any]] = {}
+    position = 0
+    for i, layer in enumerate(network.layers):
+        if isinstance(layer, Dense):
+            views[f"{position}.weight"] = layer.weights.T
+            if layer.bias is not None:
+                views[f"{position}.bias"] = layer.bias
+            position += layer.activation != "identity"
+        elif layer.parameters:
+            raise ValueError(
+                f"of all layers with parameters a state_dict knows Dense alone; got {layer!r} as layer {i}: "
+                f"save the network with Network.save"
+            )
+        position += 1
+    return views
+
+
+def _names_in_file(found: Iterable[str], expected: Iterable[str], path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the name in the file for each name of the network."""
+    in_file, in_network = _by_place(found), _by_place(expected)
+    if in_file.keys() != in_network.keys():
+        raise ValueError(
+            f"{os.fspath(path)} is of another architecture: expected {list(in_network.values())}, or other numbers "
+            f"in the same order; got {list(in_file.values())}: rename the tensors, or build a network of those layers"
+        )
+    return {name: in_file[place] for place, name in in_network.items()}
+
+
+def _by_place(names: Iterable[str]) -> dict[tuple[int, str], str]:
+    """Return names in the order of the layers, by the layer's place among those that have parameters.
+
+    A name of another form stands for itself, before all layers.
+    """
+    matches = {name: NAME.fullmatch(name) for name in names}
+    numbers = sorted({int(match["number"]) for match in matches.values() if match})
+    place_of = {number: place for place, number in enumerate(numbers)}
+    places = {
+        (place_of[int(match["number"])], match["parameter"]) if match else (-1, name): name
+        for name, match in matches.items()
+    }
+    return dict(sorted(places.items()))
+
+
+def _check_form(tensor: Any, view: NDArray[Any], name: str, path: str | os.PathLike[str]) -> None:
+    """Compare dtype and shape, which are known before a tensor is read."""
+    expected, found = (KINDS[view.dtype.name], view.shape), (tensor.get_dtype(), tuple(tensor.get_shape()))
+    if found != expected:
+        raise ValueError(
+            f"{os.fspath(path)}: {name} should be {expected[0]} {expected[1]}; got {found[0]} {found[1]}: "
+            f"convert the state_dict, or build the network with its dtype and widths"
+        )
