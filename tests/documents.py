@@ -21,7 +21,7 @@ BLOCK = {
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Return a page's blocks, each behind as many empty lines as stand before it: tracebacks tell the page's lines."""
+    """Return a page's blocks, each behind as many empty lines as stand before it: tracebacks tell its lines."""
     text = page.read_text(encoding="utf-8")
     found = re.finditer(BLOCK[page.suffix].format(language=language), text, flags=re.MULTILINE)
     return ["\n" * text.count("\n", 0, match.start(1)) + textwrap.dedent(match[1]) for match in found]
