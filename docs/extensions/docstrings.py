@@ -1,7 +1,7 @@
 """Docstrings are read as plain text: the formulas in them stay as they are written.
 
 The asterisks of `y * (1 - y)` and the bars of `|g|**2` would be markup to Sphinx, "w." the beginning of a list, and
-the lines of an indented formula would be joined to a paragraph.
+the lines of an indented formula would be joined to a paragraph. A table would be torn by the escapes in it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def keep_formulas(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make the indented lines before the first section literal, and escape what would be markup elsewhere."""
+    """Make formulas and tables before the first section literal, and escape what would be markup elsewhere."""
     n_described = next((i for i, (_, below) in enumerate(pairwise(lines)) if SECTION.fullmatch(below)), len(lines))
     lines[:] = [*described(lines[:n_described]), *map(escaped, lines[n_described:])]
 
 
 def described(lines: list[str]) -> Iterator[str]:
-    """Yield the lines of a description, with what Sphinx needs before a block that is to stay as it is."""
+    """Yield the lines of a description, those of formulas and tables as a block that Sphinx leaves as it is."""
+    is_literal = False
     for before, line in pairwise(["", *lines]):
-        is_indented = line.startswith(" ")
-        if is_indented and not before:
-            yield from ("::", "")
-        yield line if is_indented else escaped(line)
+        if not before:
+            is_literal = line.startswith((" ", "="))
+            yield from ("::", "") if is_literal else ()
+        yield f"    {line}" if is_literal else escaped(line)
 
 
 def escaped(line: str) -> str:
