@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test test-all lint bench mutants clean
+.PHONY: train test test-all lint docs bench mutants clean
 
 # Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
 train: $(VENV)/with-plot
@@ -24,6 +24,10 @@ lint: $(VENV)/with-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Build the documentation into build/docs; a warning is an error.
+docs: $(VENV)/with-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs build/docs
 
 # Measure every kernel and the full-batch step; needs an idle machine. SELECT=full_batch runs a part. Other libraries are
 # measured too where they are installed: .venv/bin/pip install ".[bench]"

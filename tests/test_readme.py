@@ -1,23 +1,28 @@
 """What the README shows runs, and names things that exist."""
 
 import re
-from pathlib import Path
 
 import pytest
+from documents import ROOT, blocks, commands, parse, run_block
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+PAGE = ROOT / "README.md"
+README = PAGE.read_text(encoding="utf-8")
+BLOCKS = blocks(PAGE, "python")
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {})
+    run_block(PAGE, block, {})
 
 
 def test_there_are_python_blocks():
     assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("command", commands(PAGE))
+def test_commands_are_known(command):
+    parse(command)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)", README))
