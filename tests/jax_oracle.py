@@ -17,18 +17,51 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "softplus": jax.nn.softplus,
+    "gelu": functools.partial(jax.nn.gelu, approximate=True),
 }
 
-# By fastfnn's name; of a network's outputs and the targets.
+
+def weighted_cross_entropy(z, y, class_weight):
+    weights = jnp.asarray(class_weight)[y]
+    return (weights * optax.softmax_cross_entropy_with_integer_labels(z, y)).sum() / weights.sum()
+
+
+def smoothed_cross_entropy(z, y, label_smoothing):
+    targets = optax.smooth_labels(jax.nn.one_hot(y, z.shape[1]), label_smoothing)
+    return optax.softmax_cross_entropy(z, targets).mean()
+
+
+def poisson(z, y):
+    """Take away what does not depend on z: the logarithm of y!."""
+    return -(jax.scipy.stats.poisson.logpmf(y, jnp.exp(z)) + jax.scipy.special.gammaln(y + 1)).mean()
+
+
+# Of a network's outputs, the targets, and a loss's own arguments.
 LOSSES = {
     "softmax_cross_entropy": lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(),
+    "class weights": weighted_cross_entropy,
+    "label smoothing": smoothed_cross_entropy,
+    "mean_squared_error": lambda z, y: optax.squared_error(z, y).mean(),
+    "huber": lambda z, y, delta: optax.huber_loss(z, y, delta=delta).mean(),
+    "binary_cross_entropy": lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).mean(),
+    "poisson": poisson,
 }
 
 
 @functools.partial(jax.jit, static_argnames="loss")
-def loss_and_gradient(loss, outputs, targets):
+def loss_and_gradient(loss, outputs, targets, *arguments):
     """Differentiate a loss with respect to the outputs."""
-    return jax.value_and_grad(LOSSES[loss])(outputs, targets)
+    return jax.value_and_grad(LOSSES[loss])(outputs, targets, *arguments)
+
+
+@functools.partial(jax.jit, static_argnames="activation")
+def activation_and_gradient(activation, z, grad):
+    """Return an activation, and the gradient that is handed back through it."""
+    y, backward = jax.vjp(ACTIVATIONS[activation], z)
+    return y, backward(grad)[0]
 
 
 @functools.partial(jax.jit, static_argnames=["loss", "activations"])

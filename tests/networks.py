@@ -2,18 +2,22 @@
 
 import numpy as np
 import pytest
+from fastfnn_kernels.arguments import ACTIVATIONS
 
 import fastfnn
 
 each_backend = pytest.mark.parametrize("backend", ["numba", "numpy"])
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-each_activation = pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
+each_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 FORMULAS = {
     "identity": lambda z: z,
     "relu": lambda z: np.where(z > 0, z, 0.0),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "tanh": lambda z: (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z)),
+    "leaky_relu": lambda z: np.where(z > 0, z, z / 100),
+    "elu": lambda z: np.where(z > 0, z, np.exp(np.minimum(z, 0)) - 1),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
 }
 
 # Largest relative distance from a float64 result, in the sums of a tiny network.

@@ -19,9 +19,9 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn import Dense, Identity, ReLU, Sigmoid, Tanh
+from fastfnn import ELU, GELU, Dense, Identity, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
 
-ACTIVATION_LAYERS = {"identity": Identity, "relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
+ACTIVATION_LAYERS = {layer.activation: layer for layer in (Identity, ReLU, Sigmoid, Tanh, LeakyReLU, ELU, Softplus)}
 each_bias = pytest.mark.parametrize("use_bias", [True, False])
 
 
@@ -56,6 +56,7 @@ def test_gradients_of_activation_layers(backend, activation, use_bias):
 
 
 STACKS = {
+    "with an activation in its own pass": lambda: [Dense(4, 5, "elu"), Dense(5, 6, "softplus"), Dense(6, 3, "relu")],
     "activation first": lambda: [Tanh(), Dense(4, 3)],
     "two activations first": lambda: [Sigmoid(), Tanh(), Dense(4, 3, "relu"), Dense(3, 3)],
     "activation last": lambda: [Dense(4, 3), Sigmoid()],
@@ -250,3 +251,42 @@ def test_repr_is_what_makes_the_layer():
     assert repr(layer) == "Dense(2, 3, activation='tanh', use_bias=False)"
     assert eval(repr(layer)).config() == layer.config()
     assert repr(ReLU()) == "ReLU()"
+
+
+GELU_STACKS = {
+    "between": lambda: [Dense(4, 5), GELU(), Dense(5, 3)],
+    "after a fused activation": lambda: [Dense(4, 5, "tanh"), GELU(), Dense(5, 3)],
+    "twice, first and last": lambda: [GELU(), GELU(), Dense(4, 3), GELU()],
+}
+
+
+@each_backend
+@pytest.mark.parametrize("stack", GELU_STACKS)
+def test_gradients_with_gelu(backend, stack):
+    net = network(GELU_STACKS[stack](), backend)
+    X, y = samples(9)
+    _, gradients = net.loss_and_gradients(X, y)
+    for layer, gradient in zip(net.layers, gradients, strict=True):
+        for name, array in layer.parameters.items():
+            expected = numeric_gradient(lambda: net.loss_and_gradients(X, y)[0], array)
+            assert_close(getattr(gradient, name), expected, 1e-8)
+
+
+@each_backend
+@each_dtype
+def test_gelu_is_half_of_an_argument_near_zero_and_all_of_a_large_one(backend, dtype):
+    layer = network([Dense(3, 3), GELU()], backend, dtype).layers[1]
+    y = layer.forward(np.array([[1e-3, 10, -10]], dtype))
+    assert y == pytest.approx(np.array([[0.5004e-3, 10, 0]]), rel=1e-4, abs=1e-9)
+
+
+def test_gelu_is_no_activation_of_another_layer():
+    with pytest.raises(ValueError, match="gelu is a layer of its own: use Dense"):
+        Dense(2, 3, "gelu")
+
+
+def test_the_nearest_name_is_named():
+    with pytest.raises(ValueError, match="did you mean 'sigmoid'"):
+        Dense(2, 3, "sigmoyd")
+    with pytest.raises(ValueError, match="did you mean 'huber'"):
+        fastfnn.Network([Dense(2, 3)], "numpy", loss="hubert")

@@ -10,8 +10,8 @@ from networks import assert_close, each_backend, each_dtype
 from processes import output_of
 from tolerances import ELEMENT_RATIO, PRODUCT_RATIO, assert_elements_close
 
-import fastfnn
 from fastfnn import SGD, Adam, AdamW, Dense, Network, RMSprop, get_backend
+from fastfnn.losses import BinaryCrossEntropy, Huber, MeanSquaredError, Poisson, SoftmaxCrossEntropy
 
 
 def draw(seed, *shapes):
@@ -22,13 +22,22 @@ def draw(seed, *shapes):
 
 CLASSES = np.arange(12) % 3
 
-# By its name: a network's outputs and the targets.
+OUTPUTS, NUMBERS = draw(1, (12, 3), (12, 3))
+SHARES = np.abs(NUMBERS) / (1 + 2.0 ** np.ceil(np.log2(np.abs(NUMBERS).max())))
+
+# Ours, the targets, and a loss's own arguments.
 LOSSES = {
-    "softmax_cross_entropy": (*draw(1, (12, 3)), CLASSES),
+    "softmax_cross_entropy": (SoftmaxCrossEntropy(), CLASSES, ()),
+    "class weights": (SoftmaxCrossEntropy(class_weight=[0.5, 2, 0.25]), CLASSES, ((0.5, 2, 0.25),)),
+    "label smoothing": (SoftmaxCrossEntropy(label_smoothing=0.25), CLASSES, (0.25,)),
+    "mean_squared_error": (MeanSquaredError(), NUMBERS, ()),
+    "huber": (Huber(delta=0.5), NUMBERS, (0.5,)),
+    "binary_cross_entropy": (BinaryCrossEntropy(), SHARES.astype(np.float32).astype(np.float64), ()),
+    "poisson": (Poisson(), np.floor(4 * np.abs(NUMBERS)), ()),
 }
 
 # Each activation stands once in each place.
-ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh"]
+ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"]
 NETWORKS = [tuple((2 * ACTIVATIONS)[first : first + 3]) for first in range(len(ACTIVATIONS))]
 PENALTIES = [(0.0, 0.0), (0.3, 0.0), (0.3, 0.7)]
 W1, b1, W2, W3, b3, X = draw(2, (4, 5), 5, (5, 6), (6, 3), 3, (12, 4))
@@ -77,8 +86,9 @@ GRADIENTS = [
 
 def questions():
     """Name a function of jax_oracle.py and its arguments for every case."""
-    for name, (outputs, targets) in LOSSES.items():
-        yield name, ("loss_and_gradient", name, outputs, targets)
+    for name, (_, targets, arguments) in LOSSES.items():
+        yield name, ("loss_and_gradient", name, OUTPUTS, targets, *arguments)
+    yield "gelu", ("activation_and_gradient", "gelu", OUTPUTS, NUMBERS)
     for activations, factors in itertools.product(NETWORKS, PENALTIES):
         arguments = (activations, LAYERS, X, CLASSES, *factors)
         yield (activations, factors), ("network_loss_and_gradients", "softmax_cross_entropy", *arguments)
@@ -100,11 +110,22 @@ def answers(tmp_path_factory):
 @each_dtype
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name, backend, dtype, answers):
-    outputs, targets = LOSSES[name]
-    loss, gradient = getattr(fastfnn, name)(outputs.astype(dtype), targets, backend)
+    ours, y, _ = LOSSES[name]
+    targets = ours.targets(y, *OUTPUTS.shape, np.dtype(dtype))
+    outputs, scale = OUTPUTS.astype(dtype), 1 / targets.total_weight
+    loss, gradient = ours.loss_and_gradient(get_backend(backend), outputs, targets, scale, None)
     expected_loss, expected = answers[name]
     assert loss == pytest.approx(float(expected_loss), rel=ELEMENT_RATIO[gradient.dtype] * float(np.finfo(dtype).eps))
     assert_elements_close(gradient, expected, scale=np.abs(expected).max())
+
+
+@each_backend
+@each_dtype
+def test_gelu(backend, dtype, answers):
+    kernels, z = get_backend(backend), OUTPUTS.astype(dtype)
+    y, gradient = answers["gelu"]
+    assert_elements_close(kernels.gelu_forward(z), y, scale=np.abs(OUTPUTS))
+    assert_elements_close(kernels.gelu_gradient(z, NUMBERS.astype(dtype)), gradient, scale=2 * np.abs(NUMBERS))
 
 
 @each_backend

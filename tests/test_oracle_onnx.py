@@ -25,7 +25,6 @@ class Vector:
 # What kernels have not, by operator, and the vectors that ask for it.
 OUTSIDE = {
     "SoftmaxCrossEntropyLoss": {
-        "a weight for each class": lambda vector: len(vector.inputs) > 2,
         "a label that is ignored": lambda vector: "ignore_index" in vector.attributes,
     },
     "Gemm": {
@@ -53,7 +52,7 @@ def each_vector(operator):
 @pytest.mark.parametrize(
     ("operator", "names"),
     [
-        ("SoftmaxCrossEntropyLoss", {"sce_none", "sce_sum", "sce_mean", "sce_mean_log_prob", "sce_mean_3d"}),
+        ("SoftmaxCrossEntropyLoss", {"sce_none", "sce_sum", "sce_mean", "sce_mean_weight", "sce_mean_3d"}),
         ("Gemm", {"gemm_default_no_bias", "gemm_default_vector_bias", "gemm_transposeA", "gemm_transposeB"}),
         ("Momentum", {"momentum", "nesterov_momentum", "momentum_multiple"}),
         ("Adam", {"adam", "adam_multiple"}),
@@ -65,21 +64,24 @@ def test_the_well_known_vectors_are_tested(operator, names):
 
 @each_vector("SoftmaxCrossEntropyLoss")
 def test_cross_entropy(kernels, vector):
-    logits, labels = vector.inputs
+    logits, labels, *class_weight = vector.inputs
     losses, *log_probabilities = vector.outputs
     rows = classes_last(logits)
-    actual = cross_entropy(kernels, rows, labels.ravel(), vector.attributes["reduction"])
+    weights = [of_class[labels.ravel()] for of_class in class_weight] or [None]
+    actual = cross_entropy(kernels, rows, labels.ravel(), *weights, vector.attributes["reduction"])
     assert np.ravel(actual) == pytest.approx(np.ravel(losses), rel=ROUNDINGS)
     for expected in log_probabilities:
         assert np.log(kernels.softmax(rows)) == pytest.approx(classes_last(expected), rel=0, abs=ROUNDINGS)
 
 
-def cross_entropy(kernels, logits, labels, reduction):
+def cross_entropy(kernels, logits, labels, weights, reduction):
     if reduction == b"none":
-        each = [(logits[row : row + 1], labels[row : row + 1]) for row in range(len(logits))]
+        rows = [slice(row, row + 1) for row in range(len(logits))]
+        each = [(logits[row], labels[row], 1.0, None, None if weights is None else weights[row]) for row in rows]
         return [kernels.softmax_cross_entropy(*one)[0] for one in each]
-    scale = {b"mean": None, b"sum": 1.0}[reduction]
-    return kernels.softmax_cross_entropy(logits, labels, scale)[0]
+    total = len(logits) if weights is None else float(weights.sum())
+    scale = {b"mean": 1 / total, b"sum": 1.0}[reduction]
+    return kernels.softmax_cross_entropy(logits, labels, scale, None, weights)[0]
 
 
 def classes_last(values):
