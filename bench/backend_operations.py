@@ -28,8 +28,9 @@ from fastfnn.interrupt import Interrupt
 from fastfnn.memory import aligned_empty
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
+from fastfnn.steps import Steps
+from fastfnn.targets import Targets
 from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
-from fastfnn.training import Steps
 
 Run = Callable[[], Any]
 
@@ -130,7 +131,7 @@ class FullBatch:
             LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
         )
         tiles = prepare_to_keep(self._network, samples.X)
-        self._steps = Steps(self._network, tiles, samples.y, optimizer, Plan(penalty=Penalty(L2)))
+        self._steps = Steps(self._network, tiles, Targets(samples.y), optimizer, Plan(penalty=Penalty(L2)))
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
@@ -149,7 +150,7 @@ class MiniBatches:
         self._network.rng = np.random.default_rng(seed)
         tiles = prepare(self._network, samples.X)
         optimizer = fastfnn.SGD(learning_rate)
-        self._steps = Steps(self._network, tiles, samples.y, optimizer, Plan(batching=Batching(batch_size)))
+        self._steps = Steps(self._network, tiles, Targets(samples.y), optimizer, Plan(batching=Batching(batch_size)))
 
     def epoch(self) -> None:
         """Go through all samples once."""

@@ -21,7 +21,8 @@ from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.recipes import RECIPES
 from fastfnn.settings import Settings, make_optimizer
-from fastfnn.training import Steps
+from fastfnn.steps import Steps
+from fastfnn.targets import Targets
 
 # Samples of an epoch, fewer than the page's where one sample is a step: a few seconds of NumPy.
 SAMPLES = {"layers-adam": 50_000, "sigmoid-sgd": 3_000, "spiral": None, "digits": None}
@@ -76,7 +77,7 @@ class Backend:
         )
         tiles = (prepare if settings.batch_size else prepare_to_keep)(self._network, train.X)
         optimizer = make_optimizer(settings, RECIPES[name].optimizers)
-        self._steps = Steps(self._network, tiles, train.y, optimizer, self._plan)
+        self._steps = Steps(self._network, tiles, Targets(train.y), optimizer, self._plan)
         self._epochs = EPOCHS[name]
 
     def run(self) -> None:

@@ -228,8 +228,7 @@ class Backpropagation:
             for name, l2 in (("weights", self._penalty.weights), ("bias", self._penalty.bias)):
                 parameter, gradient = layer.parameters.get(name), getattr(layer.gradient, name)
                 if l2 != 0 and parameter is not None:
-                    gradient += np.multiply(parameter, l2, dtype=parameter.dtype)
-                    total += l2 / 2 * self._kernels.squared_norm(parameter)
+                    total += self._kernels.l2_penalty(parameter, gradient, l2)
         return total
 
 

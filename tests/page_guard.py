@@ -34,6 +34,7 @@ DTYPES = (np.float32, np.float64)
 RETURNING = (
     "softmax_cross_entropy",
     "elementwise_loss",
+    "l2_penalty",
     "dense_cross_entropy",
     "rmsprop_tensor",
     "sgd_samples",
@@ -198,11 +199,12 @@ def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     yield Call("adam", step | moments, changed)
     yield Call("adamw", step | moments | {"weight_decay": 0.5}, changed)
     yield Call("squared_norm", {"values": g})
+    yield Call("l2_penalty", {"parameter": w, "gradient": g, "l2": 0.5}, ("gradient",))
 
 
 def laid_out(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw dense products none of which counts as small."""
-    with mock.patch.object(jitted_dense, "SMALL_BYTES", -1):
+    with mock.patch.multiple(jitted_dense, SMALL_BYTES=-1, FEW_INPUTS=0):
         yield from dense(rng, dtype, rows, columns, depth)
 
 

@@ -199,6 +199,8 @@ BAD = [
     ),
     ("adamw", (W, zeros(4, 3), zeros(4, 3), W, 1, 0.1, 0.9, 0.9, 1e-8, 0.1), ValueError, "second_moment shares"),
     ("squared_norm", (zeros(3, dtype=np.int64),), TypeError, "values must be float32 or float64"),
+    ("l2_penalty", (X, Y, 0.5), ValueError, "gradient must have shape (5, 4)"),
+    ("l2_penalty", (X, X, 0.5), ValueError, "gradient shares memory with parameter"),
 ]
 
 

@@ -45,8 +45,9 @@ LIMIT = st.sampled_from([SMALL_BYTES, -1])
 
 
 def small_up_to(n_bytes):
-    """Compute products of so many bytes where they lie; none where it is -1."""
-    return mock.patch.object(jitted_dense, "SMALL_BYTES", n_bytes)
+    """Compute products of so many bytes where they lie; none where it is -1, and none as those of few inputs."""
+    few_inputs = 0 if n_bytes < 0 else jitted_dense.FEW_INPUTS
+    return mock.patch.multiple(jitted_dense, SMALL_BYTES=n_bytes, FEW_INPUTS=few_inputs)
 
 
 @given(N_ROWS, N_INPUTS, N_OUTPUTS, DTYPE, st.booleans(), st.sampled_from(["identity", "relu"]), LIMIT, SEED)

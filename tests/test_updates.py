@@ -80,6 +80,17 @@ def test_squared_norm_is_summed_in_float64(kernels, shape, dtype, threads, rng):
     assert kernels.squared_norm(values) == pytest.approx(exact, rel=1e-13)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_l2_penalty_is_the_formula(kernels, shape, dtype, threads, rng):
+    parameter, gradient = read_only(normals(rng, shape, dtype)), normals(rng, shape, dtype)
+    wide, before = parameter.astype(np.longdouble), gradient.astype(np.longdouble)
+    unchanged = Unchanged(parameter)
+    assert kernels.l2_penalty(parameter, gradient, 0.3) == pytest.approx(float(0.15 * (wide**2).sum()), rel=1e-13)
+    added = float(dtype.type(0.3)) * wide
+    assert_elements_close(gradient, before + added, scale=np.abs(before) + np.abs(added))
+    unchanged.check()
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf])
 @pytest.mark.parametrize("case", CASES)
 def test_nan_and_inf_stay_in_their_element(kernels, case, special, dtype):

@@ -58,5 +58,6 @@ CHECKS: dict[str, Callable[..., None]] = {
         training.rmsprop_tensor,
         training.adamw,
         training.squared_norm,
+        training.l2_penalty,
     )
 } | {"adam": training.adamw, "compress_rows": packing.pack_rows}

@@ -15,6 +15,7 @@ from fastfnn_kernels.arguments import (
     require_floats,
     require_labels,
     require_like,
+    require_output,
     require_same_lengths,
 )
 from fastfnn_kernels.packing import Compressed, PackedBatches
@@ -100,6 +101,12 @@ def adamw(
     _update(parameter, gradient, first_moment=first_moment, second_moment=second_moment)
     if step < 1:
         raise ValueError(f"step must be 1 for the first step and grow from there; got {step}")
+
+
+def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> None:
+    """Check the arguments of `l2_penalty`."""
+    require_floats("parameter", parameter, None)
+    require_output("gradient", gradient, parameter.dtype, parameter.shape, {"parameter": parameter})
 
 
 def squared_norm(values: NDArray[Any]) -> None:

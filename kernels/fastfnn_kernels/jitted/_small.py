@@ -15,7 +15,7 @@ from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline,
 from fastfnn_kernels.jitted._panels import fill_transposed_panel
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
-from fastfnn_kernels.jitted._tiles import VECTOR_BYTES
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, VECTOR_BYTES
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
 
@@ -48,6 +48,62 @@ def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias:
     if not accumulate:
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
+
+
+@kernel
+def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
+    """Write x^T g and the column sums of g, or add them, where x has so few columns that the sums stay in cache.
+
+    Each row of g is read once, as a whole, which a tile of few rows and one vector would not do.
+    """
+    n_rows, n_inputs = x.shape
+    chunk_sums = np.empty((n_inputs + 1, grad.shape[1]), grad.dtype)
+    flat_sums = chunk_sums.reshape(-1)
+    if not accumulate:
+        out[:] = 0
+        out_bias[:] = 0
+    for first in range(0, n_rows, REDUCTION_CHUNK):
+        end = min(first + REDUCTION_CHUNK, n_rows)
+        flat_sums[:] = 0
+        _add_rows(x, grad, first, end, chunk_sums)
+        add(flat_sums[: out.size], out.reshape(-1))
+        add(chunk_sums[n_inputs, : out_bias.size], out_bias)
+
+
+@inline
+def _add_rows(x: Any, grad: Any, first: int, end: int, sums: Any) -> None:
+    """Add some rows' products, and in the last row the rows themselves, four rows at a time."""
+    n_inputs = x.shape[1]
+    one = x.dtype.type(1)
+    whole = first + (end - first) // 4 * 4
+    for row in range(first, whole, 4):
+        a, b, c, d = grad[row], grad[row + 1], grad[row + 2], grad[row + 3]
+        for i in range(n_inputs):
+            _add_four(x[row, i], a, x[row + 1, i], b, x[row + 2, i], c, x[row + 3, i], d, sums[i])
+        _add_four(one, a, one, b, one, c, one, d, sums[n_inputs])
+    for row in range(whole, end):
+        for i in range(n_inputs):
+            _add_multiple(x[row, i], grad[row], sums[i])
+        _add_multiple(one, grad[row], sums[n_inputs])
+
+
+@inline
+def _add_four(p: Any, a: Any, q: Any, b: Any, r: Any, c: Any, s: Any, d: Any, total: Any) -> None:
+    for j in range(total.size):
+        total[j] = d[j] * s + (c[j] * r + (b[j] * q + (a[j] * p + total[j])))
+
+
+@inline
+def _add_multiple(factor: Any, values: Any, total: Any) -> None:
+    for j in range(total.size):
+        total[j] += factor * values[j]
+
+
+@inline
+def add(values: Any, total: Any) -> None:
+    """Add as many values as there are sums."""
+    for j in range(total.size):
+        total[j] += values[j]
 
 
 @inline

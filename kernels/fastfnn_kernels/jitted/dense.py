@@ -13,7 +13,18 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out2, Real, inline, kernel, threads_for
+from fastfnn_kernels.jitted._jit import (
+    PARALLEL_OPERATIONS,
+    Flag,
+    In1,
+    In2,
+    Int,
+    Out2,
+    Real,
+    inline,
+    kernel,
+    threads_for,
+)
 from fastfnn_kernels.jitted._panels import (
     aligned_empty,
     fill_panel,
@@ -23,7 +34,12 @@ from fastfnn_kernels.jitted._panels import (
 )
 from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, FLAT_TILE
 from fastfnn_kernels.jitted._simd import row_tail_tile, row_tile
-from fastfnn_kernels.jitted._small import add_small_products, multiply_small, multiply_small_back
+from fastfnn_kernels.jitted._small import (
+    add_products_of_few_inputs,
+    add_small_products,
+    multiply_small,
+    multiply_small_back,
+)
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,
     REDUCTION_CHUNK,
@@ -55,6 +71,9 @@ MANY_PANELS = 4
 
 # Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
 FEW_ROWS = 4
+
+# Columns of x with which a gradient that one thread computes is no higher than a tile.
+FEW_INPUTS = 4
 
 # What the matrices of a product may take that is computed where they lie: half of the smallest second cache.
 SMALL_BYTES = 128 * 1024
@@ -99,7 +118,9 @@ def dense_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.dense_weight_gradient`."""
     out, out_bias = gradients_to_write(x.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
-    if is_small(len(x), x, grad, out):
+    if x.shape[1] <= FEW_INPUTS and 2 * x.size * grad.shape[1] < PARALLEL_OPERATIONS:
+        add_products_of_few_inputs.serial[x.dtype](x, grad, accumulate, out, sums)
+    elif is_small(len(x), x, grad, out):
         add_small_products.serial[x.dtype](x, grad, accumulate, out, sums)
     elif 0 < grad.shape[1] <= FLAT_TILE.rows:
         operations = 2 * x.size * grad.shape[1]

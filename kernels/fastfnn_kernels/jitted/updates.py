@@ -102,6 +102,14 @@ def squared_norm(values: NDArray[Any]) -> float:
     return float(block_sums.sum())
 
 
+def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> float:
+    """Compute a penalty, and add its gradient; see `fastfnn_kernels.reference.l2_penalty`."""
+    block_sums = np.zeros(-(-parameter.size // BLOCK))
+    operands = (parameter.reshape(-1), l2, gradient.reshape(-1), block_sums)
+    _l2_penalties(6 * parameter.size, parameter.dtype, *operands)
+    return l2 / 2 * float(block_sums.sum())
+
+
 @inline
 def part(values: Any, block: int) -> Any:
     """Return the view that one block is; counted from zero, its loop becomes vector instructions."""
@@ -165,6 +173,15 @@ def _adamw(
 def _squared_norms(values: In1, block_sums: OutDoubles1) -> None:
     for block in prange(block_sums.size):
         block_sums[block] = _sum_of_squares(part(values, block))
+
+
+@kernel
+def _l2_penalties(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> None:
+    for block in prange(block_sums.size):
+        w_part, g_part = part(w, block), part(g, block)
+        for i in range(w_part.size):
+            g_part[i] += l2 * w_part[i]
+        block_sums[block] = _sum_of_squares(w_part)
 
 
 @inline

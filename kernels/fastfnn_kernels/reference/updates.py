@@ -195,3 +195,26 @@ def squared_norm(values: NDArray[Any]) -> float:
     float
     """
     return float(np.square(values, dtype=np.float64).sum())
+
+
+def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> float:
+    """Compute the penalty (l2 / 2) * sum of squares, in float64, and add its gradient.
+
+    g <- g + l2 w
+
+    Parameters
+    ----------
+    parameter : ndarray
+        w.
+    gradient : ndarray like `parameter`
+        IN-OUT: g.
+    l2 : float
+        Its factor.
+
+    Returns
+    -------
+    float
+        The penalty.
+    """
+    gradient += parameter.dtype.type(l2) * parameter
+    return l2 / 2 * squared_norm(parameter)
