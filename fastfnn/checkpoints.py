@@ -62,9 +62,10 @@ def save_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
     ValueError
         If a parameter holds NaN or inf.
     """
-    network.require_finite()
-    from fastfnn.model_files import write_model  # here and below, so that an import does not bring safetensors
+    # Here and below, so that an import does not bring safetensors.
+    from fastfnn.model_files import require_finite, write_model
 
+    require_finite(network.parameters)
     arrays = {f"network.{name}": array for name, array in network.parameters.items()}
     numbers: dict[str, list[float | None]] = {}
     for name, values in optimizer.state.items():

@@ -37,6 +37,13 @@ def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tens
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
+def require_finite(parameters: dict[str, NDArray[Any]]) -> None:
+    """Raise ValueError if a parameter holds NaN or inf, so that it is not saved over a better one."""
+    for name, parameter in parameters.items():
+        if not np.isfinite(parameter).all():
+            raise ValueError(f"{name} holds NaN or inf: the network is not saved; train it with smaller steps")
+
+
 def write_and_rename(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> None:
     """Let `write` make a file beside `path`, then rename it to `path`; nothing is left if it fails."""
     target = Path(path)

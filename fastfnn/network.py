@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastfnn import training
-from fastfnn.architecture import describe_layer, layer_from, output_widths
+from fastfnn.architecture import describe_layer, output_widths
 from fastfnn.backends import get_backend
 from fastfnn.clipping import Clipping
 from fastfnn.csr import Csr
+from fastfnn.dtypes import float_dtype
 from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
 from fastfnn.layers import Dense, Gradient, Layer
-from fastfnn.losses import Loss, SoftmaxCrossEntropy, describe_loss, get_loss, loss_from, with_sample_weight
+from fastfnn.losses import Loss, describe_loss, get_loss, with_sample_weight
 from fastfnn.optimizers import Optimizer
 from fastfnn.plan import Batching, Penalty, Plan
-from fastfnn.preparation import prepare, prepare_to_keep
-from fastfnn.propagation import Backpropagation, Forward, in_order
+from fastfnn.preparation import prepare
+from fastfnn.propagation import Backpropagation, finished, in_order, loss_and_correct
 from fastfnn.schedules import Schedule
 from fastfnn.steps import StepCallback
 from fastfnn.targets import Targets
@@ -84,7 +85,7 @@ class Network:
     ) -> None:
         self.kernels = get_backend(backend)
         self.loss = get_loss(loss)
-        self.dtype = _float_dtype(dtype)
+        self.dtype = float_dtype(dtype)
         if not 0 < abs(input_scale) <= float(np.finfo(self.dtype).max):
             raise ValueError(f"input_scale must be a finite number other than 0 in {self.dtype}; got {input_scale}")
         self.input_scale = float(input_scale)
@@ -236,12 +237,7 @@ class Network:
         batching.check(len(targets))
         watchers = tuple(callbacks), tuple(step_callbacks)
         plan = Plan(epochs, batching, Penalty(l2, l2_bias), clipping, schedule, *watchers)
-        tiles = (prepare_to_keep if batch_size is None else prepare)(self, samples, input_format)
-        held_out = None
-        if validation is not None:
-            held_out = prepare_to_keep(self, validation[0], input_format), validation[1]
-        so_far = History() if history is None else history
-        return training.fit(self, tiles, targets, optimizer, plan, held_out, so_far)
+        return training.fit(self, samples, targets, optimizer, plan, validation, input_format, history)
 
     def loss_and_gradients(
         self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
@@ -313,14 +309,7 @@ class Network:
         samples = check_inputs(X, self.n_inputs)
         if self._few_rows.can_take(samples):
             return finish(self._few_rows.logits(samples, input_format))
-        tiles = prepare(self, samples, input_format)
-        nothing = finish(np.empty((0, self.n_outputs), self.dtype))
-        finished = np.empty((tiles.n_rows, *nothing.shape[1:]), nothing.dtype)
-        forward = Forward(self, tiles.n_rows)
-        for first in range(0, tiles.n_rows, tiles.tile_rows):
-            part = finished[first : first + tiles.tile_rows]
-            part[...] = finish(forward.logits(tiles.tile(first, first + len(part))))
-        return finished
+        return finished(self, prepare(self, samples, input_format), finish)
 
     def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
         """Return the mean loss, without penalty, and the accuracy, NaN where there is no right or wrong.
@@ -341,12 +330,8 @@ class Network:
 
     def evaluate_tiles(self, tiles: Tiles, y: Targets) -> tuple[float, float]:
         """Return the mean loss and the accuracy of prepared samples."""
-        forward = Forward(self, tiles.n_rows, y.weights is not None)
-        total_weight = y.total_weight
-        scale = 1 / total_weight if total_weight else 0.0
-        of_tiles = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(tiles, y)]
-        n_correct = sum(n_correct for _, n_correct in of_tiles)
-        return sum(loss for loss, _ in of_tiles), n_correct / len(y) if self.loss.counts_correct else math.nan
+        loss, n_correct = loss_and_correct(self, tiles, y)
+        return loss, n_correct / len(y) if self.loss.counts_correct else math.nan
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.
@@ -358,37 +343,10 @@ class Network:
         ValueError
             If a parameter holds NaN or inf: the training went wrong, and an older file is worth more.
         """
-        self.require_finite()
-        from fastfnn.model_files import write_model  # here and in `load`: an import does not bring safetensors
+        # Here and below, so that an import does not bring safetensors.
+        from fastfnn.network_files import save_network
 
-        write_model(path, self.architecture, self.parameters)
-
-    def to_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write an ONNX model that computes what `predict_proba` does, to run without fastfnn.
-
-        Its input "X" is of the network's dtype, shape (n_samples, n_inputs) for any number of samples; its output is
-        "probabilities". It takes numbers as they are: bytes are multiplied by `input_scale` first, which stands in
-        the model's metadata.
-
-        Raises
-        ------
-        ImportError
-            If onnx is not installed.
-        OSError
-            If the file cannot be written; an old file of that name is left as it was.
-        ValueError
-            If a parameter holds NaN or inf, a layer is of a kind that the export does not know, or the parameters are
-            larger than an ONNX file can be.
-        """
-        from fastfnn.onnx_export import write_onnx
-
-        write_onnx(path, self)
-
-    def require_finite(self) -> None:
-        """Raise ValueError if a parameter holds NaN or inf, so that it is not saved over a better one."""
-        for name, parameter in self.parameters.items():
-            if not np.isfinite(parameter).all():
-                raise ValueError(f"{name} holds NaN or inf: the network is not saved; train it with smaller steps")
+        save_network(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], backend: str = "numba") -> Network:
@@ -408,25 +366,31 @@ class Network:
         ValueError
             If the file is truncated, damaged, or of another architecture than it says.
         """
-        from fastfnn.model_files import fill, read_model
+        from fastfnn.network_files import load_network
 
-        get_backend(backend)
-        architecture, tensors = read_model(path)
-        if architecture.get("kind") == "checkpoint":
-            raise ValueError(
-                f"{os.fspath(path)} is a checkpoint, not a model: load it with fastfnn.checkpoints.load_checkpoint"
-            )
-        try:
-            layers = [layer_from(config, tensors, i) for i, config in enumerate(architecture["layers"])]
-            dtype, input_scale = architecture["dtype"], architecture["input_scale"]
-            loss = loss_from(architecture["loss"]) if "loss" in architecture else SoftmaxCrossEntropy()
-            network = cls(layers, backend, dtype, input_scale=input_scale, loss=loss)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(
-                f"{os.fspath(path)} describes no network that this version can build: {error}"
-            ) from error
-        fill(network.parameters, tensors, path)
-        return network
+        return load_network(cls, path, backend)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX model that computes what the network says, to run without fastfnn.
+
+        Its input "X" is of the network's dtype, shape (n_samples, n_inputs) for any number of samples; its output has
+        shape (n_samples, n_outputs). That is "probabilities", as of `predict_proba`, for the cross-entropies, and
+        "predictions", as of `predict`, for all other losses. Nothing is dropped by layers of dropout. The model takes
+        numbers as they are: bytes are multiplied by `input_scale` first, which stands in the model's metadata.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed.
+        OSError
+            If the file cannot be written; an old file of that name is left as it was.
+        ValueError
+            If a parameter holds NaN or inf, a layer or the loss is of a kind that the export does not know, or the
+            parameters are larger than an ONNX file can be.
+        """
+        from fastfnn.onnx_export import write_onnx
+
+        write_onnx(path, self)
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
@@ -434,13 +398,3 @@ class Network:
 
     def _check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, Targets]:
         return check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
-
-
-def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        known = np.dtype(dtype)
-    except (TypeError, SyntaxError):
-        known = np.dtype(object)
-    if dtype is None or known not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
-    return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,26 @@ def _output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
         known = layers[-2].activation in FUSED_ACTIVATIONS and last.weights.nbytes <= OUTPUT_LAYER_BYTES
         return last if known else None
     return None
+
+
+def finished(network: Network, tiles: Tiles, finish: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """Return what `finish` makes, row by row, of the network's outputs for all samples."""
+    nothing = finish(np.empty((0, network.n_outputs), network.dtype))
+    made = np.empty((tiles.n_rows, *nothing.shape[1:]), nothing.dtype)
+    forward = Forward(network, tiles.n_rows)
+    for first in range(0, tiles.n_rows, tiles.tile_rows):
+        part = made[first : first + tiles.tile_rows]
+        part[...] = finish(forward.logits(tiles.tile(first, first + len(part))))
+    return made
+
+
+def loss_and_correct(network: Network, tiles: Tiles, y: Targets) -> tuple[float, int]:
+    """Return the mean loss of all samples, and how many of them are right."""
+    forward = Forward(network, tiles.n_rows, y.weights is not None)
+    total_weight = y.total_weight
+    scale = 1 / total_weight if total_weight else 0.0
+    of_tiles = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(tiles, y)]
+    return sum(loss for loss, _ in of_tiles), sum(n_correct for _, n_correct in of_tiles)
 
 
 class Forward:

@@ -1,8 +1,10 @@
 """Weights in safetensors files under the names of PyTorch's `state_dict`; PyTorch itself is not needed.
 
-A network has the names of the `torch.nn.Sequential` that computes its logits. There the activation of a `Dense` is
-a module of its own: Dense(784, 256, "relu"), Dense(256, 10) is Linear, ReLU, Linear, with the parameters "0.weight",
-"0.bias", "2.weight" and "2.bias". A "weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`.
+A network has the names of the `torch.nn.Sequential` that computes its outputs, before what the loss makes of them.
+The activation of a `Dense` is a module of its own there, as every other layer is: Dense(784, 256, "relu"), Dropout(),
+Dense(256, 10) is Linear, ReLU, Dropout, Linear, with the parameters "0.weight", "0.bias", "3.weight" and "3.bias". A
+"weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`. `GELU` is PyTorch's
+GELU(approximate="tanh"); the others are PyTorch's modules as they are without arguments.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fastfnn.layers import Dense
-from fastfnn.model_files import opened, write_and_rename
+from fastfnn.model_files import opened, require_finite, write_and_rename
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
@@ -38,7 +40,7 @@ def save_state_dict(path: str | os.PathLike[str], network: Network) -> None:
     path : path-like
         The file.
     network : Network
-        Of Dense and activation layers.
+        Of Dense and layers without parameters.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def save_state_dict(path: str | os.PathLike[str], network: Network) -> None:
     ValueError
         If a parameter holds NaN or inf, or a layer other than Dense has parameters.
     """
-    network.require_finite()
+    require_finite(network.parameters)
     tensors = {name: np.ascontiguousarray(view) for name, view in named_views(network).items()}
     content = save(tensors, {"format": "pt"})
     write_and_rename(path, lambda beside: beside.write_bytes(content))

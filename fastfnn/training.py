@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
+from fastfnn.csr import Csr
 from fastfnn.history import History, Record
 from fastfnn.interrupt import postponed_interrupt
 from fastfnn.optimizers import Optimizer
 from fastfnn.plan import Plan
+from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.schedules import scheduled_rate
 from fastfnn.steps import Steps, StopTraining
 from fastfnn.targets import Targets
@@ -64,14 +68,20 @@ def _evaluated(network: Network, tiles: Tiles, y: Targets) -> Record:
 
 def fit(
     network: Network,
-    tiles: Tiles,
+    X: NDArray[Any] | Csr,
     y: Targets,
     optimizer: Optimizer,
     plan: Plan,
-    held_out: tuple[Tiles, Targets] | None,
-    history: History,
+    validation: tuple[NDArray[Any] | Csr, Targets] | None,
+    input_format: str,
+    history: History | None,
 ) -> History:
-    """Train `network`; the arguments were checked, and the samples prepared, by `Network.fit`."""
+    """Train `network`; the arguments are those of `Network.fit`, which checked them."""
+    tiles = (prepare_to_keep if plan.batching.size is None else prepare)(network, X, input_format)
+    held_out = None
+    if validation is not None:
+        held_out = prepare_to_keep(network, validation[0], input_format), validation[1]
+    history = History() if history is None else history
     start = time.perf_counter() - (history.records[-1]["seconds"] if history.records else 0)
     with postponed_interrupt() as interrupt:
         try:

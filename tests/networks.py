@@ -1,5 +1,7 @@
 """Networks to test with, and the formulas they must follow, written out over the whole batch in plain NumPy."""
 
+import os
+
 import numpy as np
 import pytest
 from fastfnn_kernels.arguments import ACTIVATIONS
@@ -139,6 +141,28 @@ def backpropagated(net, X, y, l2=0.0):
     delta_hidden = (delta @ W1.T) * (hidden > 0)
     gradients = [(X.T @ delta_hidden + l2 * W0, delta_hidden.sum(axis=0)), (hidden.T @ delta + l2 * W1, None)]
     return loss_of(net.layers, X, y, l2), gradients
+
+
+def flipped_bits(path):
+    """Give a file all contents of which one bit is another, one after the other, and yield where it is.
+
+    The bytes are written in place: file systems wait for the disk where a file is emptied and written again.
+    """
+    content = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for position, byte in enumerate(content):
+            for flipped in (*(byte ^ 1 << bit for bit in range(8)), byte):
+                file.seek(position)
+                file.write(bytes([flipped]))
+                if flipped != byte:
+                    yield position
+
+
+def truncations(path):
+    """Give a file all its beginnings, from the longest on, and yield their lengths."""
+    for length in reversed(range(path.stat().st_size)):
+        os.truncate(path, length)
+        yield length
 
 
 def bytes_of(net):

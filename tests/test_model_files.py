@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import bytes_of, each_backend, each_dtype, samples, small_network
+from networks import bytes_of, each_backend, each_dtype, flipped_bits, samples, small_network, truncations
 from safetensors.numpy import load_file, save_file
 
 import fastfnn
 from fastfnn import Dense, Identity, Network, ReLU, Sigmoid, Tanh
-from fastfnn.model_files import FORMAT, digest_of
+from fastfnn.model_files import FORMAT, digest_of, read_model
 
 X = samples(6)[0]
 
@@ -192,9 +192,7 @@ def test_a_folder_is_no_model(tmp_path):
 
 def test_truncation_at_any_byte(path):
     Network([Dense(2, 3)], "numpy").save(path)
-    content = path.read_bytes()
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
+    for length in truncations(path):
         assert "truncated" in refused(path), length
 
 
@@ -205,15 +203,11 @@ def test_bytes_behind_the_end(path):
 
 
 def test_a_flipped_bit_anywhere(path):
-    Network([Dense(1, 2, "tanh"), ReLU()], "numpy", input_scale=0.5).save(path)
-    content = path.read_bytes()
-    for position in range(len(content)):
-        for bit in range(8):
-            flipped = bytearray(content)
-            flipped[position] ^= 1 << bit
-            path.write_bytes(flipped)
-            with pytest.raises(ValueError, match=re.escape(str(path))):
-                Network.load(path, "numpy")
+    Network([Dense(1, 1), ReLU()], "numpy", input_scale=0.5).save(path)
+    for _ in flipped_bits(path):
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            read_model(path)
+    read_model(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\0" * 100, b"PK\3\4", b"x" * 1000, b"\x93NUMPY" + b" " * 200])

@@ -6,9 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from networks import Doubling, each_activation, each_backend, each_dtype, samples, small_network
+from fastfnn_kernels.arguments import ACTIVATIONS
+from networks import Doubling, each_backend, each_dtype, samples, small_network
 
-from fastfnn import Adam, Dense, Identity, Network, ReLU, Sigmoid, Tanh, onnx_export
+from fastfnn import GELU, Adam, Dense, Dropout, Identity, Network, ReLU, Sigmoid, Tanh, onnx_export
+from fastfnn.architecture import LAYERS
+from fastfnn.losses import LOSSES, SoftmaxCrossEntropy
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
@@ -18,24 +21,26 @@ def path(tmp_path):
     return tmp_path / "model.onnx"
 
 
-def run(path, X):
-    """Return what onnxruntime computes from an ONNX file that is well-formed."""
+def run(path, X, output="probabilities"):
+    """Return what onnxruntime computes from an ONNX file that is well-formed, and says what it returns."""
     onnx.checker.check_model(path, full_check=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # which starts no threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     assert [(end.name, end.shape[0]) for end in session.get_inputs()] == [("X", "n_samples")]
-    assert [(end.name, end.shape[0]) for end in session.get_outputs()] == [("probabilities", "n_samples")]
-    (probabilities,) = session.run(None, {"X": X})
-    return probabilities
+    assert [(end.name, end.shape[0]) for end in session.get_outputs()] == [(output, "n_samples")]
+    (computed,) = session.run(None, {"X": X})
+    return computed
 
 
-def assert_predicts_alike(net, path, n_rows=20):
+def assert_predicts_alike(net, path, n_rows=20, output="probabilities"):
     X = samples(n_rows, net.n_inputs)[0].astype(net.dtype)
     net.to_onnx(path)
-    probabilities = run(path, X)
-    assert probabilities.dtype == net.dtype
-    np.testing.assert_allclose(probabilities, net.predict_proba(X), rtol=0, atol=TOLERANCE[net.dtype.name])
+    computed = run(path, X, output)
+    assert (computed.dtype, computed.shape) == (net.dtype, (n_rows, net.n_outputs))
+    expected = net.predict_proba(X) if output == "probabilities" else net.predict(X)
+    tolerance = TOLERANCE[net.dtype.name]
+    np.testing.assert_allclose(computed, expected.reshape(computed.shape), rtol=tolerance, atol=tolerance)
 
 
 ARCHITECTURES = {
@@ -47,6 +52,9 @@ ARCHITECTURES = {
     ],
     "an activation before the softmax": lambda: [Dense(4, 5, "tanh"), Dense(5, 3, "sigmoid")],
     "one class": lambda: [Dense(4, 1)],
+    "dropout between": lambda: [Dense(4, 5, "relu"), Dropout(), Dense(5, 3)],
+    "dropout at both ends": lambda: [Dropout(0.9), Dense(4, 5), GELU(), Dense(5, 3), Dropout(0.9)],
+    "dropout after dropout": lambda: [Dropout(), Dropout(), Dense(4, 3), Dropout(), Dropout()],
 }  # fmt: skip
 
 
@@ -59,10 +67,55 @@ def test_the_model_predicts_what_the_network_does(name, dtype, path):
     assert_predicts_alike(net, path)
 
 
+# How far from zero an activation is tried: where it bends, and where an exponential or a cube is large or nothing.
+each_size = pytest.mark.parametrize("size", [1, 30, 300])
+
+
+@each_size
 @each_dtype
-@each_activation
-def test_every_activation(activation, dtype, path):
-    assert_predicts_alike(Network([Dense(4, 5, activation), Dense(5, 3)], "numpy", dtype, seed=1), path)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation(activation, dtype, size, path):
+    net = Network([Dense(4, 5, activation)], "numpy", dtype, seed=1, loss="mean_squared_error")
+    net.layers[0].weights[...] *= size
+    assert_predicts_alike(net, path, output="predictions")
+
+
+@each_size
+@each_dtype
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "Dense"])
+def test_every_layer_without_parameters(name, dtype, size, path):
+    layers = [Dense(4, 5), LAYERS[name](), Dense(5, 3)]
+    net = Network(layers, "numpy", dtype, seed=1, loss="mean_squared_error")
+    net.layers[0].weights[...] *= size
+    assert_predicts_alike(net, path, output="predictions")
+
+
+OUTPUTS = {
+    "softmax_cross_entropy": "probabilities",
+    "binary_cross_entropy": "probabilities",
+    "mean_squared_error": "predictions",
+    "huber": "predictions",
+    "poisson": "predictions",
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss, n_outputs, dtype, path):
+    net = Network([Dense(4, 5, "relu"), Dense(5, n_outputs)], "numpy", dtype, seed=1, loss=loss)
+    assert_predicts_alike(net, path, output=OUTPUTS[loss])
+
+
+def test_outputs_that_are_what_a_layer_of_dropout_was_given(path):
+    net = Network([Dropout(), Dense(4, 3), Dropout()], "numpy", seed=1, loss="huber")
+    assert_predicts_alike(net, path, output="predictions")
+    assert [node.op_type for node in onnx.load(path).graph.node] == ["Gemm", "Identity"]
+
+
+def test_an_argument_of_a_loss_changes_nothing(path):
+    loss = SoftmaxCrossEntropy(label_smoothing=0.1, class_weight=[1, 2, 3])
+    assert_predicts_alike(small_network(loss=loss), path)
 
 
 @each_backend
@@ -117,10 +170,23 @@ def test_a_layer_that_the_export_does_not_know(path):
     assert os.listdir(path.parent) == []
 
 
-def test_an_activation_that_the_export_does_not_know(path, monkeypatch):
-    monkeypatch.delitem(onnx_export.ACTIVATIONS, "relu")
-    with pytest.raises(ValueError, match=r"activations identity, sigmoid, tanh; got Dense\(4, 5, .* as layer 0"):
-        small_network().to_onnx(path)
+@pytest.mark.parametrize(("kind", "arguments"), [(Dense, (3, 3)), (ReLU, ()), (GELU, ()), (Dropout, ())])
+def test_a_class_derived_from_a_layer_may_do_more(kind, arguments, path):
+    derived = type("Derived", (kind,), {"__repr__": lambda self: "Derived()"})
+    net = Network([Dense(4, 3), derived(*arguments)], "numpy")
+    with pytest.raises(ValueError, match=r"Dense and Identity, ReLU, .*; got Derived\(\) as layer 1: export"):
+        net.to_onnx(path)
+    assert os.listdir(path.parent) == []
+
+
+def test_a_loss_that_the_export_does_not_know(path):
+    class Focal(SoftmaxCrossEntropy):
+        pass
+
+    expected = r"what outputs mean by SoftmaxCrossEntropy, .*; got the loss Focal\(label_smoothing=0\.0, .*: export a"
+    with pytest.raises(ValueError, match=expected):
+        small_network(loss=Focal()).to_onnx(path)
+    assert os.listdir(path.parent) == []
 
 
 def test_a_diverged_network_is_not_exported_over_a_good_one(path):

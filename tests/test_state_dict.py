@@ -6,11 +6,20 @@ import struct
 
 import numpy as np
 import pytest
-from networks import Doubling, bytes_of, each_backend, each_dtype, samples, small_network
+from networks import (
+    Doubling,
+    bytes_of,
+    each_backend,
+    each_dtype,
+    flipped_bits,
+    samples,
+    small_network,
+    truncations,
+)
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fastfnn import Dense, Identity, Network, ReLU, Sigmoid, Tanh
+from fastfnn import GELU, Dense, Dropout, Identity, Network, ReLU, Sigmoid, Softplus, Tanh
 from fastfnn.state_dict import load_state_dict, save_state_dict
 
 
@@ -37,6 +46,22 @@ def test_names_and_shapes_are_those_of_a_sequential(path):
         "2.weight": (np.float32, (10, 256)),
         "2.bias": (np.float32, (10,)),
     }
+
+
+def test_every_layer_counts_as_a_module(path):
+    net = Network([Dropout(), Dense(4, 6), GELU(), Dropout(), Dense(6, 5, "elu"), Softplus(), Dense(5, 3)], "numpy")
+    save_state_dict(path, net)
+    # Dropout, Linear, GELU, Dropout, Linear, ELU, Softplus, Linear
+    assert sorted(load_file(path)) == ["1.bias", "1.weight", "4.bias", "4.weight", "7.bias", "7.weight"]
+
+
+@each_backend
+def test_a_round_trip_through_gelu_and_dropout(backend, path):
+    nets = [Network([Dense(4, 6), GELU(), Dropout(), Dense(6, 3)], backend, seed=seed) for seed in (1, 2)]
+    save_state_dict(path, nets[0])
+    assert sorted(load_file(path)) == ["0.bias", "0.weight", "3.bias", "3.weight"]
+    load_state_dict(path, nets[1])
+    assert bytes_of(nets[1]) == bytes_of(nets[0])
 
 
 @each_dtype
@@ -195,8 +220,7 @@ def test_truncation_at_any_byte(path):
     net = Network([Dense(2, 3)], "numpy")
     save_state_dict(path, net)
     content = path.read_bytes()
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
+    for length in truncations(path):
         assert "truncated" in refused(path, net), length
     path.write_bytes(content + b"\0")
     refused(path, net)
@@ -205,17 +229,14 @@ def test_truncation_at_any_byte(path):
 def test_a_flipped_bit_in_the_header_gives_the_same_tensors_or_none(path):
     net = Network([Dense(1, 2, use_bias=False)], "numpy")
     save_state_dict(path, net)
-    content = path.read_bytes()
-    length = 8 + struct.unpack("<Q", content[:8])[0]
+    length = 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]
     before = bytes_of(net)
-    for position in range(length):
-        for bit in range(8):
-            flipped = bytearray(content)
-            flipped[position] ^= 1 << bit
-            path.write_bytes(flipped)
-            with contextlib.suppress(ValueError):
-                load_state_dict(path, net)
-            assert bytes_of(net) == before
+    for position in flipped_bits(path):
+        if position == length:
+            break
+        with contextlib.suppress(ValueError):
+            load_state_dict(path, net)
+        assert bytes_of(net) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PK\3\4", b"\x80\2}q\0."])
