@@ -19,6 +19,19 @@ from fastfnn.names import unknown_name
 from fastfnn.targets import Targets
 
 
+__all__ = [
+    "BinaryCrossEntropy",
+    "ElementwiseLoss",
+    "Huber",
+    "Loss",
+    "MeanSquaredError",
+    "Poisson",
+    "SoftmaxCrossEntropy",
+    "get_loss",
+    "softmax_cross_entropy",
+]
+
+
 class Loss(ABC):
     """How far outputs are from what they should be.
 

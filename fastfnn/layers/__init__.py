@@ -33,5 +33,4 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
-    "is_fused",
 ]
