@@ -18,7 +18,6 @@ from fastfnn.backends import get_backend
 from fastfnn.names import unknown_name
 from fastfnn.targets import Targets
 
-
 __all__ = [
     "BinaryCrossEntropy",
     "ElementwiseLoss",
