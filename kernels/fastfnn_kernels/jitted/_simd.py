@@ -45,6 +45,7 @@ from fastfnn_kernels.jitted._vectors import (
     code_of,
     constant,
     signature_of,
+    overlapped_or_masked,
     whole_or_masked,
 )
 
@@ -299,19 +300,26 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
         for number in _existing_rows(builder, value("n_rows"), rows)
     ]
 
-    def scatter(load: Load, store: Store) -> None:
-        b_vectors = [[load(b_row, v) for v in range(vectors)] for b_row in b_rows]
+    def scatter(n_vectors: int, load: Load, store: Store) -> None:
+        b_vectors = [[load(b_row, v) for v in range(n_vectors)] for b_row in b_rows]
         with cgutils.for_range(builder, value("depth")) as k:
             target = _row_at(builder, c, indices, k.index, value("c_row"))
             entry = builder.gep(a, [builder.mul(k.index, constant(rows))])
             numbers = [vec.broadcast(builder.load(builder.gep(entry, [constant(i)]))) for i in range(rows)]
-            for v in range(vectors):
-                total = load(target, v)
+
+            def add_products(v: int, total: Any) -> Any:
                 for number, b_row in zip(numbers, b_vectors, strict=True):
                     total = vec.multiply_add(number, b_row[v], total)
-                store(total, target, v)
+                return total
 
-    whole_or_masked(vec, value("n_columns"), vectors, scatter)
+            *alone, last = range(n_vectors)
+            for v in alone[:-1]:
+                store(add_products(v, load(target, v)), target, v)
+            overlapping = [*alone[-1:], last]
+            for v, total in [(v, load(target, v)) for v in overlapping]:
+                store(add_products(v, total), target, v)
+
+    overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
 
 
 def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
@@ -396,7 +404,7 @@ def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 def make_scattering_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
 
-    The rows of B stay in registers while the rows of C go by.
+    The rows of B stay in registers while the rows of C go by. Masked stores would take twice the time.
     """
 
     @intrinsic

@@ -133,6 +133,40 @@ def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Call
             )
 
 
+def overlapped_or_masked(
+    vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[int, Load, Store], None]
+) -> None:
+    """Emit code for rows of one to `vectors` vectors, the last of which ends where the row does; one may be masked.
+
+    The last two vectors may have columns in common: who changes them loads both before one is stored.
+    """
+    builder = vec.ir
+    last = builder.sub(n_columns, constant(vec.lanes))
+    with builder.if_else(builder.icmp_signed(">=", last, constant(0)), likely=True) as (several, part_of_one):
+        with several:
+            for n_vectors in range(1, vectors + 1):
+                offsets = [*(constant(v * vec.lanes) for v in range(n_vectors - 1)), last]
+                beyond = builder.sub(n_columns, constant((n_vectors - 1) * vec.lanes))
+                fits = builder.and_(
+                    builder.icmp_signed(">", beyond, constant(0)),
+                    builder.icmp_signed("<=", beyond, constant(vec.lanes)),
+                )
+                with builder.if_then(fits):
+                    load, store = _access_at(vec, offsets)
+                    emit(n_vectors, load, store)
+        with part_of_one:
+            mask = vec.mask_below(n_columns)
+            emit(
+                1,
+                lambda row, v: vec.load_masked(row, constant(0), mask),
+                lambda value, row, v: vec.store_masked(value, row, constant(0), mask),
+            )
+
+
+def _access_at(vec: VectorBuilder, offsets: Sequence[Any]) -> tuple[Load, Store]:
+    return lambda row, v: vec.load(row, offsets[v]), lambda value, row, v: vec.store(value, row, offsets[v])
+
+
 def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
     """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
     named = dict(zip(names, given, strict=True))
