@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastfnn.counts import check_count
+from fastfnn.history import Record
 from fastfnn.steps import StopTraining
 from fastfnn.training import Epoch
 
@@ -23,7 +24,8 @@ from fastfnn.training import Epoch
 class EarlyStopping:
     """End the training when a figure has not become better for a while, with the best parameters restored.
 
-    They are restored as well when the training comes to the end it was asked for.
+    They are restored as well when the training comes to the end it was asked for. In a training that is resumed the
+    earlier epochs count as well, but their parameters are gone: if the best is one of them, nothing is restored.
 
     Parameters
     ----------
@@ -77,17 +79,26 @@ class EarlyStopping:
             raise ValueError(
                 f"EarlyStopping watches {self._monitor!r}, which is not recorded; there are {', '.join(epoch.record)}"
             )
-        figure = epoch.record[self._monitor]
-        if self._sign * figure < self._sign * self.best - self._min_delta:
-            self.best_epoch, self.best = epoch.number, figure
-            if self._restore_best:
-                self._best_parameters = {name: array.copy() for name, array in epoch.network.parameters.items()}
+        if self.best_epoch is None:
+            for record in epoch.history.records[:-1]:
+                self._is_best(record)
+        if self._is_best(epoch.record):
+            kept = epoch.network.parameters.items() if self._restore_best else ()
+            self._best_parameters = {name: array.copy() for name, array in kept}
         waited = epoch.number - (self.best_epoch or 0)
         if waited >= self._patience or epoch.number == epoch.n_epochs:
             for name, array in self._best_parameters.items():
                 epoch.network.parameters[name][...] = array
         if waited >= self._patience:
             raise StopTraining
+
+    def _is_best(self, record: Record) -> bool:
+        """Tell whether an epoch is the best so far, and note it if it is."""
+        figure = record.get(self._monitor, math.nan)
+        if not self._sign * figure < self._sign * self.best - self._min_delta:
+            return False
+        self.best_epoch, self.best = int(record["epoch"]), figure
+        return True
 
 
 class CsvLogger:
@@ -96,7 +107,8 @@ class CsvLogger:
     Parameters
     ----------
     path : path-like
-        The file; one that is there is written anew. Its columns are the figures of the first epoch.
+        The file; one that is there is written anew, with all epochs of a training that is resumed. Its columns are
+        the figures of the first epoch.
 
     Raises
     ------
@@ -111,12 +123,13 @@ class CsvLogger:
 
     def __call__(self, epoch: Epoch) -> None:
         """Write one line; a figure that an epoch has not stays empty."""
+        records = [epoch.record] if self._columns else epoch.history.records
         with self._path.open("a", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file, lineterminator="\n")
             if not self._columns:
-                self._columns = list(epoch.record)
-                csv.writer(file, lineterminator="\n").writerow(self._columns)
-            row = [epoch.record.get(name, "") for name in self._columns]
-            csv.writer(file, lineterminator="\n").writerow(row)
+                self._columns = list(records[0])
+                lines.writerow(self._columns)
+            lines.writerows([record.get(name, "") for name in self._columns] for record in records)
 
 
 class TensorBoardLogger:

@@ -48,6 +48,21 @@ def test_when_it_ends_and_what_is_restored(backend, figures, options, n_epochs, 
     assert not history.interrupted
 
 
+def test_epochs_before_a_resume_count():
+    (net, history, _), stopping = fit_with([3, 2, 4], EarlyStopping(patience=9)), EarlyStopping(patience=2)
+    for record in history.records:
+        record["validation_loss"] += 0.5
+
+    def set_figure(epoch):
+        epoch.record["validation_loss"] = 5.0
+
+    after = bytes_of(net)
+    history = net.fit(*samples(20), SGD(1e-30), epochs=9, callbacks=[set_figure, stopping], history=history)
+    assert len(history) == 4
+    assert (stopping.best_epoch, stopping.best) == (2, 2.5)
+    assert bytes_of(net) == after  # the best parameters are gone
+
+
 def test_without_restoring():
     net, _, after = fit_with([3, 4, 5], EarlyStopping(patience=2, restore_best=False))
     assert bytes_of(net) == after[2]
@@ -71,6 +86,15 @@ def test_a_figure_that_is_not_recorded():
 def test_arguments_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         EarlyStopping(**options)
+
+
+def test_csv_of_a_resumed_training_has_all_epochs(tmp_path):
+    net = small_network()
+    history = net.fit(*samples(20), SGD(0.1), epochs=2)
+    net.fit(*samples(20), SGD(0.1), epochs=4, callbacks=[CsvLogger(tmp_path / "log.csv")], history=history)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        logged = list(csv.DictReader(file))
+    assert [float(line["loss"]) for line in logged] == history["loss"]
 
 
 def test_csv(tmp_path):

@@ -44,8 +44,8 @@ from fastfnn_kernels.jitted._vectors import (
     VectorBuilder,
     code_of,
     constant,
-    signature_of,
     overlapped_or_masked,
+    signature_of,
     whole_or_masked,
 )
 
