@@ -162,12 +162,17 @@ class Backpropagation:
         self._kernels = network.kernels
         self._loss = network.loss
         self._layers = network.layers
-        self._penalty = penalty
         self._forward = Forward(network, n_rows, is_weighted)
         self._grads = _Rows(network, n_rows)
         for layer in self._layers:
             layer.start_gradient()
         self._gradients = [layer.gradient for layer in self._layers]
+        self._penalised = [
+            (parameter, getattr(layer.gradient, name), l2)
+            for layer in self._layers
+            for name, parameter in layer.parameters.items()
+            if (l2 := penalty.bias if name == "bias" else penalty.weights) != 0
+        ]
 
     @property
     def gradients(self) -> list[NDArray[Any]]:
@@ -204,7 +209,7 @@ class Backpropagation:
         for x, targets in batch:
             loss_of_tile, correct_of_tile = self._add_tile(x, targets, scale, n_seen, seeds)
             loss, n_correct, n_seen = loss + loss_of_tile, n_correct + correct_of_tile, n_seen + len(targets)
-        return loss + (self._add_penalty() if self._penalty else 0.0), n_correct
+        return loss + self._add_penalty(), n_correct
 
     def _add_tile(
         self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds | None
@@ -243,13 +248,8 @@ class Backpropagation:
 
     def _add_penalty(self) -> float:
         """Add the gradient of the penalty to that of all parameters, and return the penalty itself."""
-        total = 0.0
-        for layer in self._layers:
-            for name, l2 in (("weights", self._penalty.weights), ("bias", self._penalty.bias)):
-                parameter, gradient = layer.parameters.get(name), getattr(layer.gradient, name)
-                if l2 != 0 and parameter is not None:
-                    total += self._kernels.l2_penalty(parameter, gradient, l2)
-        return total
+        penalty: float = sum(self._kernels.l2_penalty(*penalised) for penalised in self._penalised)
+        return penalty
 
 
 class _Rows:

@@ -120,10 +120,15 @@ def multiply_where_it_lies(
     floor: float,
     out: Any,
 ) -> None:
-    """Compute a b + start, tile by tile; a's element (i, k) lies at a_offset + i * a_row + k * a_step."""
+    """Compute a b + start, tile by tile; a's element (i, k) lies at a_offset + i * a_row + k * a_step.
+
+    The last columns of several are those of a whole vector: where nothing is added, some may be computed twice.
+    """
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
-    for j in range(0, n_columns, lanes):
+    last = n_columns if accumulate or n_columns < lanes else n_columns - lanes
+    for column in range(0, n_columns, lanes):
+        j = min(column, last)
         width, n_start = min(lanes, n_columns - j), min(lanes, start.size - j)
         row = 0
         while n_rows - row > 2 * SHORT_COLUMN_ROWS:

@@ -97,17 +97,17 @@ def adamw(
 
 def squared_norm(values: NDArray[Any]) -> float:
     """Sum the squares of all elements in float64; see `fastfnn_kernels.reference.squared_norm`."""
-    block_sums = np.zeros(-(-values.size // BLOCK))
-    _squared_norms(4 * values.size, values.dtype, values.reshape(-1), block_sums)
-    return float(block_sums.sum())
+    block_sums = np.empty(-(-values.size // BLOCK))
+    norm: float = _squared_norm(4 * values.size, values.dtype, values.reshape(-1), block_sums)
+    return norm
 
 
 def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> float:
     """Compute a penalty, and add its gradient; see `fastfnn_kernels.reference.l2_penalty`."""
-    block_sums = np.zeros(-(-parameter.size // BLOCK))
+    block_sums = np.empty(-(-parameter.size // BLOCK))
     operands = (parameter.reshape(-1), l2, gradient.reshape(-1), block_sums)
-    _l2_penalties(6 * parameter.size, parameter.dtype, *operands)
-    return l2 / 2 * float(block_sums.sum())
+    norm: float = _add_multiple(6 * parameter.size, parameter.dtype, *operands)
+    return l2 / 2 * norm
 
 
 @inline
@@ -170,18 +170,31 @@ def _adamw(
 
 
 @kernel
-def _squared_norms(values: In1, block_sums: OutDoubles1) -> None:
+def _squared_norm(values: In1, block_sums: OutDoubles1) -> float:
     for block in prange(block_sums.size):
         block_sums[block] = _sum_of_squares(part(values, block))
+    norm: float = _sum(block_sums)
+    return norm
 
 
 @kernel
-def _l2_penalties(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> None:
+def _add_multiple(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> float:
+    """Add l2 w to g, and return the squared norm of w."""
     for block in prange(block_sums.size):
         w_part, g_part = part(w, block), part(g, block)
         for i in range(w_part.size):
             g_part[i] += l2 * w_part[i]
         block_sums[block] = _sum_of_squares(w_part)
+    norm: float = _sum(block_sums)
+    return norm
+
+
+@inline
+def _sum(values: Any) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 @inline
