@@ -106,7 +106,7 @@ def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> fl
     """Compute a penalty, and add its gradient; see `fastfnn_kernels.reference.l2_penalty`."""
     block_sums = np.empty(-(-parameter.size // BLOCK))
     operands = (parameter.reshape(-1), l2, gradient.reshape(-1), block_sums)
-    norm: float = _add_multiple(6 * parameter.size, parameter.dtype, *operands)
+    norm: float = _add_multiple(4 * parameter.size, parameter.dtype, *operands)
     return l2 / 2 * norm
 
 
