@@ -182,9 +182,11 @@ def predict(
     samples = read_dataset(data)
     check_inputs(samples.X, network.n_inputs, f"{data}: X")
     predicted = network.predict(samples.X, input_format)
+    if predicted.ndim != 1:
+        raise ValueError(f"{model} gives {network.n_outputs} numbers a sample, not one label: use Network.predict")
     runs.write_submission(out, predicted)
     say(f"predicted {len(predicted):,} samples: {out}")
-    if samples.y is not None:
+    if samples.y is not None and network.loss.counts_correct:
         say(f"accuracy {np.mean(predicted == samples.y):.4%}")
 
 

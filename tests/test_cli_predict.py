@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from command_line import TINY, make_samples, succeed, write_csv
+from command_line import TINY, fail, make_samples, succeed, write_csv
 
-from fastfnn import Network
+from fastfnn import Dense, Network
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,23 @@ def test_an_old_file_is_replaced_and_nothing_else_left(model, tmp_path):
     predict(model, write_csv(tmp_path / "test.csv"), tmp_path / "submission.csv", "--backend", "numpy")
     assert len(labels_in(tmp_path / "submission.csv")) == 60
     assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.csv", "test.csv"]
+
+
+def test_a_network_of_numbers_has_no_accuracy(tmp_path):
+    X, y = make_samples(30, seed=1)
+    net = Network([Dense(X.shape[1], 1)], "numpy", seed=1, loss="mean_squared_error")
+    net.save(tmp_path / "model.safetensors")
+    np.savez(tmp_path / "test.npz", X=X, y=y)
+    out = tmp_path / "submission.csv"
+    printed = predict(tmp_path / "model.safetensors", tmp_path / "test.npz", out, "--backend", "numpy")
+    assert printed == f"predicted 30 samples: {out}\n"
+    assert [float(line.split(",")[1]) for line in out.read_text().splitlines()[1:]] == net.predict(X).tolist()
+
+
+def test_several_numbers_a_sample_are_no_labels(tmp_path):
+    X, _ = make_samples(30, seed=1)
+    Network([Dense(X.shape[1], 3)], "numpy", loss="huber").save(tmp_path / "model.safetensors")
+    data, out = write_csv(tmp_path / "test.csv", labels=False), tmp_path / "submission.csv"
+    message = fail("predict", "--model", tmp_path / "model.safetensors", "--data", data, "--out", out)
+    assert "gives 3 numbers a sample, not one label: use Network.predict" in message
+    assert not out.exists()
