@@ -81,9 +81,21 @@ class BackendOperations:
 
         return run
 
-    def softmax_cross_entropy(self, logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+    def softmax_cross_entropy(
+        self,
+        logits: NDArray[Any],
+        labels: NDArray[np.int64],
+        weights: NDArray[Any] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Run:
         """Compute the mean loss and its gradient."""
-        return functools.partial(self._kernels.softmax_cross_entropy, logits, labels, None, np.empty_like(logits))
+        operands = (logits, labels, None, np.empty_like(logits), weights, label_smoothing)
+        return functools.partial(self._kernels.softmax_cross_entropy, *operands)
+
+    def elementwise_loss(self, loss: str, outputs: NDArray[Any], targets: NDArray[Any]) -> Run:
+        """Compute the mean loss and its gradient."""
+        out = np.empty_like(outputs)
+        return functools.partial(self._kernels.elementwise_loss, outputs, targets, loss, out=out)
 
     def dense_cross_entropy(
         self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]
@@ -104,6 +116,22 @@ class BackendOperations:
     def activation_gradient(self, activation: str, y: NDArray[Any], grad: NDArray[Any]) -> Run:
         """Compute g f'(z)."""
         return functools.partial(self._kernels.activation_gradient, y, grad, activation, np.empty_like(y))
+
+    def gelu_forward(self, z: NDArray[Any]) -> Run:
+        """Compute GELU, in its form with tanh."""
+        return functools.partial(self._kernels.gelu_forward, z, np.empty_like(z))
+
+    def gelu_gradient(self, z: NDArray[Any], grad: NDArray[Any]) -> Run:
+        """Compute g times GELU's derivative at z."""
+        return functools.partial(self._kernels.gelu_gradient, z, grad, np.empty_like(z))
+
+    def dropout(self, x: NDArray[Any], rate: float) -> Run:
+        """Set a share of x to zero, and divide the rest by the share that is kept."""
+        return functools.partial(self._kernels.dropout, x, rate, seed=0, out=np.empty_like(x))
+
+    def l2_penalty(self, parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> Run:
+        """Compute l2/2 times the sum of w**2, and add its gradient."""
+        return functools.partial(self._kernels.l2_penalty, parameter, gradient, l2)
 
     def update(self, rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
         """Update the first of `arrays` in place by the second; the others are its state."""

@@ -21,16 +21,21 @@ SHAPES = [
     (1_000, 1_000, 1_000),
     (33, 65, 17),
 ]
+FEW_INPUTS = (600, 2, 200)
 Shape = tuple[int, int, int]
 
 all_contenders = contenders(NUMBA, NUMPY, BARE_NUMPY, TORCH)
 all_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
-all_shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+
+
+def shapes(*values: Shape) -> pytest.MarkDecorator:
+    """Run an entry once for each of these shapes."""
+    return pytest.mark.parametrize("shape", values, ids=lambda shape: "x".join(map(str, shape)))
 
 
 @all_contenders
 @all_dtypes
-@all_shapes
+@shapes(*SHAPES)
 def bench_dense_forward(measure: Measure, shape: Shape, dtype: str, contender: str) -> None:
     n_rows, n_inputs, n_outputs = shape
     operands = _operands(dtype, (n_rows, n_inputs), (n_inputs, n_outputs), (n_outputs,))
@@ -42,7 +47,7 @@ def bench_dense_forward(measure: Measure, shape: Shape, dtype: str, contender: s
 
 @all_contenders
 @all_dtypes
-@all_shapes
+@shapes(*SHAPES, FEW_INPUTS)
 def bench_dense_weight_gradient(measure: Measure, shape: Shape, dtype: str, contender: str) -> None:
     n_rows, n_inputs, n_outputs = shape
     run = operations_of(contender).dense_weight_gradient(*_operands(dtype, (n_rows, n_inputs), (n_rows, n_outputs)))
@@ -57,7 +62,7 @@ def bench_dense_weight_gradient(measure: Measure, shape: Shape, dtype: str, cont
 
 @all_contenders
 @all_dtypes
-@all_shapes
+@shapes(*SHAPES)
 def bench_dense_input_gradient(measure: Measure, shape: Shape, dtype: str, contender: str) -> None:
     n_rows, n_inputs, n_outputs = shape
     operands = _operands(dtype, (n_rows, n_outputs), (n_inputs, n_outputs), (n_rows, n_inputs))

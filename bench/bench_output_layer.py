@@ -24,8 +24,8 @@ PRODUCTS = 3
 def bench_output_layer(measure: Measure, contender: str) -> None:
     x, weights, bias, labels = _operands()
     run = operations_of(contender).dense_cross_entropy(x, weights, bias, labels)
-    doubles = (operand.astype(np.float64) for operand in (x, weights, bias))
-    loss, _, *gradients = reference.dense_cross_entropy(*doubles, labels, None, "relu")
+    wide_x, wide_weights, wide_bias = (operand.astype(np.float64) for operand in (x, weights, bias))
+    loss, _, *gradients = reference.dense_cross_entropy(wide_x, wide_weights, wide_bias, labels, None, "relu")
 
     def check(result: Any) -> None:
         actual_loss, *actual_gradients = result

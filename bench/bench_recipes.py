@@ -50,8 +50,9 @@ def bench_recipe(measure: Measure, name: str, contender: str) -> None:
 def data_of(name: str) -> tuple[Labelled, Settings]:
     """Return what is trained on, the samples in a fixed order, and the author's settings."""
     recipe = RECIPES[name]
-    train, test = recipe.load_data(recipe.defaults)
-    train, _ = recipe.hold_out(Labelled(train.X, train.y), test)
+    loaded, test = recipe.load_data(recipe.defaults)
+    assert loaded.y is not None, f"the samples of {name} have labels"
+    train, _ = recipe.hold_out(Labelled(loaded.X, loaded.y), test)
     return Labelled(train.X[: SAMPLES[name]], train.y[: SAMPLES[name]]), recipe.defaults
 
 

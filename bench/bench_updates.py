@@ -12,7 +12,7 @@ from contenders import NUMBA, NUMPY, TORCH, contenders, operations_of
 from fastfnn_kernels import reference
 from measurement import Measure, Work
 from numpy.typing import NDArray
-from verification import TOLERANCES, assert_changed_alike
+from verification import TOLERANCES, assert_changed_alike, assert_close
 
 SIZES = [10_000_000, 203_530]
 DTYPE = "float32"
@@ -42,6 +42,7 @@ RULES = [
     Rule("adamw", 2, (*ADAM_SCALARS, 0.01), n_transfers=7),
 ]
 TORCH_HAS_NOT = ("rmsprop_tensor",)
+L2 = 0.01
 
 
 @contenders(NUMBA, NUMPY, TORCH)
@@ -62,6 +63,22 @@ def bench_update(measure: Measure, size: int, rule: Rule, contender: str) -> Non
 
     run = operations_of(contender).update(rule.name, arrays, *rule.scalars)
     measure(_work(size, rule), contender, run, check, restore)
+
+
+@contenders(NUMBA, NUMPY, TORCH)
+def bench_l2_penalty(measure: Measure, contender: str) -> None:
+    parameter, gradient = _arrays(SIZES[0], 2)
+    changed, wide = gradient.copy(), gradient.astype(np.float64)
+    expected = reference.l2_penalty(parameter.astype(np.float64), wide, L2)
+
+    def check(penalty: Any) -> None:
+        assert_close(penalty, expected, TOLERANCES[DTYPE])
+        assert_changed_alike([changed], [wide], [gradient], TOLERANCES[DTYPE])
+
+    run = operations_of(contender).l2_penalty(parameter, changed, L2)
+    n_bytes = 3 * np.dtype(DTYPE).itemsize * SIZES[0]
+    work = Work("penalty", f"l2 {SIZES[0]:,} parameters", DTYPE, n_bytes=n_bytes)
+    measure(work, contender, run, check, lambda: np.copyto(changed, gradient))
 
 
 def _work(size: int, rule: Rule) -> Work:

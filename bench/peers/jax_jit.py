@@ -24,11 +24,32 @@ from numpy.typing import NDArray
 Run = Callable[[], Any]
 
 
-def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
+) -> Run:
     """Compute the mean loss and its gradient."""
-    z, y = jnp.asarray(logits), jnp.asarray(labels)
-    loss_and_gradient = jax.jit(jax.value_and_grad(_cross_entropy))
-    return lambda: jax.block_until_ready(loss_and_gradient(z, y))
+    constants = (labels,) if weights is None else (labels, weights)
+    loss_function = functools.partial(_cross_entropy, label_smoothing=label_smoothing)
+    return _loss_and_gradient_of(loss_function, logits, *constants)
+
+
+def elementwise_loss(loss: str, outputs: NDArray[Any], targets: NDArray[Any]) -> Run:
+    """Compute the mean loss and its gradient."""
+    return _loss_and_gradient_of(lambda y, t: _LOSSES[loss](y, t).mean(), outputs, targets)
+
+
+def dropout(x: NDArray[Any], rate: float) -> Run:
+    """Set a share of x to zero, and divide the rest by the share that is kept."""
+    array, key = jnp.asarray(x), jax.random.key(0)
+
+    @jax.jit
+    def drop(x: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
+
+    return lambda: drop(array, key).block_until_ready()
 
 
 def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
@@ -111,9 +132,33 @@ def _logits(parameters: list[jax.Array], x: jax.Array) -> jax.Array:
     return jax.nn.relu(x @ hidden_weights + bias) @ output_weights
 
 
-def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def _cross_entropy(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array | float = 1.0, label_smoothing: float = 0.0
+) -> jax.Array:
     chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return (jax.nn.logsumexp(logits, axis=1) - chosen).mean()
+    losses = jax.nn.logsumexp(logits, axis=1) - chosen
+    if label_smoothing:
+        losses += label_smoothing * (chosen - logits.mean(axis=1))
+    return (weights * losses).mean()
+
+
+def _huber(y: jax.Array, t: jax.Array) -> jax.Array:
+    held = jnp.clip(y - t, -1, 1)
+    return held * (y - t - held / 2)
+
+
+_LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "squared_error": lambda y, t: jnp.square(y - t),
+    "huber": _huber,
+    "binary_cross_entropy": lambda y, t: jax.nn.softplus(y) - t * y,
+    "poisson": lambda y, t: jnp.exp(y) - t * y,
+}
+
+
+def _loss_and_gradient_of(loss_function: Callable[..., Any], outputs: NDArray[Any], *constants: NDArray[Any]) -> Run:
+    operands = [jnp.asarray(array) for array in (outputs, *constants)]
+    loss_and_gradient = jax.jit(jax.value_and_grad(loss_function))
+    return lambda: jax.block_until_ready(loss_and_gradient(*operands))
 
 
 def _loss(parameters: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:

@@ -64,9 +64,20 @@ def sparse_weight_gradient(x: NDArray[Any], grad: NDArray[Any]) -> Run:
     return _without_autograd(lambda: (columns @ g, g.sum(0)))
 
 
-def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
+) -> Run:
     """Compute the mean loss and its gradient."""
-    return loss_and_gradient_of(functional.cross_entropy, logits, labels)
+    constants = (labels,) if weights is None else (labels, weights)
+    return loss_and_gradient_of(cross_entropy_with(label_smoothing), logits, *constants)
+
+
+def elementwise_loss(loss: str, outputs: NDArray[Any], targets: NDArray[Any]) -> Run:
+    """Compute the mean loss and its gradient."""
+    return loss_and_gradient_of(ELEMENTWISE_LOSSES[loss], outputs, targets)
 
 
 def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
@@ -95,12 +106,25 @@ def output_layer_loss(x: Any, weights: Any, bias: Any, labels: Any) -> Any:
     return functional.cross_entropy(torch.addmm(bias, x, weights), labels)
 
 
-def loss_and_gradient_of(loss_function: Callable[..., Any], logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
-    """Return what computes a loss and its gradient by the logits."""
-    z, y = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels)
+def cross_entropy_with(label_smoothing: float) -> Callable[..., Any]:
+    """Return what computes the mean cross-entropy, each sample's times its weight where there are weights."""
+
+    def mean_loss(z: Any, y: Any, weights: Any = None) -> Any:
+        if weights is None:
+            return functional.cross_entropy(z, y, label_smoothing=label_smoothing)
+        losses = functional.cross_entropy(z, y, label_smoothing=label_smoothing, reduction="none")
+        return (losses * weights).mean()
+
+    return mean_loss
+
+
+def loss_and_gradient_of(loss_function: Callable[..., Any], outputs: NDArray[Any], *constants: NDArray[Any]) -> Run:
+    """Return what computes a loss and its gradient by the outputs."""
+    z = torch.from_numpy(outputs).requires_grad_()
+    others = [torch.from_numpy(constant) for constant in constants]
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
-        loss = loss_function(z, y)
+        loss = loss_function(z, *others)
         (grad,) = torch.autograd.grad(loss, z)
         return loss.detach(), grad
 
@@ -115,6 +139,9 @@ def activation_forward(activation: str, z: NDArray[Any]) -> Run:
         "relu": lambda: torch.clamp_min(tensor, 0, out=out),
         "sigmoid": lambda: torch.sigmoid(tensor, out=out),
         "tanh": lambda: torch.tanh(tensor, out=out),
+        "leaky_relu": lambda: torch.ops.aten.leaky_relu.out(tensor, out=out),
+        "elu": lambda: torch.ops.aten.elu.out(tensor, out=out),
+        "softplus": lambda: torch.ops.aten.softplus.out(tensor, out=out),
     }
     return _without_autograd(functions[activation])
 
@@ -123,12 +150,48 @@ def activation_gradient(activation: str, y: NDArray[Any], grad: NDArray[Any]) ->
     """Compute g f'(z)."""
     tensor, g = torch.from_numpy(y), torch.from_numpy(grad)
     out = torch.empty_like(tensor)
+    z = tensor + torch.log(-torch.expm1(-tensor)) if activation == "softplus" else tensor  # of softplus it asks for z
     functions: dict[str, Run] = {
         "relu": lambda: _relu_backward(g, tensor, out),
         "sigmoid": lambda: torch.ops.aten.sigmoid_backward.grad_input(g, tensor, grad_input=out),
         "tanh": lambda: torch.ops.aten.tanh_backward.grad_input(g, tensor, grad_input=out),
+        "leaky_relu": lambda: torch.ops.aten.leaky_relu_backward.grad_input(g, tensor, 0.01, True, grad_input=out),
+        "elu": lambda: torch.ops.aten.elu_backward.grad_input(g, 1, 1, 1, True, tensor, grad_input=out),
+        "softplus": lambda: torch.ops.aten.softplus_backward.grad_input(g, z, 1, 20, grad_input=out),
     }
     return _without_autograd(functions[activation])
+
+
+def gelu_forward(z: NDArray[Any]) -> Run:
+    """Compute GELU, in its form with tanh."""
+    tensor = torch.from_numpy(z)
+    out = torch.empty_like(tensor)
+    return _without_autograd(lambda: torch.ops.aten.gelu.out(tensor, approximate="tanh", out=out))
+
+
+def gelu_gradient(z: NDArray[Any], grad: NDArray[Any]) -> Run:
+    """Compute g times GELU's derivative at z."""
+    tensor, g = torch.from_numpy(z), torch.from_numpy(grad)
+    out = torch.empty_like(tensor)
+    backward = torch.ops.aten.gelu_backward.grad_input
+    return _without_autograd(lambda: backward(g, tensor, approximate="tanh", grad_input=out))
+
+
+def dropout(x: NDArray[Any], rate: float) -> Run:
+    """Set a share of x to zero, and divide the rest by the share that is kept."""
+    tensor = torch.from_numpy(x)
+    return _without_autograd(lambda: functional.dropout(tensor, rate))
+
+
+def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> Run:
+    """Compute l2/2 times the sum of w**2, and add its gradient."""
+    w, g = torch.from_numpy(parameter), torch.from_numpy(gradient)
+
+    def run() -> float:
+        g.add_(w, alpha=l2)
+        return l2 / 2 * float(torch.dot(w, w))
+
+    return _without_autograd(run)
 
 
 def update(rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
@@ -162,6 +225,13 @@ def _without_autograd(run: Run) -> Run:
 def _relu_backward(grad: torch.Tensor, y: torch.Tensor, out: torch.Tensor) -> Any:
     return torch.ops.aten.threshold_backward.grad_input(grad, y, 0, grad_input=out)
 
+
+ELEMENTWISE_LOSSES: dict[str, Callable[..., Any]] = {
+    "squared_error": functional.mse_loss,
+    "huber": functional.huber_loss,
+    "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+    "poisson": functional.poisson_nll_loss,
+}
 
 _COUNTS_STEPS = ("adam", "adamw")
 

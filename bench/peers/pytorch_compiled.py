@@ -19,9 +19,26 @@ from peers.pytorch_training import FullBatch, MiniBatches, logits_of, loss_of, p
 Run = Callable[[], Any]
 
 
-def softmax_cross_entropy(logits: NDArray[Any], labels: NDArray[np.int64]) -> Run:
+def softmax_cross_entropy(
+    logits: NDArray[Any],
+    labels: NDArray[np.int64],
+    weights: NDArray[Any] | None = None,
+    label_smoothing: float = 0.0,
+) -> Run:
     """Compute the mean loss and its gradient."""
-    return pytorch.loss_and_gradient_of(_compiled(functional.cross_entropy), logits, labels)
+    constants = (labels,) if weights is None else (labels, weights)
+    return pytorch.loss_and_gradient_of(_compiled(pytorch.cross_entropy_with(label_smoothing)), logits, *constants)
+
+
+def elementwise_loss(loss: str, outputs: NDArray[Any], targets: NDArray[Any]) -> Run:
+    """Compute the mean loss and its gradient."""
+    return pytorch.loss_and_gradient_of(_compiled(pytorch.ELEMENTWISE_LOSSES[loss]), outputs, targets)
+
+
+def dropout(x: NDArray[Any], rate: float) -> Run:
+    """Set a share of x to zero, and divide the rest by the share that is kept."""
+    tensor, drop = torch.from_numpy(x), _compiled(functional.dropout)
+    return torch.inference_mode()(lambda: drop(tensor, rate))
 
 
 def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
