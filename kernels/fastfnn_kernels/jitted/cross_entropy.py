@@ -112,6 +112,14 @@ def _sum_of_logs(values: Any) -> float:
 
 
 @inline
+def _weighted_sum_of_logs(values: Any, weights: Any) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total = add_in_any_order(total, np.float64(weights[i]) * log(np.float64(values[i])))
+    return total
+
+
+@inline
 def _subtract(source: Any, number: Any, target: Any) -> None:
     for j in range(source.size):
         target[j] = source[j] - number
@@ -201,7 +209,7 @@ def _weighted_cross_entropy(
         first = block * block_rows
         end = min(first + block_rows, n_rows)
         _exponentiate_rows(logits, first, end, out, maxima, totals)
-        loss = 0.0
+        loss = _weighted_sum_of_logs(totals[first:end], weights[first:end])
         for row in range(first, end):
             z, label, weight = logits[row], labels[row], weights[row] * scale
             _multiply(out[row], weight / totals[row])
@@ -210,8 +218,7 @@ def _weighted_cross_entropy(
             out[row, label] -= weight * (out.dtype.type(1) - smoothing)
             right = np.float64(z[label])
             smoothed = np.float64(smoothing) * (right - _mean(z)) if smoothing > 0 else 0.0
-            log_total = np.float64(maxima[row]) - right + log(np.float64(totals[row]))
-            loss += np.float64(weights[row]) * (log_total + smoothed)
+            loss += np.float64(weights[row]) * (np.float64(maxima[row]) - right + smoothed)
         block_losses[block] = loss
 
 

@@ -10,6 +10,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
+from fastfnn_kernels.jitted._math import add_in_any_order
 
 # Elements a thread takes at a time, and a sum of squares adds up on its own.
 BLOCK = 4096
@@ -199,18 +200,8 @@ def _sum(values: Any) -> float:
 
 @inline
 def _sum_of_squares(values: Any) -> float:
-    """Add up in eight sums side by side, which become one vector; a single chain would wait for each addition."""
-    a = b = c = d = e = f = g = h = 0.0
-    whole = values.size // 8 * 8
-    for i in range(0, whole, 8):
-        a += np.float64(values[i]) ** 2
-        b += np.float64(values[i + 1]) ** 2
-        c += np.float64(values[i + 2]) ** 2
-        d += np.float64(values[i + 3]) ** 2
-        e += np.float64(values[i + 4]) ** 2
-        f += np.float64(values[i + 5]) ** 2
-        g += np.float64(values[i + 6]) ** 2
-        h += np.float64(values[i + 7]) ** 2
-    for value in values[whole:]:
-        a += np.float64(value) ** 2
-    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+    total = 0.0
+    for i in range(values.size):
+        wide = np.float64(values[i])
+        total = add_in_any_order(total, wide * wide)
+    return total
