@@ -23,13 +23,13 @@ def files_in(folder):
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("name", "level"), [("layers-sgd", 85), ("layers-adam", 96)])
-def test_layers(name, level, tmp_path):
-    printed = train(name, tmp_path)
+@pytest.mark.parametrize(("name", "n_epochs", "level"), [("layers-sgd", 25, 85), ("layers-adam", 15, 96)])
+def test_layers(name, n_epochs, level, tmp_path):
+    printed = train(name, tmp_path, "--iterations", n_epochs)
     assert "52,500 samples to train, 17,500 to test\nnetwork 784-100-200-10" in printed
     assert accuracy_in(printed) >= level
     reports = read_history(tmp_path)
-    assert [report["iteration"] for report in reports] == list(range(1, 26))
+    assert [report["iteration"] for report in reports] == list(range(1, n_epochs + 1))
     assert reports[-1]["validation_accuracy"] == pytest.approx(accuracy_in(printed) / 100, abs=1e-6)
     assert files_in(tmp_path) == COMMON | {"samples.png"}
     assert Network.load(tmp_path / "model.safetensors", "numpy").input_scale == 1
