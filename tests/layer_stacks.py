@@ -22,12 +22,11 @@ def copies(arrays):
 
 def assert_close(actual, expected, dtype, steps):
     """Check parameters after `steps` steps, each of which may add some roundings of numbers about one in size."""
+    eps = float(np.finfo(dtype).eps)
     for array, wanted in zip(actual, expected, strict=True):
         assert (array is None) == (wanted is None)
         if array is not None:
-            assert array.astype(np.float64) == pytest.approx(
-                wanted.astype(np.float64), abs=16 * steps * float(np.finfo(dtype).eps)
-            )
+            np.testing.assert_allclose(array, wanted, rtol=0, atol=16 * steps * eps, equal_nan=False)
 
 
 def as_float64(arrays):

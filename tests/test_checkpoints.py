@@ -1,9 +1,6 @@
 import json
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -177,33 +174,52 @@ def assert_same_runs(one, other):
 
 
 TRAIN = """
-import sys
+import os, random, signal, sys, time
 from networks import samples, small_network
 from fastfnn import Adam, History
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from pathlib import Path
 
-path, net, optimizer = Path(sys.argv[1]), small_network(), Adam(0.01)
-history = load_checkpoint(path, net, optimizer) if path.exists() else History()
-print(len(history), flush=True)
-net.fit(*samples(200), optimizer, epochs=1_000, batch_size=7, history=history, callbacks=[Checkpoint(path)])
+def train(path, tell=lambda n_epochs: None):
+    net, optimizer = small_network(), Adam(0.01)
+    history = load_checkpoint(path, net, optimizer) if path.exists() else History()
+    tell(len(history))
+    net.fit(*samples(200), optimizer, epochs=250, batch_size=7, history=history, callbacks=[Checkpoint(path)])
 """
+
+# A fork starts as a new process does, but for the imports, which are there already.
+KILL = (
+    TRAIN
+    + """
+def start_and_kill(path, seconds):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        train(path, lambda n_epochs: os.write(writing, b"%d\\n" % n_epochs))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        begun_with = int(told.readline())
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
+    return begun_with
+
+chance, path = random.Random(0), Path(sys.argv[1])
+print(*(start_and_kill(path, 0.05 * chance.random()) for _ in range(20)))
+"""
+)
 
 
 def test_killed_at_any_moment_and_resumed(tmp_path):
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    chance, begun = random.Random(0), []
-    for _ in range(20):
-        process = start_training(killed)
-        begun.append(int(process.stdout.readline()))
-        time.sleep(0.05 * chance.random())
-        process.kill()
-        _, errors = process.communicate()
-        assert process.returncode == -signal.SIGKILL, errors
+    begun = list(map(int, run(KILL, killed).split()))
+    assert len(begun) == 20
     assert begun == sorted(begun)
     assert len(set(begun)) > 10
     for path in (killed, whole):
-        assert start_training(path).communicate()[1] == ""
+        run(TRAIN + "train(Path(sys.argv[1]))", path)
     (one, parameters), (other, parameters_of_other) = read_model(whole), read_model(killed)
     assert without_seconds(one.pop("history")) == without_seconds(other.pop("history"))
     assert one == other
@@ -212,14 +228,17 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
     }
 
 
-def start_training(path):
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", TRAIN, str(path)],
+def run(program, path):
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, str(path)],
         cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        check=False,
+        timeout=120,
     )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return finished.stdout
 
 
 def test_the_command_line_goes_on_where_it_was_ended(tmp_path, monkeypatch):

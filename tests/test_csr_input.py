@@ -22,9 +22,8 @@ from networks import (
 from scipy import sparse
 
 import fastfnn
-from fastfnn import preparation
+from fastfnn import preparation, sgd_steps
 from fastfnn.csr import as_csr, pack_entries, take_rows
-from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
 from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
 
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
@@ -116,9 +115,9 @@ def test_every_method_takes_them_as_the_dense_array(backend, dtype, input_dtype,
 @each_input_dtype
 @each_input_format
 @pytest.mark.parametrize("batch_size", [None, 1, 7, LARGE_TILE_ROWS + 50])
-def test_trainings_follow_the_dense_array(backend, input_dtype, input_format, batch_size):
-    n_rows = {1: SAMPLES_OF_A_CALL + 100, 7: 30}.get(batch_size, LARGE_TILE_ROWS + 100)
-    X, y = samples(n_rows, input_dtype)
+def test_trainings_follow_the_dense_array(monkeypatch, backend, input_dtype, input_format, batch_size):
+    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", 20)
+    X, y = samples(30 if batch_size in (1, 7) else LARGE_TILE_ROWS + 100, input_dtype)
     net, expected = small_network(backend), small_network(backend)
     options = {"epochs": 3, "batch_size": batch_size, "l2": 0.01}
     history = net.fit(sparse.csr_array(X), y, fastfnn.SGD(0.05), **options, input_format=input_format)

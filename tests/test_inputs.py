@@ -143,14 +143,14 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, input_format, layout, batch_size):
-    X = np.random.default_rng(3).integers(0, 9, (LARGE_TILE_ROWS + 3, 4)).astype(input_dtype)
-    y = samples(LARGE_TILE_ROWS + 3)[1]
+    n_rows = LARGE_TILE_ROWS + 3 if batch_size is None else 20
+    X = np.random.default_rng(3).integers(0, 9, (n_rows, 4)).astype(input_dtype)
+    y = samples(n_rows)[1]
     X_too = LAYOUTS[layout](X)
     assert not X_too.flags.c_contiguous
     net, other = small_network(backend, dtype), small_network(backend, dtype)
-    rows = slice(None if batch_size is None else 20)
-    net.fit(X[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
-    other.fit(X_too[rows], y[rows], fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
+    net.fit(X, y, fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
+    other.fit(X_too, y, fastfnn.SGD(0.01), batch_size=batch_size, input_format=input_format)
     assert bytes_of(net) == bytes_of(other)
     assert np.array_equal(net.predict_proba(X, input_format), net.predict_proba(X_too, input_format))
     assert net.evaluate(X, y, input_format) == net.evaluate(X_too, y, input_format)
