@@ -195,9 +195,11 @@ def start_and_kill(path, seconds):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        train(path, lambda n_epochs: os.write(writing, bytes(str(n_epochs), "ascii")))
+        train(path, lambda n_epochs: os.write(writing, b"%d\\n" % n_epochs))
         os._exit(0)
-    begun_with = int(os.read(reading, 100))
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        begun_with = int(told.readline())
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -233,6 +235,7 @@ def run(program, path):
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert (finished.returncode, finished.stderr) == (0, "")
     return finished.stdout
