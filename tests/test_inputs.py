@@ -143,7 +143,8 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, input_format, layout, batch_size):
-    n_rows = LARGE_TILE_ROWS + 3 if batch_size is None else 20
+    tile_rows = LARGE_TILE_ROWS if backend == "numba" else TILE_ROWS
+    n_rows = tile_rows + 3 if batch_size is None else 20
     X = np.random.default_rng(3).integers(0, 9, (n_rows, 4)).astype(input_dtype)
     y = samples(n_rows)[1]
     X_too = LAYOUTS[layout](X)
