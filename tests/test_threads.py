@@ -34,7 +34,7 @@ for dtype in (np.float32, np.float64):
         *jitted.softmax_cross_entropy(g, labels, weights=np.abs(g[:, 0].copy()), label_smoothing=0.1),
         jitted.activation_gradient(x, x, "tanh"), jitted.softmax(g), *jitted.softmax_cross_entropy(g, labels),
         jitted.count_correct(g, labels), jitted.squared_norm(x),
-        jitted.l2_penalty(x, states[0][: len(x), : x.shape[1]].copy(), 0.5),
+        jitted.l2_penalty(x, x + 1, 0.5),
         *jitted.dense_cross_entropy(x, w, b, labels, None, "tanh"),
     ]
     p, q, m, v = states

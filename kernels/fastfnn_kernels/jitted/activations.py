@@ -148,4 +148,4 @@ def _multiply_by_derivative_here(grad: Any, y: Any, code: int) -> None:
             grad[i] *= one if y[i] > zero else one + y[i]
     elif code == SOFTPLUS:
         for i in range(grad.size):
-            grad[i] *= -expm1_of_negative(-y[i])
+            grad[i] *= -expm1_of_negative(zero if y[i] < zero else -y[i])

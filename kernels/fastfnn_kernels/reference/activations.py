@@ -61,7 +61,8 @@ def activation_gradient(
         Gradient of the loss with respect to `y`.
     activation : {"identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
         f' is 1 for identity; 1 where y > 0, else 0, for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh; 1 where
-        y > 0, else 0.01 for leaky_relu and 1 + y for elu; 1 - exp(-y) for softplus.
+        y > 0, else 0.01 for leaky_relu and 1 + y for elu; 1 - exp(-y) for softplus, and 0 for a y below 0, which
+        it does not give.
     out : ndarray like `y`, optional
         OUT: where the result is written; allocated when None.
 
@@ -84,5 +85,5 @@ def activation_gradient(
     elif activation == "elu":
         np.multiply(grad, np.where(y > 0, y.dtype.type(1), 1 + y), out=out)
     elif activation == "softplus":
-        np.multiply(grad, -np.expm1(-y), out=out)
+        np.multiply(grad, -np.expm1(-np.maximum(y, 0)), out=out)
     return out
