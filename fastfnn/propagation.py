@@ -35,11 +35,11 @@ def in_order(tiles: Tiles, y: Targets) -> Iterator[tuple[Tile, Targets]]:
         yield tiles.tile(first, first + len(targets)), targets
 
 
-def gathered(tiles: Tiles, y: Targets, rows: NDArray[np.int64]) -> Iterator[tuple[Tile, Targets]]:
-    """Yield the samples of some rows, in their order, tile by tile, with their targets."""
+def gathered(tiles: Tiles, rows: NDArray[np.int64], y: Targets) -> Iterator[tuple[Tile, Targets]]:
+    """Yield the samples of some rows, in their order, tile by tile; y holds the targets of these rows alone."""
     for first in range(0, len(rows), tiles.tile_rows):
-        part = rows[first : first + tiles.tile_rows]
-        yield tiles.gather(part), y.take(part)
+        part = slice(first, first + tiles.tile_rows)
+        yield tiles.gather(rows[part]), y.take(part)
 
 
 def _output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
@@ -96,14 +96,12 @@ class Forward:
         self._loss = network.loss
         self._layers = network.layers
         self._outputs = _Rows(network, n_rows)
-        self._no_seeds = [None] * len(self._layers)
 
     def outputs(self, x: Tile, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
         """Return every layer's output for one tile, valid until the next call; see `hidden_outputs`."""
         outputs = self.hidden_outputs(x, seeds, first_row)
-        last_input: Any = outputs[-1] if outputs else x
-        seed, out = (seeds or self._no_seeds)[-1], self._outputs.first(x.shape[0])[-1]
-        outputs.append(self._layers[-1].training_forward(last_input, out, seed, first_row))
+        last = len(self._layers) - 1
+        outputs.append(self._output(last, outputs[-1] if outputs else x, seeds, first_row))
         return outputs
 
     def hidden_outputs(self, x: Tile, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
@@ -113,18 +111,23 @@ class Forward:
         ----------
         x
             The tile.
-        seeds : sequence of int, optional
-            Of the layers' random numbers in a training step; None where it is none.
+        seeds : sequence of int or None, optional
+            Of each layer's random numbers, where a gradient follows: None in the place of one that draws none.
         first_row : int
             The place of the tile's first row in its batch.
         """
         outputs = []
         y: Any = x
-        outs = self._outputs.first(x.shape[0])
-        for layer, seed, out in zip(self._layers[:-1], (seeds or self._no_seeds)[:-1], outs[:-1], strict=True):
-            y = layer.training_forward(y, out, seed, first_row)
+        for layer in range(len(self._layers) - 1):
+            y = self._output(layer, y, seeds, first_row)
             outputs.append(y)
         return outputs
+
+    def _output(self, layer: int, x: Any, seeds: Seeds | None, first_row: int) -> NDArray[Any]:
+        out = self._outputs.first(x.shape[0])[layer]
+        if seeds is None:
+            return self._layers[layer].forward(x, out)
+        return self._layers[layer].training_forward(x, out, seeds[layer], first_row)
 
     def owns(self, output: NDArray[Any], layer: int) -> bool:
         """Tell whether a layer's output is memory that was taken for it, which a layer may leave unused."""
@@ -163,6 +166,7 @@ class Backpropagation:
         self._loss = network.loss
         self._layers = network.layers
         self._forward = Forward(network, n_rows, is_weighted)
+        self._no_seeds: Seeds = [None] * len(self._layers)
         self._grads = _Rows(network, n_rows)
         for layer in self._layers:
             layer.start_gradient()
@@ -193,7 +197,7 @@ class Backpropagation:
         total_weight : float
             How many samples the targets of all tiles count for; where it is 0, so are the loss and its gradient.
         seeds : sequence of int, optional
-            Of the layers' random numbers, if this is a training step.
+            Of the layers' random numbers; they draw none when None.
 
         Returns
         -------
@@ -204,6 +208,7 @@ class Backpropagation:
         """
         for layer, gradient in zip(self._layers, self._gradients, strict=True):
             layer.gradient = gradient
+        seeds = self._no_seeds if seeds is None else seeds
         scale = 1 / total_weight if total_weight else 0.0
         loss, n_correct, n_seen = 0.0, 0, 0
         for x, targets in batch:
@@ -211,9 +216,7 @@ class Backpropagation:
             loss, n_correct, n_seen = loss + loss_of_tile, n_correct + correct_of_tile, n_seen + len(targets)
         return loss + self._add_penalty(), n_correct
 
-    def _add_tile(
-        self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds | None
-    ) -> tuple[float, int]:
+    def _add_tile(self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
         accumulate = n_before > 0
         if self._forward.output_layer is None:

@@ -140,7 +140,8 @@ class Steps:
             if means.n_seen > 0 and (interrupt.requested or self.stopped):
                 break
             rows = order[first : first + batch_size]
-            self._step(gathered(self._tiles, self._y, rows), self._y.take(rows), means)
+            targets = self._y.take(rows)
+            self._step(gathered(self._tiles, rows, targets), targets, means)
 
     def _order(self, n_used: int) -> NDArray[np.int64]:
         """Return the rows that an epoch uses, in a new order if that is wanted."""

@@ -120,6 +120,16 @@ def test_backward_drops_what_the_training_dropped(backend):
 
 
 @each_backend
+def test_predicting_leaves_the_mask_of_a_training_step(backend):
+    """Another Python thread may predict in the middle of a step."""
+    net, (X, _) = network(backend), samples(200)
+    layer = net.layers[0]
+    dropped = layer.training_forward(X, seed=5)
+    net.predict(X)
+    assert np.array_equal(layer.backward(X, dropped, X), dropped)
+
+
+@each_backend
 def test_model_files_keep_the_rate(backend, tmp_path):
     net, (X, _) = network(backend, rate=0.125), samples(9)
     net.save(tmp_path / "model.safetensors")
