@@ -10,8 +10,8 @@ from fastfnn.layers.layer import Layer
 from fastfnn.tiles import Tile
 
 
-class Activation(Layer):
-    """An activation as a layer of its own: y = f(x), element by element."""
+class Parameterless(Layer):
+    """A layer that is said by its class alone, and has as many outputs as inputs."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -19,6 +19,14 @@ class Activation(Layer):
     def n_outputs_for(self, n_inputs: int | None) -> int | None:
         """Return the width of the input."""
         return n_inputs
+
+    def config(self) -> dict[str, Any]:
+        """Return no arguments: the class says it all."""
+        return {}
+
+
+class Activation(Parameterless):
+    """An activation as a layer of its own: y = f(x), element by element."""
 
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x)."""
@@ -29,10 +37,6 @@ class Activation(Layer):
     ) -> NDArray[Any]:
         """Compute grad_z * activation'(x); z is x."""
         return self.kernels.activation_gradient(x, grad_z, activation, out)
-
-    def config(self) -> dict[str, Any]:
-        """Return no arguments: the class says it all."""
-        return {}
 
 
 class Identity(Activation):
@@ -77,18 +81,11 @@ class Softplus(Activation):
     activation = "softplus"
 
 
-class GELU(Layer):
+class GELU(Parameterless):
     """y = x / (1 + exp(-u)) with u = sqrt(8 / pi) (x + 0.044715 x**3); see `fastfnn_kernels.reference.gelu_forward`.
 
     Its derivative is not known from y, so that it cannot be an `activation` of another layer.
     """
-
-    def __repr__(self) -> str:
-        return "GELU()"
-
-    def n_outputs_for(self, n_inputs: int | None) -> int | None:
-        """Return the width of the input."""
-        return n_inputs
 
     def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute y."""
@@ -100,7 +97,3 @@ class GELU(Layer):
         """Compute grad_z * y'(x) * activation'(x)."""
         grad_x = self.kernels.gelu_gradient(x, grad_z, out)
         return grad_x if activation == "identity" else self.kernels.activation_gradient(x, grad_x, activation)
-
-    def config(self) -> dict[str, Any]:
-        """Return no arguments: the class says it all."""
-        return {}
