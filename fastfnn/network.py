@@ -264,7 +264,8 @@ class Network:
         check_input_format(input_format)
         samples, targets = self._check_samples(X, y)
         tiles = prepare(self, samples, input_format)
-        backpropagation = Backpropagation(self, tiles.n_rows, Penalty(l2, l2_bias), targets.weights is not None)
+        kinds = targets.weights is not None, tiles.is_packed
+        backpropagation = Backpropagation(self, tiles.n_rows, Penalty(l2, l2_bias), *kinds)
         loss, _ = backpropagation.run(in_order(tiles, targets), targets.total_weight)
         return loss, [layer.gradient for layer in self.layers]
 

@@ -13,6 +13,7 @@ from fastfnn.layers import Dense, Layer
 from fastfnn.losses import is_plain_softmax
 from fastfnn.memory import aligned_empty
 from fastfnn.plan import Penalty
+from fastfnn.small_networks import SmallNetwork
 from fastfnn.targets import Targets
 from fastfnn.tiles import LARGE_TILE_ROWS, Tile, Tiles
 
@@ -159,9 +160,13 @@ class Backpropagation:
         What is added to the loss.
     is_weighted : bool
         Whether targets have weights.
+    is_packed : bool
+        Whether tiles are packed.
     """
 
-    def __init__(self, network: Network, n_rows: int, penalty: Penalty, is_weighted: bool = False) -> None:
+    def __init__(
+        self, network: Network, n_rows: int, penalty: Penalty, is_weighted: bool = False, is_packed: bool = False
+    ) -> None:
         self._kernels = network.kernels
         self._loss = network.loss
         self._layers = network.layers
@@ -171,6 +176,8 @@ class Backpropagation:
         for layer in self._layers:
             layer.start_gradient()
         self._gradients = [layer.gradient for layer in self._layers]
+        takes_all = not is_packed and SmallNetwork.fits(network, is_weighted)
+        self._small_network = SmallNetwork(network, penalty) if takes_all else None
         self._penalised = [
             (parameter, getattr(layer.gradient, name), l2)
             for layer in self._layers
@@ -214,11 +221,13 @@ class Backpropagation:
         for x, targets in batch:
             loss_of_tile, correct_of_tile = self._add_tile(x, targets, scale, n_seen, seeds)
             loss, n_correct, n_seen = loss + loss_of_tile, n_correct + correct_of_tile, n_seen + len(targets)
-        return loss + self._add_penalty(), n_correct
+        return loss if self._small_network else loss + self._add_penalty(), n_correct
 
     def _add_tile(self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
         accumulate = n_before > 0
+        if self._small_network is not None:
+            return self._small_network.add_gradients(x, targets, scale, accumulate)
         if self._forward.output_layer is None:
             outputs = self._forward.outputs(x, seeds, n_before)
             loss, n_correct, grad = self._compare(outputs[-1], targets, scale)

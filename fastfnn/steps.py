@@ -108,7 +108,7 @@ class Steps:
         self._clipping = plan.clipping
         self._callbacks = plan.step_callbacks
         n_rows, is_weighted = min(batch_size or len(y), len(y)), y.weights is not None
-        self._backpropagation = Backpropagation(network, n_rows, plan.penalty, is_weighted)
+        self._backpropagation = Backpropagation(network, n_rows, plan.penalty, is_weighted, tiles.is_packed)
         self._is_random = any(layer.is_random for layer in network.layers)
         self._parameters = list(network.parameters.values())
         self._gradients = self._backpropagation.gradients

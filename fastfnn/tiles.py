@@ -155,6 +155,7 @@ class Tiles(Protocol):
 
     n_rows: int
     tile_rows: int
+    is_packed: bool
 
     def tile(self, first: int, end: int) -> Tile:
         """Return rows first:end, where `first` is a multiple of `tile_rows`; valid until the next are asked for."""
@@ -171,6 +172,8 @@ class Tiles(Protocol):
 
 class DenseTiles:
     """Tiles that are arrays."""
+
+    is_packed = False
 
     def __init__(self, samples: Samples, tile_rows: int) -> None:
         self.n_rows = samples.n_rows
@@ -194,6 +197,7 @@ class PackedTiles:
     """Tiles of mostly-zero samples, packed as they are asked for unless they are kept."""
 
     tile_rows = TILE_ROWS
+    is_packed = True
 
     def __init__(self, samples: Samples) -> None:
         self.n_rows = samples.n_rows

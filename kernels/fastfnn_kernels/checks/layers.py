@@ -79,19 +79,44 @@ def stack_forward(
     out: NDArray[Any] | None = None,
 ) -> None:
     """Check the arguments of `stack_forward`."""
-    require_floats("x", x, 2)
-    require_same_lengths(weights, biases, activations)
-    (n_rows, width), dtype = x.shape, x.dtype
-    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        require_matrix(f"weights[{layer}]", w, dtype, width, None)
-        width = w.shape[1]
-        if b is not None:
-            require_like(f"biases[{layer}]", b, dtype, (width,))
-        require_activation(activation, FUSED_ACTIVATIONS)
+    n_outputs = _stack(x, weights, biases, activations)
     if out is not None:
-        others = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
-        others |= {f"biases[{layer}]": b for layer, b in enumerate(biases) if b is not None}
-        require_output("out", out, dtype, (n_rows, width), {"x": x, **others})
+        require_output("out", out, x.dtype, (len(x), n_outputs), _named_inputs(x, weights, biases))
+
+
+def stack_cross_entropy(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+    labels: NDArray[np.int64],
+    scale: float | None = None,
+    l2: float = 0.0,
+    l2_bias: float = 0.0,
+    out_weights: Sequence[NDArray[Any]] | None = None,
+    out_biases: Sequence[NDArray[Any] | None] | None = None,
+    accumulate: bool = False,
+) -> None:
+    """Check the arguments of `stack_cross_entropy`."""
+    n_classes = _stack(x, weights, biases, activations)
+    if n_classes == 0:
+        raise ValueError(
+            f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"
+        )
+    require_labels(labels, len(x), n_classes)
+    if out_weights is None and out_biases is None:
+        return
+    others = _named_inputs(x, weights, biases)
+    for name, like, out in (("out_weights", weights, out_weights), ("out_biases", biases, out_biases)):
+        if out is None:
+            continue
+        if len(out) != len(like):
+            raise ValueError(f"{name} must have an element for each of {len(like)} layers; got {len(out)}")
+        for layer, (of_layer, array) in enumerate(zip(like, out, strict=True)):
+            if (of_layer is None) != (array is None):
+                raise ValueError(f"{name}[{layer}] must be None where there is no bias, and only there")
+            if of_layer is not None:
+                require_another_output(f"{name}[{layer}]", array, x.dtype, of_layer.shape, others)
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
@@ -257,6 +282,33 @@ def check_gradient(
         require_another_output("out", out, grad.dtype, (n_inputs, n_outputs), others)
     if out_bias is not None:
         require_output("out_bias", out_bias, grad.dtype, (n_outputs,), others)
+
+
+def _stack(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any] | None],
+    activations: Sequence[str],
+) -> int:
+    """Check what goes through a stack of layers; return the last layer's width."""
+    require_floats("x", x, 2)
+    require_same_lengths(weights, biases, activations)
+    width, dtype = x.shape[1], x.dtype
+    for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
+        require_matrix(f"weights[{layer}]", w, dtype, width, None)
+        width = w.shape[1]
+        if b is not None:
+            require_like(f"biases[{layer}]", b, dtype, (width,))
+        require_activation(activation, FUSED_ACTIVATIONS)
+    return int(width)
+
+
+def _named_inputs(
+    x: NDArray[Any], weights: Sequence[NDArray[Any]], biases: Sequence[NDArray[Any] | None]
+) -> dict[str, NDArray[Any] | None]:
+    """Name what no output may share memory with."""
+    named: dict[str, NDArray[Any] | None] = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
+    return named | {f"biases[{layer}]": b for layer, b in enumerate(biases)} | {"x": x}
 
 
 def _logits(logits: Any) -> None:

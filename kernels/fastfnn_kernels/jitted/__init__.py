@@ -11,6 +11,7 @@ from fastfnn_kernels.jitted import (
     output_layer,
     packing,
     samples,
+    small_networks,
     sparse,
     stacks,
     updates,
@@ -44,6 +45,7 @@ softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)
 dense_cross_entropy = checked(output_layer.dense_cross_entropy)
+stack_cross_entropy = checked(small_networks.stack_cross_entropy)
 sgd_samples = checked(samples.sgd_samples)
 sgd_batches = checked(batches.sgd_batches)
 sgd = checked(updates.sgd)

@@ -62,15 +62,24 @@ def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first:
     last = layers.widths.size - 1
     _activate_rows(layers, rows, 0, first, end)
     for layer in range(1, last + 1):
-        _forward(layers, rows, layer, first, end)
+        forward(layers, rows, layer, first, end)
+    n_correct: int = compare(layers, rows, labels, scale, first, end)
+    for layer in range(last, 0, -1):
+        lay_out_gradient(layers, rows, layer, first, end)
+        backward(layers, rows, layer, first, end)
+    return n_correct
+
+
+@inlined
+def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
+    """Write the gradient of the last layer's sums for some rows; return how many are right."""
+    last = layers.widths.size - 1
     logits, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
     n_correct = 0
     for row in range(first, end):
         n_correct += is_first_of_largest(logits[row], labels[row])
     write_cross_entropy_gradient(logits, labels, first, end, scale, grad, rows.maxima, rows.totals)
     multiply_by_derivative(_of_rows(grad, first, end), _of_rows(logits, first, end), layers.codes[last])
-    for layer in range(last, 0, -1):
-        _backward(layers, rows, layer, first, end)
     return n_correct
 
 
@@ -80,11 +89,11 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     weights = _weights(layers, layer)
     if rows.n_rows > 0:
         x = units(rows, rows.outputs, layer - 1)
-        panels = _gradient_panels(layers, rows, layer)
+        panels = gradient_panels(layers, rows, layer)
         no_copies = x[:0]
         add_products_of_block(x, no_copies, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
-    _lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
-    _lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
+    lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
+    lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
 
 @inlined
@@ -96,7 +105,8 @@ def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) 
 
 
 @inlined
-def _forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Compute a layer's outputs for some rows."""
     x, y = units(rows, rows.outputs, layer - 1), units(rows, rows.outputs, layer)
     n_panels = number_of_panels(y.shape[1], TILE_VECTORS * (VECTOR_BYTES // y.itemsize))
     panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
@@ -107,16 +117,23 @@ def _forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 
 @inlined
-def _backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
+def lay_out_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Copy some rows of a layer's gradient into the panels that the weight gradient reads."""
+    grad = units(rows, rows.gradients, layer)
     lanes = VECTOR_BYTES // grad.itemsize
     wide = TILE_VECTORS * lanes
-    laid_out = _gradient_panels(layers, rows, layer)
+    laid_out = gradient_panels(layers, rows, layer)
     for panel in range(number_of_panels(grad.shape[1], wide)):
         j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
         fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
+
+
+@inlined
+def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Compute the gradient of the sums of the layer below for some rows."""
+    grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
-    n_panels = number_of_panels(grad_below.shape[1], wide)
+    n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
     y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of_code(IDENTITY, grad)
     multiply_block(
         grad, grad[:0], panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below,
@@ -147,12 +164,12 @@ def _weights(layers: Layers, layer: int) -> Any:
 
 
 @inline
-def _gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
+def gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
     return rows.gradient_panels[layers.bias_starts[layer] * rows.n_rows : layers.bias_starts[layer + 1] * rows.n_rows]
 
 
 @inlined
-def _lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
+def lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
     """Copy some rows into the panels that are made of columns."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
@@ -163,7 +180,7 @@ def _lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
 
 
 @inlined
-def _lay_out_rows(weights: Any, first: int, end: int, panels: Any) -> None:
+def lay_out_rows(weights: Any, first: int, end: int, panels: Any) -> None:
     """Copy some rows into the panels that are made of rows, as columns of these."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize

@@ -38,6 +38,9 @@ def sparse_tile_shape(unit: VectorUnit) -> TileShape:
 TILE = tile_shape(UNIT)
 SPARSE_TILE = sparse_tile_shape(UNIT)
 
+# The tile of a product with fewer columns than a vector has lanes, whose vectors run along the reduction.
+DOT_TILE = TileShape(rows=UNIT.registers // 8, vectors=4)
+
 # The tile of a product with as many rows as there often are classes, which would leave part of a higher one unused.
 FLAT_TILE = TileShape(rows=10, vectors=(UNIT.registers - 4) // 10)
 

@@ -44,16 +44,11 @@ from fastfnn_kernels.jitted._vectors import (
     VectorBuilder,
     code_of,
     constant,
+    existing,
     overlapped_or_masked,
     signature_of,
     whole_or_masked,
 )
-
-
-def _existing_rows(builder: ir.IRBuilder, n_rows: Any, rows: int) -> list[Any]:
-    """Return the number of each row of a tile; past the last it is repeated, so that nothing outside is read."""
-    last = builder.sub(n_rows, constant(1))
-    return [builder.select(builder.icmp_signed("<", last, constant(i)), last, constant(i)) for i in range(rows)]
 
 
 def _keep_rolled(builder: ir.IRBuilder, back: ir.Instruction) -> None:
@@ -215,7 +210,7 @@ def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: b
     builder = vec.ir
     b, c, gate = pointer("b"), pointer("c"), pointer("gate", "c_offset")
     offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
-    numbers = _existing_rows(builder, value("n_rows"), rows)
+    numbers = existing(builder, value("n_rows"), rows)
     start, a = pointer("start"), pointer("a")
     tile = _reduce(
         vec,
@@ -239,7 +234,7 @@ def _emit_column_tile(arguments: Arguments, rows: int) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
     a, b, c = map(pointer, ("a", "b", "c"))
-    numbers = _existing_rows(builder, value("n_rows"), rows)
+    numbers = existing(builder, value("n_rows"), rows)
     a_rows = [builder.gep(a, [builder.mul(number, value("a_row"))]) for number in numbers]
     c_rows = [builder.gep(c, [builder.mul(number, value("c_row"))]) for number in numbers]
     start = vec.load_masked(pointer("start"), constant(0), vec.mask_below(value("n_start")))
@@ -296,8 +291,7 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
     builder = vec.ir
     a, b, indices, order, c = map(pointer, ("a", "b", "indices", "order", "c"))
     b_rows = [
-        _row_at(builder, b, order, number, value("b_row"))
-        for number in _existing_rows(builder, value("n_rows"), rows)
+        _row_at(builder, b, order, number, value("b_row")) for number in existing(builder, value("n_rows"), rows)
     ]
 
     def scatter(n_vectors: int, load: Load, store: Store) -> None:

@@ -70,6 +70,13 @@ class VectorBuilder:
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
 
+    def sum_of_lanes(self, value: Any, first: Any) -> Any:
+        """Add all lanes to `first`, in an order that the CPU's instructions suit."""
+        signature = ir.FunctionType(self.element, [self.element, self.type])
+        name = f"llvm.vector.reduce.fadd.{self._suffix}"
+        add_up = cgutils.get_or_insert_function(self.ir.module, signature, name)
+        return self.ir.call(add_up, [first, value], fastmath=("reassoc",))
+
     def _splat(self, scalar: Any, element: ir.Type) -> Any:
         undefined = ir.Constant(ir.VectorType(element, self.lanes), ir.Undefined)
         single = self.ir.insert_element(undefined, scalar, ir.Constant(INT32, 0))
@@ -98,6 +105,12 @@ def constant(number: int) -> ir.Constant:
 def element_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
+
+
+def existing(builder: ir.IRBuilder, count: Any, numbers: int) -> list[Any]:
+    """Return the number of each row of a tile; past the last it is repeated, so that nothing outside is read."""
+    last = builder.sub(count, constant(1))
+    return [builder.select(builder.icmp_signed("<", last, constant(i)), last, constant(i)) for i in range(numbers)]
 
 
 class Arguments:

@@ -173,7 +173,7 @@ def _adamw(
 @kernel
 def _squared_norm(values: In1, block_sums: OutDoubles1) -> float:
     for block in prange(block_sums.size):
-        block_sums[block] = _sum_of_squares(part(values, block))
+        block_sums[block] = sum_of_squares(part(values, block))
     norm: float = _sum(block_sums)
     return norm
 
@@ -185,7 +185,7 @@ def _add_multiple(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> float:
         w_part, g_part = part(w, block), part(g, block)
         for i in range(w_part.size):
             g_part[i] += l2 * w_part[i]
-        block_sums[block] = _sum_of_squares(w_part)
+        block_sums[block] = sum_of_squares(w_part)
     norm: float = _sum(block_sums)
     return norm
 
@@ -199,7 +199,8 @@ def _sum(values: Any) -> float:
 
 
 @inline
-def _sum_of_squares(values: Any) -> float:
+def sum_of_squares(values: Any) -> float:
+    """Add up squares, in float64."""
     total = 0.0
     for i in range(values.size):
         wide = np.float64(values[i])

@@ -20,6 +20,7 @@ from fastfnn_kernels.reference import (
     output_layer,
     packing,
     samples,
+    small_networks,
     sparse,
     stacks,
     updates,
@@ -62,6 +63,7 @@ softmax = _specified(cross_entropy.softmax)
 softmax_cross_entropy = _specified(cross_entropy.softmax_cross_entropy)
 count_correct = _specified(cross_entropy.count_correct)
 dense_cross_entropy = _specified(output_layer.dense_cross_entropy)
+stack_cross_entropy = _specified(small_networks.stack_cross_entropy)
 sgd_samples = _specified(samples.sgd_samples)
 sgd_batches = _specified(batches.sgd_batches)
 sgd = _specified(updates.sgd)

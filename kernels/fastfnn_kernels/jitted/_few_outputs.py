@@ -1,0 +1,99 @@
+"""Products with few columns, which would fill a part of a vector only: the vectors run along the reduction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from fastfnn_kernels.jitted._jit import inline
+from fastfnn_kernels.jitted._shapes import DOT_TILE
+from fastfnn_kernels.jitted._vectors import (
+    INT64,
+    Arguments,
+    VectorBuilder,
+    code_of,
+    constant,
+    existing,
+    signature_of,
+)
+
+_DOT = ("a", "a_offset", "depth", "b", "b_offset", "start", "start_offset", "c", "c_offset", "n_rows", "n_columns")
+
+DOT_ROWS, FEW_OUTPUTS = DOT_TILE.rows, DOT_TILE.vectors
+
+
+def _emit_dot_tile(arguments: Arguments) -> None:
+    vec, value = arguments.vec, arguments.value
+    builder, depth = vec.ir, value("depth")
+    a, b, c, start = map(arguments.pointer, ("a", "b", "c", "start"))
+    a_rows = [builder.gep(a, [builder.mul(row, depth)]) for row in existing(builder, value("n_rows"), DOT_ROWS)]
+    b_rows = [builder.gep(b, [builder.mul(j, depth)]) for j in existing(builder, value("n_columns"), FEW_OUTPUTS)]
+
+    def add_products(sums: Sequence[Any], load: Callable[[Any], Any]) -> list[Any]:
+        b_vectors = [load(row) for row in b_rows]
+        pairs = [(a_vector, b_vector) for a_vector in map(load, a_rows) for b_vector in b_vectors]
+        return [vec.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
+
+    whole = builder.mul(builder.sdiv(depth, constant(vec.lanes)), constant(vec.lanes))
+    sums = _sum_of_whole_vectors(vec, whole, add_products)
+    mask = vec.mask_below(builder.sub(depth, whole))
+    totals = add_products(sums, lambda row: vec.load_masked(row, whole, mask))
+    for i in range(DOT_ROWS):
+        for j in range(FEW_OUTPUTS):
+            exists = builder.and_(
+                builder.icmp_signed("<", constant(i), value("n_rows")),
+                builder.icmp_signed("<", constant(j), value("n_columns")),
+            )
+            with builder.if_then(exists):
+                total = vec.sum_of_lanes(totals[i * FEW_OUTPUTS + j], builder.load(builder.gep(start, [constant(j)])))
+                place = builder.add(builder.mul(constant(i), value("n_columns")), constant(j))
+                builder.store(total, builder.gep(c, [place]))
+
+
+def _sum_of_whole_vectors(vec: VectorBuilder, whole: Any, add_products: Callable[..., list[Any]]) -> list[Any]:
+    """Emit the loop over the first `whole` numbers of each row."""
+    builder = vec.ir
+    entry, nothing = builder.block, ir.Constant(vec.type, None)
+    loop, done = builder.append_basic_block("dot"), builder.append_basic_block("dotted")
+    builder.cbranch(builder.icmp_signed(">", whole, constant(0)), loop, done)
+
+    builder.position_at_end(loop)
+    k = builder.phi(INT64)
+    sums = [builder.phi(vec.type) for _ in range(DOT_ROWS * FEW_OUTPUTS)]
+    updated = add_products(sums, lambda row: vec.load(row, k))
+    following = builder.add(k, constant(vec.lanes))
+    k.add_incoming(constant(0), entry)
+    k.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, whole), loop, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(vec.type) for _ in sums]
+    for total, result, value in zip(sums, results, updated, strict=True):
+        for phi in (total, result):
+            phi.add_incoming(nothing, entry)
+            phi.add_incoming(value, loop)
+    return results
+
+
+@intrinsic
+def dot_tile(typing, a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns):
+    """Compute C[i, j] = start[j] + sum_k A[i, k] B[j, k]; no row of A, B or C has a gap behind it.
+
+    Each output is as many chains of multiply-adds as a vector has lanes: the same numbers give the same bits
+    wherever a row happens to lie.
+    """
+    given = (a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns)
+    return signature_of(_DOT, given), code_of(_DOT, _emit_dot_tile)
+
+
+@inline
+def multiply_by_columns(x: Any, columns: Any, start: Any, out: Any) -> None:
+    """Compute x w + start for a w of few columns, given one behind the other."""
+    n_rows, depth = x.shape
+    n_columns = out.shape[1]
+    for row in range(0, n_rows, DOT_ROWS):
+        n_now = min(DOT_ROWS, n_rows - row)
+        dot_tile(x, row * depth, depth, columns, 0, start, 0, out, row * n_columns, n_now, n_columns)
