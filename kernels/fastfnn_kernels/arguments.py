@@ -7,7 +7,7 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,22 @@ def require_output(
             continue
         if np.may_share_memory(array, other) and np.shares_memory(array, other):
             raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
+
+
+def lie_apart(outputs: Sequence[Any], inputs: Iterable[Any]) -> bool:
+    """Tell whether arrays are known to share no memory, without a look at addresses: False may mean anything.
+
+    Outputs that own their memory share it with the views on it alone.
+    """
+    memory = {id(output) for output in outputs if output.base is None}
+    if len(memory) < len(outputs):
+        return False
+    for array in inputs:
+        if array is not None:
+            owner = array if array.base is None else array.base
+            if id(owner) in memory or type(owner) is not ndarray or owner.base is not None:
+                return False
+    return True
 
 
 def require_another_output(

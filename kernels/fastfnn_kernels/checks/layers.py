@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastfnn_kernels.arguments import (
     FUSED_ACTIVATIONS,
     LOSSES,
+    lie_apart,
     require_activation,
     require_another_output,
     require_floats,
@@ -104,19 +105,16 @@ def stack_cross_entropy(
             f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"
         )
     require_labels(labels, len(x), n_classes)
-    if out_weights is None and out_biases is None:
-        return
-    others = _named_inputs(x, weights, biases)
-    for name, like, out in (("out_weights", weights, out_weights), ("out_biases", biases, out_biases)):
-        if out is None:
-            continue
-        if len(out) != len(like):
-            raise ValueError(f"{name} must have an element for each of {len(like)} layers; got {len(out)}")
-        for layer, (of_layer, array) in enumerate(zip(like, out, strict=True)):
-            if (of_layer is None) != (array is None):
-                raise ValueError(f"{name}[{layer}] must be None where there is no bias, and only there")
-            if of_layer is not None:
-                require_another_output(f"{name}[{layer}]", array, x.dtype, of_layer.shape, others)
+    outputs = [
+        *_named_outputs("out_weights", weights, out_weights),
+        *_named_outputs("out_biases", biases, out_biases),
+    ]
+    for name, array, like in outputs:
+        require_output(name, array, x.dtype, like.shape, {})
+    if not lie_apart([array for _, array, _ in outputs], (x, labels, *weights, *biases)):
+        others = _named_inputs(x, weights, biases)
+        for name, array, like in outputs:
+            require_another_output(name, array, x.dtype, like.shape, others)
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
@@ -301,6 +299,24 @@ def _stack(
             require_like(f"biases[{layer}]", b, dtype, (width,))
         require_activation(activation, FUSED_ACTIVATIONS)
     return int(width)
+
+
+def _named_outputs(
+    name: str, like: Sequence[NDArray[Any] | None], out: Sequence[Any] | None
+) -> list[tuple[str, Any, NDArray[Any]]]:
+    """List the name of each output, the array, and the parameter that it must be like."""
+    if out is None:
+        return []
+    if len(out) != len(like):
+        raise ValueError(f"{name} must have an element for each of {len(like)} layers; got {len(out)}")
+    for layer, (parameter, array) in enumerate(zip(like, out, strict=True)):
+        if (parameter is None) != (array is None):
+            raise ValueError(f"{name}[{layer}] must be None where there is no bias, and an array elsewhere")
+    return [
+        (f"{name}[{layer}]", array, parameter)
+        for layer, (parameter, array) in enumerate(zip(like, out, strict=True))
+        if parameter is not None
+    ]
 
 
 def _named_inputs(
