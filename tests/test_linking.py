@@ -1,18 +1,27 @@
+"""What a kernel calls is linked into it, and compiled there alone."""
+
 import numba
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._linking import WRAPPERS, wrappers_only_linked
+from fastfnn_kernels.jitted._jit import In1, Kernel, Out1, inline, kernel
+from fastfnn_kernels.jitted._linking import all_but_linked
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
+DTYPE = np.dtype(np.float64)
 
-def doubling():
-    """Return a new parallel function, not compiled yet."""
 
-    @numba.njit("void(float64[::1])", parallel={"prange": True})
-    def double(x):
+def doubling() -> Kernel:
+    """Return a new kernel, not compiled yet, of a parallel loop that calls a function."""
+
+    @inline
+    def twice(number):
+        return 2 * number
+
+    @kernel
+    def double(x: In1, out: Out1) -> None:
         for i in numba.prange(x.size):
-            x[i] *= 2
+            out[i] = twice(x[i])
 
     return double
 
@@ -30,28 +39,34 @@ def compiled_libraries(monkeypatch):
     return names
 
 
-def test_wrappers_have_no_machine_code_of_their_own(compiled_libraries):
-    with wrappers_only_linked():
-        double = doubling()
-    assert compiled_libraries
-    assert not [name for name in compiled_libraries if name.startswith(WRAPPERS)]
-    x = np.arange(100_000.0)
-    double(x)
-    assert np.array_equal(x, 2.0 * np.arange(100_000))
+@pytest.mark.parametrize("parallel", [False, True])
+def test_the_kernel_alone_is_made_machine_code_of(parallel, compiled_libraries, monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTFNN_CACHE_DIR", str(tmp_path))
+    double = doubling()
+    run = double.compile(DTYPE, parallel=parallel)
+    assert len(compiled_libraries) == 1
+    assert compiled_libraries[0].endswith("parallel" if parallel else "serial")
+    x, out = np.arange(100_000.0), np.empty(100_000)
+    run(x, out)
+    assert np.array_equal(out, 2 * x)
 
 
-def test_this_numba_calls_them_so_and_compiles_them_otherwise(compiled_libraries):
-    doubling()
-    for wrapper in WRAPPERS:
-        assert [name for name in compiled_libraries if name.startswith(wrapper)]
+def test_this_numba_compiles_the_rest_otherwise(compiled_libraries):
+    @numba.njit(parallel={"prange": True})
+    def double(x):
+        for i in numba.prange(x.size):
+            x[i] *= 2
+
+    double(np.arange(3.0))
+    assert len(compiled_libraries) == 4
 
 
 def test_what_others_compile_is_as_before():
     codegen = cpu_target.target_context.codegen()
     before = codegen._library_class
-    with wrappers_only_linked():
+    with all_but_linked("kernel"):
         assert codegen._library_class is not before
     assert codegen._library_class is before
-    with pytest.raises(ZeroDivisionError), wrappers_only_linked():
+    with pytest.raises(ZeroDivisionError), all_but_linked("kernel"):
         1 / 0  # noqa: B018
     assert codegen._library_class is before

@@ -20,7 +20,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._linking import wrappers_only_linked
+from fastfnn_kernels.jitted._linking import all_but_linked
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import KernelCache
 from fastfnn_kernels.runtime.compiling import announced, no_lost_interrupt
@@ -38,6 +38,9 @@ OPTIONS = {
 
 # A sum that nothing cuts may be added up in the order the compiler likes: only so does it become vector instructions.
 SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
+
+# Python and C call the kernels, and no helper of theirs.
+ONLY_LINKED = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 # Loops written with prange are shared among threads, and nothing else: not the zeros an array is filled with.
 ONLY_PRANGE = {"prange": True} | dict.fromkeys(
@@ -167,7 +170,11 @@ class Kernel:
         # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
         dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
-        with announced(self.name(parallel=parallel), dispatcher), no_lost_interrupt(), wrappers_only_linked():
+        with (
+            announced(self.name(parallel=parallel), dispatcher),
+            no_lost_interrupt(),
+            all_but_linked(variant.__qualname__),
+        ):
             dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
         self._compiled[dtype, parallel] = dispatcher
@@ -202,22 +209,22 @@ def kernel(function: Callable[..., Any]) -> Kernel:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call, and Python does not."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    return numba.njit(**ONLY_LINKED, **OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Make a helper a part of the one function that calls it, so that it is not compiled on its own as well."""
-    return numba.njit(inline="always", **OPTIONS)(function)
+    return numba.njit(inline="always", **ONLY_LINKED, **OPTIONS)(function)
 
 
 def force_inline(function: Callable[..., Any]) -> Any:
     """Compile a helper into the kernels that call it: its arguments are so many that passing them takes time."""
-    return numba.njit(forceinline=True, **OPTIONS)(function)
+    return numba.njit(forceinline=True, **ONLY_LINKED, **OPTIONS)(function)
 
 
 def inline_sum(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call and that does nothing but add up."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **SUM_OPTIONS)(function)
+    return numba.njit(**ONLY_LINKED, **SUM_OPTIONS)(function)
 
 
 def _renamed(function: Callable[..., Any], suffix: str) -> Callable[..., Any]:
