@@ -168,6 +168,7 @@ MUTANTS = [
     Mutant("no gradient for the layers below the last but one", "small_networks.py", "if layer > 1:\n                backward", "if layer > 2:\n                backward", "small_networks"),
     Mutant("few outputs that are not activated", "small_networks.py", "        activate(y.reshape(-1), layers.codes[layer])\n", "", "small_networks"),
     Mutant("a few columns' products of whole vectors alone", "_few_outputs.py", "totals = add_products(sums, lambda row: vec.load_masked(row, whole, mask))", "totals = sums", "small_networks"),
+    Mutant("a few columns' remainder read as a whole vector", "_few_outputs.py", "vec.load_masked(row, whole, mask)", "vec.load(row, whole)", "small_networks"),
     Mutant("a few columns' last whole vector left out", "_few_outputs.py", 'builder.icmp_signed("<", following, whole)', 'builder.icmp_signed("<", builder.add(following, constant(vec.lanes)), whole)', "small_networks"),
     Mutant("the start of the first column for all", "_few_outputs.py", "builder.gep(start, [constant(j)])", "builder.gep(start, [constant(0)])", "small_networks"),
     Mutant("a few columns' row tail one too short", "_few_outputs.py", 'builder.icmp_signed("<", constant(i), value("n_rows"))', 'builder.icmp_signed("<", constant(i + 1), value("n_rows"))', "small_networks"),
