@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -106,6 +106,25 @@ class BackendOperations:
         def run() -> tuple[Any, ...]:
             loss, _, *gradients = self._kernels.dense_cross_entropy(x, weights, bias, labels, None, "relu", *outputs)
             return loss, *gradients
+
+        return run
+
+    def stack_cross_entropy(
+        self,
+        x: NDArray[Any],
+        weights: Sequence[NDArray[Any]],
+        biases: Sequence[NDArray[Any]],
+        activations: Sequence[str],
+        labels: NDArray[np.int64],
+    ) -> Run:
+        """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
+        outputs = [[np.empty_like(array) for array in arrays] for arrays in (weights, biases)]
+
+        def run() -> tuple[Any, ...]:
+            loss, _, weight_gradients, bias_gradients = self._kernels.stack_cross_entropy(
+                x, weights, biases, activations, labels, None, 0.0, 0.0, *outputs
+            )
+            return loss, *weight_gradients, *bias_gradients
 
         return run
 

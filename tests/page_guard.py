@@ -36,6 +36,7 @@ RETURNING = (
     "elementwise_loss",
     "l2_penalty",
     "dense_cross_entropy",
+    "stack_cross_entropy",
     "rmsprop_tensor",
     "sgd_samples",
     "sgd_batches",
@@ -161,6 +162,29 @@ def output_layer(rng: np.random.Generator, dtype: Any, rows: int, columns: int, 
     yield Call("dense_cross_entropy", layer | rest | outputs, tuple(outputs))
 
 
+def small_networks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw networks whose gradients are whole numbers, with few classes, as many as fill vectors, and some more."""
+    n_classes = int(rng.choice([1, 3, 8, 16, 19, 35]))
+    last_weights, last_bias = one_hot_layer(rng, columns, n_classes, dtype)
+    # Hidden weights from -1 to 1: sums stay below 2**24.
+    weights, biases = (
+        [integers(rng, (depth, columns), dtype) // 4, last_weights],
+        [integers(rng, columns, dtype), last_bias],
+    )
+    network = {
+        "weights": weights,
+        "biases": biases,
+        "activations": [str(rng.choice(["identity", "relu"])), "identity"],
+    }
+    rest = {"scale": 1.0, "l2": 2.0 * rng.integers(2), "l2_bias": 4.0, "accumulate": bool(rng.integers(2))}
+    given = {"x": integers(rng, (rows, depth), dtype), "labels": rng.integers(0, n_classes, rows)}
+    outputs = {
+        "out_weights": [integers(rng, w.shape, dtype) for w in weights],
+        "out_biases": [integers(rng, b.shape, dtype) for b in biases],
+    }
+    yield Call("stack_cross_entropy", given | network | rest | outputs, tuple(outputs))
+
+
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
     z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
@@ -210,7 +234,18 @@ def laid_out(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
 
 FAMILIES = {
     family.__name__: family
-    for family in (dense, laid_out, sparse, stacks, output_layer, packing, training, elementwise, updates)
+    for family in (
+        dense,
+        laid_out,
+        sparse,
+        stacks,
+        output_layer,
+        small_networks,
+        packing,
+        training,
+        elementwise,
+        updates,
+    )
 }
 
 

@@ -16,6 +16,7 @@ X, W, B, Y, G = zeros(5, 4), zeros(4, 3), zeros(3), zeros(5, 3), zeros(5, 3)
 LABELS = np.zeros(5, np.int64)
 ROWS, SAMPLES, BATCHES = reference.pack_rows(X, F4), reference.compress_rows(X, F4), reference.pack_batches(X, F4, 2)
 ALL = zeros(100)
+STACK = (X, [W], [B], ["relu"], LABELS, None, 0.0, 0.0)
 
 BAD = [
     ("dense_forward", ([[1.0]], W), TypeError, "x must be a NumPy array; got list"),
@@ -88,6 +89,60 @@ BAD = [
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", X[:]), ValueError, "out shares memory with x"),
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", None, W), ValueError, "out_weights shares memory"),
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", None, None, B), ValueError, "out_bias shares memory"),
+    ("stack_cross_entropy", (X, [], [], [], LABELS), ValueError, "an element for each layer; got 0, 0 and 0"),
+    ("stack_cross_entropy", (X, [W], [], ["relu"], LABELS), ValueError, "for each layer; got 1, 0 and 1"),
+    ("stack_cross_entropy", (X[0], [W], [B], ["relu"], LABELS), ValueError, "x must have 2 dimensions"),
+    ("stack_cross_entropy", (X, [W, W], [B, B], ["relu"] * 2, LABELS), ValueError, "weights[1] must have shape (3,"),
+    ("stack_cross_entropy", (X, [W], [zeros(4)], ["relu"], LABELS), ValueError, "biases[0] must have shape (3)"),
+    ("stack_cross_entropy", (X, [W.astype("f8")], [B], ["relu"], LABELS), TypeError, "weights[0] must be float32"),
+    ("stack_cross_entropy", (X, [W], [B], ["gelu"], LABELS), ValueError, "activation must be one of"),
+    ("stack_cross_entropy", (X, [zeros(4, 0)], [None], ["relu"], LABELS), ValueError, "at least one column, a class"),
+    (
+        "stack_cross_entropy",
+        (X, [W], [B], ["relu"], LABELS + 3),
+        ValueError,
+        "labels must lie from 0 to 2; got 3 to 3",
+    ),
+    ("stack_cross_entropy", (X, [W], [B], ["relu"], LABELS[1:]), ValueError, "labels must have shape (5,)"),
+    (
+        "stack_cross_entropy",
+        (*STACK, [W, W], None),
+        ValueError,
+        "out_weights must have an element for each of 1 layers",
+    ),
+    ("stack_cross_entropy", (*STACK, None, []), ValueError, "out_biases must have an element for each of 1 layers"),
+    ("stack_cross_entropy", (*STACK, [zeros(3, 4)], None), ValueError, "out_weights[0] must have shape (4, 3)"),
+    ("stack_cross_entropy", (*STACK, None, [zeros(4)]), ValueError, "out_biases[0] must have shape (3); got (4,)"),
+    ("stack_cross_entropy", (*STACK, [read_only(zeros(4, 3))], None), ValueError, "out_weights[0] is written to"),
+    ("stack_cross_entropy", (*STACK, [W], None), ValueError, "out_weights[0] shares memory with weights[0]"),
+    ("stack_cross_entropy", (*STACK, None, [B]), ValueError, "out_biases[0] shares memory with biases[0]"),
+    ("stack_cross_entropy", (*STACK, [X[:3].reshape(4, 3)], None), ValueError, "out_weights[0] shares memory with x"),
+    (
+        "stack_cross_entropy",
+        (*STACK, [ALL[:12].reshape(4, 3)], [ALL[9:12]]),
+        ValueError,
+        "out_biases[0] shares memory with out_weights[0]",
+    ),
+    (
+        "stack_cross_entropy",
+        (Y, [zeros(3, 3)] * 2, [None] * 2, ["relu"] * 2, LABELS, None, 0.0, 0.0, [zeros(3, 3)] * 2),
+        ValueError,
+        "out_weights[1] shares memory with out_weights[0]",
+    ),
+    (
+        "stack_cross_entropy",
+        (X, [W[:]], [B], ["relu"], LABELS, None, 0.0, 0.0, [W]),
+        ValueError,
+        "out_weights[0] shares memory with weights[0]",
+    ),
+    ("stack_cross_entropy", (*STACK, None, [None]), ValueError, "out_biases[0] must be None where there is no bias"),
+    ("stack_cross_entropy", (*STACK, [None], None), ValueError, "out_weights[0] must be"),
+    (
+        "stack_cross_entropy",
+        (X, [W], [None], ["relu"], LABELS, None, 0.0, 0.0, None, [zeros(3)]),
+        ValueError,
+        "out_biases[0] must be None where there is no bias",
+    ),
     ("softmax_cross_entropy", (Y, LABELS.astype(np.int32)), TypeError, "labels must be int64; got int32"),
     ("softmax_cross_entropy", (Y, LABELS[:4]), ValueError, "labels must have shape (5,)"),
     ("softmax_cross_entropy", (Y, LABELS + 3), ValueError, "labels must lie from 0 to 2; got 3 to 3"),

@@ -22,7 +22,7 @@ def public(files):
 
 def test_same_kernels():
     assert public_names(reference) == public_names(jitted)
-    assert len(KERNELS) == 30
+    assert len(KERNELS) == 31
 
 
 def test_same_files():

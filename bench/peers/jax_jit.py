@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -63,6 +63,32 @@ def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[An
         return loss, jnp.where(x > 0, grad, 0), *others
 
     return lambda: jax.block_until_ready(gradients_of(*operands))
+
+
+def stack_cross_entropy(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    activations: Sequence[str],
+    labels: NDArray[np.int64],
+) -> Run:
+    """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
+    functions = [_ACTIVATIONS[activation] for activation in activations]
+    parameters = [[jnp.asarray(array) for array in arrays] for arrays in (weights, biases)]
+    inputs, classes = jnp.asarray(x), jnp.asarray(labels)
+
+    def loss_of(weights: list[jax.Array], biases: list[jax.Array], y: jax.Array, labels: jax.Array) -> jax.Array:
+        for w, b, activate in zip(weights, biases, functions, strict=True):
+            y = activate(y @ w + b)
+        return _cross_entropy(y, labels)
+
+    gradients_of = jax.jit(jax.value_and_grad(loss_of, (0, 1)))
+
+    def run() -> tuple[jax.Array, ...]:
+        loss, (weight_gradients, bias_gradients) = jax.block_until_ready(gradients_of(*parameters, inputs, classes))
+        return loss, *weight_gradients, *bias_gradients
+
+    return run
 
 
 def full_batch(samples: Samples) -> FullBatch:
@@ -152,6 +178,13 @@ _LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "huber": _huber,
     "binary_cross_entropy": lambda y, t: jax.nn.softplus(y) - t * y,
     "poisson": lambda y, t: jnp.exp(y) - t * y,
+}
+
+
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
 }
 
 

@@ -6,7 +6,7 @@ where a CPU has them and the multi-tensor ones elsewhere. Tensors share the memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,53 @@ def loss_and_gradients_of(loss_function: Callable[..., Any], *arrays: NDArray[An
 def output_layer_loss(x: Any, weights: Any, bias: Any, labels: Any) -> Any:
     """Compute the mean cross-entropy of softmax(x w + b)."""
     return functional.cross_entropy(torch.addmm(bias, x, weights), labels)
+
+
+def stack_cross_entropy(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    activations: Sequence[str],
+    labels: NDArray[np.int64],
+) -> Run:
+    """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
+    return network_loss_and_gradients_of(network_loss_with(activations), x, weights, biases, labels)
+
+
+def network_loss_and_gradients_of(
+    loss_function: Callable[..., Any],
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    labels: NDArray[np.int64],
+) -> Run:
+    """Return what computes the loss of a network, and its gradients by weights and biases."""
+    parameters = [torch.from_numpy(array).requires_grad_() for array in (*weights, *biases)]
+    inputs, y = torch.from_numpy(x), torch.from_numpy(labels)
+
+    def run() -> tuple[torch.Tensor, ...]:
+        loss = loss_function(inputs, parameters, y)
+        return loss.detach(), *torch.autograd.grad(loss, parameters)
+
+    return run
+
+
+def network_loss_with(activations: Sequence[str]) -> Callable[..., Any]:
+    """Return what computes the mean cross-entropy of a network, from its weights and the biases behind them."""
+    functions: dict[str, Callable[[Any], Any]] = {
+        "identity": lambda z: z,
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+    }
+    layers = [functions[activation] for activation in activations]
+
+    def mean_loss(y: Any, parameters: Any, labels: Any) -> Any:
+        weights, biases = parameters[: len(layers)], parameters[len(layers) :]
+        for w, b, activate in zip(weights, biases, layers, strict=True):
+            y = activate(torch.addmm(b, y, w))
+        return functional.cross_entropy(y, labels)
+
+    return mean_loss
 
 
 def cross_entropy_with(label_smoothing: float) -> Callable[..., Any]:

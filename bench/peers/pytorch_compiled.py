@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,18 @@ def dropout(x: NDArray[Any], rate: float) -> Run:
 def dense_cross_entropy(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]) -> Run:
     """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
     return pytorch.loss_and_gradients_of(_compiled(pytorch.output_layer_loss), x, weights, bias, labels)
+
+
+def stack_cross_entropy(
+    x: NDArray[Any],
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    activations: Sequence[str],
+    labels: NDArray[np.int64],
+) -> Run:
+    """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
+    loss_function = _compiled(pytorch.network_loss_with(activations))
+    return pytorch.network_loss_and_gradients_of(loss_function, x, weights, biases, labels)
 
 
 def full_batch(samples: Samples) -> FullBatch:
