@@ -179,13 +179,19 @@ class DenseTiles:
         self.n_rows = samples.n_rows
         self.tile_rows = tile_rows
         self._samples = samples
+        self._latest: tuple[int, int] | None = None
+        self._tile: Any = None
 
     def tile(self, first: int, end: int) -> NDArray[Any]:
-        """Return rows first:end."""
-        return self._samples.dense(slice(first, end))
+        """Return rows first:end; the only tile of few samples is converted once."""
+        if self._latest != (first, end):
+            self._latest, self._tile = (first, end), self._samples.dense(slice(first, end))
+        tile: NDArray[Any] = self._tile
+        return tile
 
     def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return rows in the order given."""
+        self._latest = None  # its memory is taken
         return self._samples.dense(rows)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:

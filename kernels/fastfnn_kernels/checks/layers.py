@@ -311,7 +311,8 @@ def _named_outputs(
         raise ValueError(f"{name} must have an element for each of {len(like)} layers; got {len(out)}")
     for layer, (parameter, array) in enumerate(zip(like, out, strict=True)):
         if (parameter is None) != (array is None):
-            raise ValueError(f"{name}[{layer}] must be None where there is no bias, and an array elsewhere")
+            wanted = "None, as the bias is" if parameter is None else "an array"
+            raise ValueError(f"{name}[{layer}] must be {wanted}; got {type(array).__name__}")
     return [
         (f"{name}[{layer}]", array, parameter)
         for layer, (parameter, array) in enumerate(zip(like, out, strict=True))

@@ -297,7 +297,7 @@ def _forward(layers: Layers, rows: Rows, layer: int) -> None:
 
 @inlined
 def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
-    """Add x^T g to the total of a layer, or g^T x to that of one with few outputs: its rows fill vectors."""
+    """Add x^T g to the total of a layer, or g^T x where that has few rows: these fill vectors."""
     x, grad = units(rows, rows.outputs, layer - 1), units(rows, rows.gradients, layer)
     n_inputs, n_outputs = total.shape
     if n_outputs <= COLUMN_ROWS:
