@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.runtime.garbage import collected_later
 from fastfnn_kernels.runtime.thread_count import limit_linear_algebra
 
 MODULES = {"numba": "fastfnn_kernels.jitted", "numpy": "fastfnn_kernels.reference"}
@@ -38,7 +39,8 @@ def get_backend(name: str) -> ModuleType:
     if name == "numpy":
         limit_linear_algebra()
     try:
-        return importlib.import_module(MODULES[name])
+        with collected_later():
+            return importlib.import_module(MODULES[name])
     except ModuleNotFoundError as error:
         if error.name not in ("numba", "llvmlite"):
             raise

@@ -24,6 +24,7 @@ from fastfnn_kernels.jitted._linking import all_but_linked
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import KernelCache
 from fastfnn_kernels.runtime.compiling import announced, no_lost_interrupt
+from fastfnn_kernels.runtime.garbage import collected_later
 from fastfnn_kernels.runtime.thread_pool import run_parallel
 
 OPTIONS = {
@@ -174,6 +175,7 @@ class Kernel:
             announced(self.name(parallel=parallel), dispatcher),
             no_lost_interrupt(),
             all_but_linked(variant.__qualname__),
+            collected_later(),
         ):
             dispatcher.compile(self.argument_types(dtype))
         dispatcher.disable_compile()
