@@ -85,6 +85,8 @@ def _build(session: nox.Session, kind: str) -> Path:
 
 def _test(session: nox.Session, package: Path) -> None:
     session.install(f"fastfnn[test] @ {package.as_uri()}")
+    # pip keeps what it built from an sdist of this name, which may have been another.
+    session.install("--no-cache-dir", "--no-deps", "--force-reinstall", str(package))
     away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
     for name in TESTED:
