@@ -84,9 +84,9 @@ def _build(session: nox.Session, kind: str) -> Path:
 
 
 def _test(session: nox.Session, package: Path) -> None:
-    session.install(f"fastfnn[test] @ {package.as_uri()}")
     # pip keeps what it built from an sdist of this name, which may have been another.
-    session.install("--no-cache-dir", "--no-deps", "--force-reinstall", str(package))
+    session.run("python", "-m", "pip", "cache", "remove", "fastfnn", success_codes=[0, 1])
+    session.install(f"fastfnn[test] @ {package.as_uri()}")
     away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
     for name in TESTED:
