@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 import fastfnn
 from fastfnn.interrupt import Interrupt
 from fastfnn.memory import aligned_empty
+from fastfnn.parts import Parts
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.steps import Steps
@@ -118,13 +119,14 @@ class BackendOperations:
         labels: NDArray[np.int64],
     ) -> Run:
         """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
-        outputs = [[np.empty_like(array) for array in arrays] for arrays in (weights, biases)]
+        parameters = Parts.copied([array for layer in zip(weights, biases, strict=True) for array in layer])
+        gradients = parameters.filled(0)
+        widths, use_bias = tuple(map(len, biases)), (True,) * len(biases)
+        network = (parameters.vector, widths, tuple(activations), use_bias)
 
         def run() -> tuple[Any, ...]:
-            loss, _, weight_gradients, bias_gradients = self._kernels.stack_cross_entropy(
-                x, weights, biases, activations, labels, None, 0.0, 0.0, *outputs
-            )
-            return loss, *weight_gradients, *bias_gradients
+            loss, *_ = self._kernels.stack_cross_entropy(x, *network, labels, None, 0.0, 0.0, gradients.vector)
+            return loss, *gradients[::2], *gradients[1::2]
 
         return run
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastfnn.counts import check_count
 from fastfnn.history import History
+from fastfnn.joining import parameters_of
 from fastfnn.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
     }
     of_network = _of_network(tensors)
     check_tensors(network.parameters, of_network, path)
-    optimizer.restore(list(network.parameters.values()), of_optimizer["n_steps"], state)
+    optimizer.restore(parameters_of(network.layers), of_optimizer["n_steps"], state)
     fill(network.parameters, of_network, path)
     optimizer.learning_rate = of_optimizer["learning_rate"]
     network.rng.bit_generator.state = described["random"]

@@ -20,13 +20,15 @@ from fastfnn.dtypes import float_dtype
 from fastfnn.few_rows import FewRows
 from fastfnn.history import History
 from fastfnn.inputs import Inputs, check_input_format, check_inputs, check_samples
+from fastfnn.joining import parameters_of
 from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.losses import Loss, describe_loss, get_loss, with_sample_weight
 from fastfnn.optimizers import Optimizer
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare
-from fastfnn.propagation import Backpropagation, finished, in_order, loss_and_correct
+from fastfnn.propagation import finished, in_order, loss_and_correct
 from fastfnn.schedules import Schedule
+from fastfnn.small_networks import backpropagation
 from fastfnn.steps import StepCallback
 from fastfnn.targets import Targets
 from fastfnn.tiles import Tiles
@@ -98,6 +100,7 @@ class Network:
             layer.draw_parameters(self.dtype, self.rng)
         for layer in self.layers:
             layer.join(self.kernels)
+        parameters_of(self.layers)
         self._n_inputs = next(layer.n_inputs for layer in self.layers if isinstance(layer, Dense))
         self._few_rows = FewRows(self)
 
@@ -264,9 +267,10 @@ class Network:
         check_input_format(input_format)
         samples, targets = self._check_samples(X, y)
         tiles = prepare(self, samples, input_format)
-        kinds = targets.weights is not None, tiles.is_packed
-        backpropagation = Backpropagation(self, tiles.n_rows, Penalty(l2, l2_bias), *kinds)
-        loss, _ = backpropagation.run(in_order(tiles, targets), targets.total_weight)
+        gradient = backpropagation(
+            self, tiles.n_rows, Penalty(l2, l2_bias), targets.weights is not None, tiles.is_packed
+        )
+        loss, _ = gradient.run(in_order(tiles, targets), targets.total_weight)
         return loss, [layer.gradient for layer in self.layers]
 
     def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.memory import aligned_full
+from fastfnn.parts import Parts
 
-State = list[NDArray[Any]]
+State = Sequence[NDArray[Any]]
+
+
+# In the place of a parameter's index: the vector of all.
+ALL = -1
 
 
 class TensorStep(NamedTuple):
@@ -41,11 +46,15 @@ class Optimizer(ABC):
 
     _STATE: tuple[str, ...] = ()
 
+    # Whether an element changes by nothing but its own gradient and state: then parameters may be changed together.
+    _by_element = False
+
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = _positive("learning_rate", learning_rate)
         self.n_steps = 0
         self._rate_factors: Sequence[float] = ()
         self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
+        self._known: Parts | None = None
 
     def step(
         self,
@@ -72,6 +81,9 @@ class Optimizer(ABC):
         """
         self.count_steps(parameters, 1)
         self._rate_factors = rate_factors
+        if isinstance(parameters, Parts) and isinstance(gradients, Parts) and self._takes_all_at_once():
+            self._update(kernels, ALL, parameters.vector, gradients.vector)
+            return
         for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
             self._update(kernels, index, parameter, gradient)
 
@@ -83,6 +95,9 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
+        if self.n_steps > 0 and parameters is self._known:
+            self.n_steps += n_steps
+            return
         kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
         if self.n_steps == 0:
             self._kinds = kinds
@@ -92,6 +107,7 @@ class Optimizer(ABC):
                 f"this {type(self).__name__} holds the state of a network with parameters {_listed(self._kinds)}; "
                 f"got {_listed(kinds)}: make a new one, or call reset()"
             )
+        self._known = parameters if isinstance(parameters, Parts) else None  # which do not change
         self.n_steps += n_steps
 
     def reset(self) -> None:
@@ -104,7 +120,7 @@ class Optimizer(ABC):
 
         Empty before the first step. The arrays are the optimizer's own.
         """
-        return {name: getattr(self, f"_{name}") for name in self._STATE if self.n_steps > 0}
+        return {name: list(getattr(self, f"_{name}")) for name in self._STATE if self.n_steps > 0}
 
     def restore(self, parameters: Sequence[NDArray[Any]], n_steps: int, state: dict[str, list[Any]]) -> None:
         """Go on from a state that `state` gave after `n_steps` steps.
@@ -134,8 +150,18 @@ class Optimizer(ABC):
                 f"expected {_described(expected)}; got {_described(state)}"
             )
         for name, values in state.items():
-            setattr(fresh, f"_{name}", [value.copy() if isinstance(value, np.ndarray) else value for value in values])
+            fresh_values = getattr(fresh, f"_{name}")
+            for i, value in enumerate(values):
+                if isinstance(value, np.ndarray):
+                    fresh_values[i][...] = value
+                else:
+                    fresh_values[i] = value
         self.__dict__.update(fresh.__dict__)
+
+    def _takes_all_at_once(self) -> bool:
+        """Tell whether one update may change all parameters, which are parts of a vector as the state is."""
+        states = [state for name in self._STATE if len(state := getattr(self, f"_{name}")) > 0]
+        return self._by_element and not self._rate_factors and all(isinstance(state, Parts) for state in states)
 
     def _rate(self, index: int) -> float:
         """Return the learning rate of the parameter at `index`."""
@@ -147,7 +173,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        """Change the parameter at `index`."""
+        """Change the parameter at `index`, or all of them where that is `ALL`."""
 
 
 class SGD(Optimizer):
@@ -164,6 +190,7 @@ class SGD(Optimizer):
     """
 
     _STATE = ("velocities",)
+    _by_element = True
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(learning_rate)
@@ -178,7 +205,7 @@ class SGD(Optimizer):
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         if self.momentum:
-            velocity = self._velocities[index]
+            velocity = _at(self._velocities, index)
             kernels.momentum(parameter, gradient, velocity, self._rate(index), self.momentum, self.nesterov)
         else:
             kernels.sgd(parameter, gradient, self._rate(index))
@@ -229,10 +256,11 @@ class RMSprop(Optimizer):
         self.rho = _share("rho", rho)
         self.epsilon = _positive("epsilon", epsilon)
         self.granularity = granularity
+        self._by_element = granularity == "element"
         self.initial = float(initial)
         self.reset_every = reset_every
         self.last_steps: list[TensorStep] = []
-        self._mean_squares: list[Any] = []
+        self._mean_squares: Any = []
 
     def step(
         self,
@@ -258,7 +286,7 @@ class RMSprop(Optimizer):
             self._mean_squares = _filled(parameters, self.initial)
 
     def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        before = self._mean_squares[index]
+        before = _at(self._mean_squares, index)
         rate = self._rate(index)
         scalars = (rate, self.rho, self.epsilon)
         if self.granularity == "element":
@@ -284,6 +312,7 @@ class Adam(Optimizer):
     """
 
     _STATE = ("first_moments", "second_moments")
+    _by_element = True
 
     def __init__(
         self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
@@ -302,7 +331,7 @@ class Adam(Optimizer):
         kernels.adam(parameter, gradient, *self._state_and_scalars(index))
 
     def _state_and_scalars(self, index: int) -> tuple[Any, ...]:
-        moments = (self._first_moments[index], self._second_moments[index])
+        moments = (_at(self._first_moments, index), _at(self._second_moments, index))
         return (*moments, self.n_steps, self._rate(index), self.beta1, self.beta2, self.epsilon)
 
 
@@ -346,11 +375,18 @@ def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
     return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in kinds)
 
 
+def _at(state: Any, index: int) -> Any:
+    """Return the state of the parameter at `index`, or of all."""
+    return state.vector if index == ALL else state[index]
+
+
 def _zeros(parameters: Sequence[NDArray[Any]]) -> State:
     return _filled(parameters, 0)
 
 
 def _filled(parameters: Sequence[NDArray[Any]], value: float) -> State:
+    if isinstance(parameters, Parts):
+        return parameters.filled(value)
     return [aligned_full(parameter.shape, value, parameter.dtype) for parameter in parameters]
 
 

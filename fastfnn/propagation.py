@@ -13,7 +13,6 @@ from fastfnn.layers import Dense, Layer
 from fastfnn.losses import is_plain_softmax
 from fastfnn.memory import aligned_empty
 from fastfnn.plan import Penalty
-from fastfnn.small_networks import SmallNetwork
 from fastfnn.targets import Targets
 from fastfnn.tiles import LARGE_TILE_ROWS, Tile, Tiles
 
@@ -31,6 +30,9 @@ OUTPUT_LAYER_BYTES = 64 * 1024
 
 def in_order(tiles: Tiles, y: Targets) -> Iterator[tuple[Tile, Targets]]:
     """Yield all samples, tile by tile, with their targets."""
+    if tiles.n_rows <= tiles.tile_rows:
+        yield tiles.tile(0, tiles.n_rows), y
+        return
     for first in range(0, tiles.n_rows, tiles.tile_rows):
         targets = y.take(slice(first, first + tiles.tile_rows))
         yield tiles.tile(first, first + len(targets)), targets
@@ -156,42 +158,37 @@ class Backpropagation:
         The `gradient` of its layers is what is computed.
     n_rows : int
         How many samples there are at most: no tile has more rows.
+    parameters, gradients : sequences of ndarray
+        Those of its layers, in order.
     penalty : Penalty
         What is added to the loss.
     is_weighted : bool
         Whether targets have weights.
-    is_packed : bool
-        Whether tiles are packed.
     """
 
     def __init__(
-        self, network: Network, n_rows: int, penalty: Penalty, is_weighted: bool = False, is_packed: bool = False
+        self,
+        network: Network,
+        n_rows: int,
+        parameters: Sequence[NDArray[Any]],
+        gradients: Sequence[NDArray[Any]],
+        penalty: Penalty,
+        is_weighted: bool,
     ) -> None:
+        self.parameters = parameters
+        self.gradients = gradients
         self._kernels = network.kernels
         self._loss = network.loss
         self._layers = network.layers
         self._forward = Forward(network, n_rows, is_weighted)
         self._no_seeds: Seeds = [None] * len(self._layers)
         self._grads = _Rows(network, n_rows)
-        for layer in self._layers:
-            layer.start_gradient()
-        self._gradients = [layer.gradient for layer in self._layers]
-        takes_all = not is_packed and SmallNetwork.fits(network, is_weighted)
-        self._small_network = SmallNetwork(network, penalty) if takes_all else None
+        self._layer_gradients = [layer.gradient for layer in self._layers]
         self._penalised = [
             (parameter, getattr(layer.gradient, name), l2)
             for layer in self._layers
             for name, parameter in layer.parameters.items()
             if (l2 := penalty.bias if name == "bias" else penalty.weights) != 0
-        ]
-
-    @property
-    def gradients(self) -> list[NDArray[Any]]:
-        """Arrays in the order of the network's parameters."""
-        return [
-            getattr(gradient, name)
-            for layer, gradient in zip(self._layers, self._gradients, strict=True)
-            for name in layer.parameters
         ]
 
     def run(self, batch: Batch, total_weight: float, seeds: Seeds | None = None) -> tuple[float, int]:
@@ -213,7 +210,7 @@ class Backpropagation:
         n_correct : int
             Samples that are right.
         """
-        for layer, gradient in zip(self._layers, self._gradients, strict=True):
+        for layer, gradient in zip(self._layers, self._layer_gradients, strict=True):
             layer.gradient = gradient
         seeds = self._no_seeds if seeds is None else seeds
         scale = 1 / total_weight if total_weight else 0.0
@@ -221,13 +218,11 @@ class Backpropagation:
         for x, targets in batch:
             loss_of_tile, correct_of_tile = self._add_tile(x, targets, scale, n_seen, seeds)
             loss, n_correct, n_seen = loss + loss_of_tile, n_correct + correct_of_tile, n_seen + len(targets)
-        return loss if self._small_network else loss + self._add_penalty(), n_correct
+        return loss + self._add_penalty(), n_correct
 
     def _add_tile(self, x: Tile, targets: Targets, scale: float, n_before: int, seeds: Seeds) -> tuple[float, int]:
         """Add one tile's share to every layer's gradient; return its loss and how many samples are right."""
         accumulate = n_before > 0
-        if self._small_network is not None:
-            return self._small_network.add_gradients(x, targets, scale, accumulate)
         if self._forward.output_layer is None:
             outputs = self._forward.outputs(x, seeds, n_before)
             loss, n_correct, grad = self._compare(outputs[-1], targets, scale)

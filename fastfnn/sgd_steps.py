@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.interrupt import Interrupt
+from fastfnn.joining import parameters_of
 from fastfnn.layers import Dense, is_fused
 from fastfnn.losses import is_plain_softmax
 from fastfnn.optimizers import SGD, Optimizer
@@ -48,7 +49,7 @@ class SgdSteps:
         self._y = y
         self._optimizer = optimizer
         self._batch_size = batch_size
-        self._all_parameters = list(network.parameters.values())
+        self._all_parameters = parameters_of(network.layers)
         dense = [layer for layer in network.layers if isinstance(layer, Dense)]
         self._parameters = (
             [layer.weights for layer in dense],

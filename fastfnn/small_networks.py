@@ -1,72 +1,83 @@
-"""The gradient of a network so small that one kernel goes through all its layers."""
+"""Backpropagation through a network so small that one kernel goes through all its layers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
-
-from fastfnn.layers import Dense
+from fastfnn.joining import parameters_of, start_gradients
+from fastfnn.layers import Dense, is_fused
 from fastfnn.losses import is_plain_softmax
+from fastfnn.parts import Parts
 from fastfnn.plan import Penalty
-from fastfnn.targets import Targets
-from fastfnn.tiles import Tile
+from fastfnn.propagation import Backpropagation, Batch
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
 
-# All weights of such a network: with more, the products take so long that calling a kernel for each does not matter.
-SMALL_NETWORK_BYTES = 32 * 1024
 
-
-class SmallNetwork:
-    """The gradient of the mean softmax cross-entropy and its penalty, by one call for each tile.
+class SmallBackpropagation:
+    """The gradient of the loss of many samples, by one call for each tile.
 
     Parameters
     ----------
     network : Network
-        One that `fits`, whose layers have a `gradient` to be written to.
+        Of dense layers, with plain softmax cross-entropy.
+    parameters, gradients : Parts
+        Those of its layers.
     penalty : Penalty
         What is added to the loss.
     """
 
-    def __init__(self, network: Network, penalty: Penalty) -> None:
-        layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+    def __init__(self, network: Network, parameters: Parts, gradients: Parts, penalty: Penalty) -> None:
+        self.parameters = parameters
+        self.gradients = gradients
+        self._layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+        self._layer_gradients = [layer.gradient for layer in self._layers]
         self._kernels = network.kernels
         self._network = (
-            [layer.weights for layer in layers],
-            [layer.bias for layer in layers],
-            [layer.activation for layer in layers],
+            parameters.vector,
+            tuple(layer.n_outputs for layer in self._layers),
+            tuple(layer.activation for layer in self._layers),
+            tuple(layer.use_bias for layer in self._layers),
         )
-        self._gradients = ([layer.gradient.weights for layer in layers], [layer.gradient.bias for layer in layers])
-        self._penalty = penalty
+        self._penalty = (penalty.weights, penalty.bias)
 
-    @staticmethod
-    def fits(network: Network, is_weighted: bool) -> bool:
-        """Tell whether a network is small, and made of nothing that the kernel does not know."""
-        return (
-            is_plain_softmax(network.loss)
-            and not is_weighted
-            and all(type(layer) is Dense and layer.activation in FUSED_ACTIVATIONS for layer in network.layers)
-            and sum(array.nbytes for array in network.parameters.values()) <= SMALL_NETWORK_BYTES
-        )
-
-    def add_gradients(self, x: Tile, targets: Targets, scale: float, accumulate: bool) -> tuple[float, int]:
-        """Add a tile's share to every layer's gradient, and the first tile's the penalty's; return loss and correct.
-
-        Parameters
-        ----------
-        x : ndarray, shape (n_rows, n_inputs)
-            Samples, not packed.
-        targets : Targets
-            Their classes.
-        scale : float
-            Of the sum of their losses.
-        accumulate : bool
-            Whether there were tiles before.
-        """
-        l2, l2_bias = (0.0, 0.0) if accumulate else (self._penalty.weights, self._penalty.bias)
-        loss, n_correct, *_ = self._kernels.stack_cross_entropy(
-            x, *self._network, targets.values, scale, l2, l2_bias, *self._gradients, accumulate
-        )
+    def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
+        """Set each layer's gradient to that of the mean loss of a batch; see `Backpropagation.run`."""
+        for layer, gradient in zip(self._layers, self._layer_gradients, strict=True):
+            layer.gradient = gradient
+        scale = 1 / total_weight if total_weight else 0.0
+        loss, n_correct, penalty = 0.0, 0, self._penalty
+        for i, (x, targets) in enumerate(batch):
+            of_tile, correct_of_tile, _ = self._kernels.stack_cross_entropy(
+                x, *self._network, targets.values, scale, *penalty, self.gradients.vector, i > 0
+            )
+            loss, n_correct, penalty = loss + of_tile, n_correct + correct_of_tile, (0.0, 0.0)
         return loss, n_correct
+
+
+def backpropagation(
+    network: Network, n_rows: int, penalty: Penalty, is_weighted: bool, is_packed: bool
+) -> Backpropagation | SmallBackpropagation:
+    """Return what computes the gradient of a network's loss: of its layers one by one, or of all if they are small.
+
+    Parameters
+    ----------
+    network : Network
+        The `gradient` of its layers is what is computed.
+    n_rows : int
+        How many samples there are at most: no tile has more rows.
+    penalty : Penalty
+        What is added to the loss.
+    is_weighted : bool
+        Whether targets have weights.
+    is_packed : bool
+        Whether tiles are packed.
+    """
+    parameters = parameters_of(network.layers)
+    gradients = start_gradients(network.layers, parameters)
+    known = is_fused(network.layers) and is_plain_softmax(network.loss) and not (is_weighted or is_packed)
+    if known and isinstance(parameters, Parts) and isinstance(gradients, Parts):
+        return SmallBackpropagation(network, parameters, gradients, penalty)
+    return Backpropagation(network, n_rows, parameters, gradients, penalty, is_weighted)

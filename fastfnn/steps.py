@@ -13,8 +13,9 @@ from fastfnn.history import Record
 from fastfnn.interrupt import Interrupt
 from fastfnn.optimizers import Optimizer
 from fastfnn.plan import Plan
-from fastfnn.propagation import Backpropagation, Batch, gathered, in_order
+from fastfnn.propagation import Batch, gathered, in_order
 from fastfnn.sgd_steps import SgdSteps
+from fastfnn.small_networks import backpropagation
 from fastfnn.targets import Targets
 from fastfnn.tiles import Tiles
 
@@ -108,10 +109,8 @@ class Steps:
         self._clipping = plan.clipping
         self._callbacks = plan.step_callbacks
         n_rows, is_weighted = min(batch_size or len(y), len(y)), y.weights is not None
-        self._backpropagation = Backpropagation(network, n_rows, plan.penalty, is_weighted, tiles.is_packed)
+        self._backpropagation = backpropagation(network, n_rows, plan.penalty, is_weighted, tiles.is_packed)
         self._is_random = any(layer.is_random for layer in network.layers)
-        self._parameters = list(network.parameters.values())
-        self._gradients = self._backpropagation.gradients
         self._rate_factors = _rate_factors(network)
         self._sgd_steps: SgdSteps | None = None
         plain = not (plan.penalty or plan.clipping or self._rate_factors or is_weighted or plan.step_callbacks)
@@ -152,8 +151,9 @@ class Steps:
         """Update the parameters once; the loss before it, and the samples that were right, go into the means."""
         network, optimizer, n_rows, weight = self._network, self._optimizer, len(targets), targets.total_weight
         loss, n_correct = self._backpropagation.run(batch, weight, self._seeds())
-        self._clipping.apply(network.kernels, self._gradients)
-        optimizer.step(network.kernels, self._parameters, self._gradients, *self._rate_factors)
+        gradients = self._backpropagation.gradients
+        self._clipping.apply(network.kernels, gradients)
+        optimizer.step(network.kernels, self._backpropagation.parameters, gradients, *self._rate_factors)
         means.add(loss, weight, n_correct, n_rows)
         if self._callbacks:
             accuracy = n_correct / n_rows if network.loss.counts_correct else None

@@ -16,6 +16,31 @@ def draw_layers(rng, widths, dtype, use_bias=True):
     return weights, [normals(rng, o, dtype) if use_bias else None for o in widths[1:]]
 
 
+def joined(weights, biases):
+    """Copy all parameters into one vector, layer by layer."""
+    arrays = [array for layer in zip(weights, biases, strict=True) for array in layer if array is not None]
+    return np.concatenate([array.reshape(-1) for array in arrays])
+
+
+def split(vector, weights, biases):
+    """Return the parts of a vector that stand where these do in what `joined` makes of them."""
+    parts, first = ([], []), 0
+    for layer in zip(weights, biases, strict=True):
+        for part, like in zip(parts, layer, strict=True):
+            size = 0 if like is None else like.size
+            part.append(None if like is None else vector[first : first + size].reshape(like.shape))
+            first += size
+    return parts
+
+
+def stack_cross_entropy(kernels, x, weights, biases, activations, labels, *options, **named):
+    """Call the kernel, which takes the parameters in one vector."""
+    widths, use_bias = [w.shape[1] for w in weights], [b is not None for b in biases]
+    return kernels.stack_cross_entropy(
+        x, joined(weights, biases), widths, activations, use_bias, labels, *options, **named
+    )
+
+
 def copies(arrays):
     return [None if array is None else array.copy() for array in arrays]
 

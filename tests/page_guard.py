@@ -22,6 +22,7 @@ from fastfnn_kernels.arguments import ACTIVATIONS, LOSSES
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
+from layer_stacks import joined
 from numpy.typing import NDArray
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -171,18 +172,17 @@ def small_networks(rng: np.random.Generator, dtype: Any, rows: int, columns: int
         [integers(rng, (depth, columns), dtype) // 4, last_weights],
         [integers(rng, columns, dtype), last_bias],
     )
+    parameters = joined(weights, biases)
     network = {
-        "weights": weights,
-        "biases": biases,
-        "activations": [str(rng.choice(["identity", "relu"])), "identity"],
+        "parameters": parameters,
+        "widths": (columns, n_classes),
+        "activations": (str(rng.choice(["identity", "relu"])), "identity"),
+        "use_bias": (True, True),
     }
     rest = {"scale": 1.0, "l2": 2.0 * rng.integers(2), "l2_bias": 4.0, "accumulate": bool(rng.integers(2))}
     given = {"x": integers(rng, (rows, depth), dtype), "labels": rng.integers(0, n_classes, rows)}
-    outputs = {
-        "out_weights": [integers(rng, w.shape, dtype) for w in weights],
-        "out_biases": [integers(rng, b.shape, dtype) for b in biases],
-    }
-    yield Call("stack_cross_entropy", given | network | rest | outputs, tuple(outputs))
+    out = {"out": integers(rng, parameters.size, dtype)}
+    yield Call("stack_cross_entropy", given | network | rest | out, tuple(out))
 
 
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:

@@ -8,7 +8,8 @@ import fastfnn
 from fastfnn import SGD, Adam, Dense, Dropout, Network
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.plan import Penalty
-from fastfnn.propagation import Backpropagation, in_order
+from fastfnn.propagation import in_order
+from fastfnn.small_networks import backpropagation
 from fastfnn.targets import Targets
 from fastfnn.tiles import LARGE_TILE_ROWS
 
@@ -22,14 +23,14 @@ def network(backend, dtype="float64", rate=0.5):
 def test_gradients_are_those_of_the_masked_network(backend):
     net, (X, y) = network(backend), samples(30)
     tiles = fastfnn.preparation.prepare(net, X)
-    backpropagation = Backpropagation(net, 30, Penalty())
+    gradient_of_loss = backpropagation(net, 30, Penalty(), is_weighted=False, is_packed=False)
     seeds = [11, 12, 13, 14, 15, 16]
 
     def loss():
-        return backpropagation.run(in_order(tiles, Targets(y)), 30, seeds)[0]
+        return gradient_of_loss.run(in_order(tiles, Targets(y)), 30, seeds)[0]
 
     loss()
-    gradients = [gradient.copy() for gradient in backpropagation.gradients]
+    gradients = [gradient.copy() for gradient in gradient_of_loss.gradients]
     for gradient, array in zip(gradients, net.parameters.values(), strict=True):
         assert_close(gradient, numeric_gradient(loss, array), 1e-8)
 

@@ -37,9 +37,8 @@ for dtype in (np.float32, np.float64):
         jitted.l2_penalty(x, x + 1, 0.5),
         *jitted.dense_cross_entropy(x, w, b, labels, None, "tanh"),
     ]
-    layers = [draw(60, 40) / 8, draw(40, 3) / 8], [draw(40), None], ["sigmoid", "identity"]
-    loss, n_correct, weights, (bias, _) = jitted.stack_cross_entropy(x[:, :60].copy(), *layers, labels % 3, None, 0.1)
-    results += [loss, n_correct, *weights, bias]
+    network = (draw(60 * 40 + 40 + 40 * 3) / 8, (40, 3), ("sigmoid", "identity"), (True, False))
+    results += jitted.stack_cross_entropy(x[:, :60].copy(), *network, labels % 3, None, 0.1)
     p, q, m, v = states
     jitted.sgd(p, q, 0.1)
     jitted.momentum(p, q, m, 0.1, 0.9, True)

@@ -84,6 +84,10 @@ class Dense(Layer):
         if self.bias is not None:
             self.bias[...] = 0
 
+    def move_parameters(self, weights: NDArray[Any], bias: NDArray[Any] | None = None) -> None:
+        """Use these arrays, which hold the same numbers, in place of the weights and the bias."""
+        self._weights, self._bias = weights, bias
+
     def _draw_weights(self, rng: np.random.Generator) -> NDArray[Any]:
         drawn = np.asarray(self.initializer(rng, self.n_inputs, self.n_outputs))
         if drawn.shape != (self.n_inputs, self.n_outputs):

@@ -7,7 +7,8 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+UINT64 = np.dtype(np.uint64)
 DTYPES = (FLOAT32, FLOAT64)
 SOURCES = (np.dtype(np.uint8), *DTYPES)
 
@@ -99,22 +101,6 @@ def require_output(
             raise ValueError(f"{name} shares memory with {other_name}: pass an array of its own")
 
 
-def lie_apart(outputs: Sequence[Any], inputs: Iterable[Any]) -> bool:
-    """Tell whether arrays are known to share no memory, without a look at addresses: False may mean anything.
-
-    Outputs that own their memory share it with the views on it alone.
-    """
-    memory = {id(output) for output in outputs if output.base is None}
-    if len(memory) < len(outputs):
-        return False
-    for array in inputs:
-        if array is not None:
-            owner = array if array.base is None else array.base
-            if id(owner) in memory or type(owner) is not ndarray or owner.base is not None:
-                return False
-    return True
-
-
 def require_another_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any] | None]
 ) -> None:
@@ -152,7 +138,7 @@ def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
         raise ValueError(f"labels must have shape ({n_rows},), one a row; got {labels.shape}")
     require_contiguous("labels", labels)
     # As an unsigned number a negative one is larger than any class.
-    if n_rows and np.maximum.reduce(labels.view(np.uint64)) >= n_classes:
+    if n_rows and np.maximum.reduce(labels.view(UINT64)) >= n_classes:
         raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
 
 
@@ -167,3 +153,14 @@ def require_same_lengths(weights: Sequence[Any], biases: Sequence[Any], activati
     if not len(weights) == len(biases) == len(activations) > 0:
         lengths = f"{len(weights)}, {len(biases)} and {len(activations)}"
         raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+
+
+def parameter_shapes(n_inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:
+    """List the shapes of the weights of layers of such widths."""
+    return list(pairwise((n_inputs, *widths)))
+
+
+def number_of_parameters(n_inputs: int, widths: Sequence[int], use_bias: Sequence[bool]) -> int:
+    """Count the weights and biases of layers of such widths."""
+    n_weights = sum(n * m for n, m in parameter_shapes(n_inputs, widths))
+    return n_weights + sum(width for width, has_bias in zip(widths, use_bias, strict=True) if has_bias)

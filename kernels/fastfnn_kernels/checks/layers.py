@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from fastfnn_kernels.arguments import (
     FUSED_ACTIVATIONS,
     LOSSES,
-    lie_apart,
+    number_of_parameters,
     require_activation,
     require_another_output,
     require_floats,
@@ -87,34 +88,24 @@ def stack_forward(
 
 def stack_cross_entropy(
     x: NDArray[Any],
-    weights: Sequence[NDArray[Any]],
-    biases: Sequence[NDArray[Any] | None],
+    parameters: NDArray[Any],
+    widths: Sequence[int],
     activations: Sequence[str],
+    use_bias: Sequence[bool],
     labels: NDArray[np.int64],
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
-    out_weights: Sequence[NDArray[Any]] | None = None,
-    out_biases: Sequence[NDArray[Any] | None] | None = None,
+    out: NDArray[Any] | None = None,
     accumulate: bool = False,
 ) -> None:
     """Check the arguments of `stack_cross_entropy`."""
-    n_classes = _stack(x, weights, biases, activations)
-    if n_classes == 0:
-        raise ValueError(
-            f"weights[{len(weights) - 1}] must have at least one column, a class; got {weights[-1].shape}"
-        )
-    require_labels(labels, len(x), n_classes)
-    outputs = [
-        *_named_outputs("out_weights", weights, out_weights),
-        *_named_outputs("out_biases", biases, out_biases),
-    ]
-    for name, array, like in outputs:
-        require_output(name, array, x.dtype, like.shape, {})
-    if not lie_apart([array for _, array, _ in outputs], (x, labels, *weights, *biases)):
-        others = _named_inputs(x, weights, biases)
-        for name, array, like in outputs:
-            require_another_output(name, array, x.dtype, like.shape, others)
+    require_floats("x", x, 2)
+    shape = _shape_of_parameters(x.shape[1], tuple(widths), tuple(activations), tuple(use_bias))
+    require_like("parameters", parameters, x.dtype, shape)
+    require_labels(labels, len(x), widths[-1])
+    if out is not None:
+        require_output("out", out, x.dtype, shape, {"x": x, "parameters": parameters})
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
@@ -301,31 +292,27 @@ def _stack(
     return int(width)
 
 
-def _named_outputs(
-    name: str, like: Sequence[NDArray[Any] | None], out: Sequence[Any] | None
-) -> list[tuple[str, Any, NDArray[Any]]]:
-    """List the name of each output, the array, and the parameter that it must be like."""
-    if out is None:
-        return []
-    if len(out) != len(like):
-        raise ValueError(f"{name} must have an element for each of {len(like)} layers; got {len(out)}")
-    for layer, (parameter, array) in enumerate(zip(like, out, strict=True)):
-        if (parameter is None) != (array is None):
-            wanted = "None, as the bias is" if parameter is None else "an array"
-            raise ValueError(f"{name}[{layer}] must be {wanted}; got {type(array).__name__}")
-    return [
-        (f"{name}[{layer}]", array, parameter)
-        for layer, (parameter, array) in enumerate(zip(like, out, strict=True))
-        if parameter is not None
-    ]
-
-
 def _named_inputs(
     x: NDArray[Any], weights: Sequence[NDArray[Any]], biases: Sequence[NDArray[Any] | None]
 ) -> dict[str, NDArray[Any] | None]:
     """Name what no output may share memory with."""
     named: dict[str, NDArray[Any] | None] = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
     return named | {f"biases[{layer}]": b for layer, b in enumerate(biases)} | {"x": x}
+
+
+@functools.lru_cache
+def _shape_of_parameters(
+    n_inputs: int, widths: tuple[int, ...], activations: tuple[str, ...], use_bias: tuple[bool, ...]
+) -> tuple[int]:
+    """Check what describes a network's layers; return the shape of the vector of their parameters."""
+    if not len(widths) == len(activations) == len(use_bias) > 0:
+        lengths = f"{len(widths)}, {len(activations)} and {len(use_bias)}"
+        raise ValueError(f"widths, activations and use_bias must have an element for each layer; got {lengths}")
+    for activation in activations:
+        require_activation(activation, FUSED_ACTIVATIONS)
+    if min(widths) < 0 or widths[-1] == 0:
+        raise ValueError(f"widths must be counts of outputs, at least one for the last layer's classes; got {widths}")
+    return (number_of_parameters(n_inputs, widths, use_bias),)
 
 
 def _logits(logits: Any) -> None:

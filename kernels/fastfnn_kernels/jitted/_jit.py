@@ -116,6 +116,7 @@ BytesIn2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=True, dtype=types.u
 OutBytes2 = Annotated[NDArray[np.uint8], _ArrayOf(2, readonly=False, dtype=types.uint8)]
 WordsIn2 = Annotated[NDArray[np.uint64], _ArrayOf(2, readonly=True, dtype=types.uint64)]
 IntegersIn1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=True, dtype=types.int64)]
+IntegersIn2 = Annotated[NDArray[np.int64], _ArrayOf(2, readonly=True, dtype=types.int64)]
 OutIntegers1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=False, dtype=types.int64)]
 OutDoubles1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=False, dtype=types.float64)]
 Real = Annotated[float, _Scalar()]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +20,11 @@ from numpy.typing import NDArray
 from fastfnn_kernels.jitted._few_outputs import FEW_OUTPUTS, multiply_by_columns
 from fastfnn_kernels.jitted._flat import part, starts_of
 from fastfnn_kernels.jitted._jit import (
+    Flag,
     In2,
     Int,
     IntegersIn1,
+    IntegersIn2,
     Out1,
     Real,
     inline,
@@ -64,100 +65,66 @@ MOST_SHARES = 16
 
 def stack_cross_entropy(
     x: NDArray[Any],
-    weights: Sequence[NDArray[Any]],
-    biases: Sequence[NDArray[Any] | None],
+    parameters: NDArray[Any],
+    widths: Sequence[int],
     activations: Sequence[str],
+    use_bias: Sequence[bool],
     labels: NDArray[np.int64],
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
-    out_weights: Sequence[NDArray[Any]] | None = None,
-    out_biases: Sequence[NDArray[Any] | None] | None = None,
+    out: NDArray[Any] | None = None,
     accumulate: bool = False,
-) -> tuple[float, int, list[NDArray[Any]], list[NDArray[Any] | None]]:
-    """Compute the loss of a network and its gradients; see `fastfnn_kernels.reference.stack_cross_entropy`."""
+) -> tuple[float, int, NDArray[Any]]:
+    """Compute the loss of a network and its gradient; see `fastfnn_kernels.reference.stack_cross_entropy`."""
     n_rows, dtype = len(x), x.dtype
-    widths = (x.shape[1], *[w.shape[1] for w in weights])
-    sizes, weight_parts, bias_parts = _layout(widths, tuple(activations), dtype.itemsize)
-    all_weights = _joined(weights, weight_parts, sizes.weight_starts[-1], dtype)
-    all_biases = _joined(biases, bias_parts, sizes.bias_starts[-1], dtype)
-    weight_gradients, bias_gradients = np.empty_like(all_weights), np.empty_like(all_biases)
+    table = _table((x.shape[1], *widths), tuple(activations), tuple(use_bias), dtype.itemsize)
+    if out is None:
+        out = (np.zeros if accumulate else np.empty)(parameters.size, dtype)
     scale = 1 / max(n_rows, 1) if scale is None else scale
-    operations = 6 * n_rows * all_weights.size
+    operations = 6 * n_rows * parameters.size
     loss_sum, n_correct, weight_norm, bias_norm = _propagate(
-        operations, dtype, x, labels, all_weights, all_biases, *sizes, scale, l2, l2_bias,
-        _number_of_shares(n_rows), threads_for(operations), weight_gradients, bias_gradients,
+        operations, dtype, x, labels, parameters, table, scale, l2, l2_bias,
+        _number_of_shares(n_rows), threads_for(operations), accumulate, out,
     )  # fmt: skip
-    made_weights = _handed_out(weight_gradients, weight_parts, weights, out_weights, accumulate)
-    made_biases = _handed_out(bias_gradients, bias_parts, biases, out_biases, accumulate)
-    loss = scale * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm
-    return loss, n_correct, made_weights, made_biases
+    return scale * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm, n_correct, out
 
 
 class _Sizes(NamedTuple):
     """The layers, and where the part of each begins in a vector for all of them; the inputs are the first."""
 
-    widths: NDArray[np.int64]
-    codes: NDArray[np.int64]
-    has_bias: NDArray[np.int64]
-    bias_starts: NDArray[np.int64]
-    weight_starts: NDArray[np.int64]
-    forward_starts: NDArray[np.int64]
-    backward_starts: NDArray[np.int64]
-    unit_starts: NDArray[np.int64]
+    widths: Any
+    codes: Any
+    has_bias: Any
+    weight_starts: Any  # in the vector of parameters, where a layer's bias follows its weights
+    bias_starts: Any
+    forward_starts: Any
+    backward_starts: Any
+    unit_starts: Any
 
 
 @functools.lru_cache
-def _layout(
-    widths: tuple[int, ...], activations: tuple[str, ...], itemsize: int
-) -> tuple[_Sizes, list[slice], list[slice]]:
-    """Return the sizes, and the parts of the weights and of the biases."""
+def _table(
+    widths: tuple[int, ...], activations: tuple[str, ...], use_bias: tuple[bool, ...], itemsize: int
+) -> NDArray[np.int64]:
+    """Return the sizes, a row for each, since every array that a kernel is given takes time."""
     padding = TILE_VECTORS * UNIT.lanes(itemsize)
-    exact = np.array(widths)
+    exact, has_bias = np.array(widths), np.array([True, *use_bias])
     padded = -(-exact // padding) * padding
     sizes = _Sizes(
         exact,
-        np.array([IDENTITY, *(CODES[activation] for activation in activations)], np.int64),
-        np.ones(len(widths), np.int64),  # the sums of one that is not there are zeros, and go nowhere
+        [IDENTITY, *(CODES[activation] for activation in activations)],
+        has_bias,
+        starts_of(exact[:-1] * exact[1:] + has_bias[1:] * exact[1:]),
         starts_of([0, *padded[1:]]),
-        starts_of(exact[:-1] * exact[1:]),
         starts_of(exact[:-1] * padded[1:]),
         starts_of(padded[:-1] * exact[1:]),
         starts_of(exact),
     )
-    weight_parts = [slice(first, end) for first, end in pairwise(sizes.weight_starts.tolist())]
-    bias_firsts = zip(sizes.bias_starts[1:].tolist(), widths[1:], strict=False)
-    return sizes, weight_parts, [slice(first, first + width) for first, width in bias_firsts]
-
-
-def _joined(
-    arrays: Sequence[NDArray[Any] | None], parts: Sequence[slice], size: int, dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """Copy all arrays into one vector, which is zero elsewhere."""
-    flat = np.zeros(size, dtype)
-    for array, place in zip(arrays, parts, strict=True):
-        if array is not None:
-            flat[place] = array.reshape(-1)
-    return flat
-
-
-def _handed_out(
-    flat: NDArray[Any],
-    parts: Sequence[slice],
-    like: Sequence[Any],
-    out: Sequence[Any] | None,
-    accumulate: bool,
-) -> list[Any]:
-    """Write each part to the array that was given for it, or add it there; None takes the place of what is None."""
-    made = [None if array is None else np.zeros_like(array) for array in like] if out is None else list(out)
-    for array, place in zip(made, parts, strict=True):
-        if array is not None:
-            target = array.reshape(-1)
-            if accumulate:
-                target += flat[place]
-            else:
-                target[:] = flat[place]
-    return made
+    table = np.zeros((len(sizes), len(widths) + 1), np.int64)
+    for row, values in zip(table, sizes, strict=True):
+        row[: len(values)] = values
+    return table
 
 
 def _number_of_shares(n_rows: int) -> int:
@@ -170,72 +137,61 @@ def _number_of_shares(n_rows: int) -> int:
 def _propagate(
     x: In2,
     labels: IntegersIn1,
-    weights: Out1,
-    biases: Out1,
-    widths: IntegersIn1,
-    codes: IntegersIn1,
-    has_bias: IntegersIn1,
-    bias_starts: IntegersIn1,
-    weight_starts: IntegersIn1,
-    forward_starts: IntegersIn1,
-    backward_starts: IntegersIn1,
-    unit_starts: IntegersIn1,
+    parameters: Out1,
+    table: IntegersIn2,
     scale: Real,
     l2: Real,
     l2_bias: Real,
     n_shares: Int,
     n_threads: Int,
-    weight_gradients: Out1,
-    bias_gradients: Out1,
+    accumulate: Flag,
+    gradient: Out1,
 ) -> tuple[float, int, float, float]:
-    """Write the gradients; return the sum of losses, the number of right rows and the squared norms.
+    """Write the gradient; return the sum of losses, the number of right rows and the squared norms.
 
-    Weights and biases are read alone: arrays of one kind are what one product is compiled for.
+    The parameters are read alone: arrays of one kind are what one product is compiled for.
     """
-    forward_panels, backward_panels = np.zeros(forward_starts[-1], x.dtype), np.zeros(backward_starts[-1], x.dtype)
-    zeros = np.zeros(max(biases.size, backward_starts[-1]), x.dtype)
-    layers = Layers(
-        widths, codes, has_bias, biases, bias_starts, weights, weight_starts,
-        forward_panels, forward_starts, backward_panels, backward_starts, zeros,
+    n_layers = table.shape[1] - 1
+    sizes = _Sizes(
+        table[0, :n_layers], table[1, :n_layers], table[2, :n_layers],
+        table[3, :n_layers], table[4], table[5, :n_layers], table[6, :n_layers], table[7],
     )  # fmt: skip
-    _lay_out(layers)
-    weight_sums, bias_sums = np.empty((n_shares, weights.size), x.dtype), np.empty((n_shares, biases.size), x.dtype)
+    layers = _laid_out(parameters, sizes)
+    sums = np.empty((n_shares, parameters.size), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     n_rows = x.shape[0]
-    n_units = BLOCK_ROWS * unit_starts[-1]
+    n_units = BLOCK_ROWS * sizes.unit_starts[-1]
     outputs, gradients = _aligned_rows(n_threads, n_units, x.dtype), _aligned_rows(n_threads, n_units, x.dtype)
-    panels = _aligned_rows(n_threads, BLOCK_ROWS * biases.size, x.dtype)
+    panels = _aligned_rows(n_threads, BLOCK_ROWS * layers.biases.size, x.dtype)
     of_rows = np.empty((n_threads, 2, BLOCK_ROWS), x.dtype)
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     counter = np.zeros(1, np.int64)
     for worker in prange(n_threads):
         maxima, totals = of_rows[worker]
-        memory = Rows(0, unit_starts, outputs[worker], gradients[worker], panels[worker], maxima, totals)
+        memory = Rows(0, sizes.unit_starts, outputs[worker], gradients[worker], panels[worker], maxima, totals)
         share = take_next(counter)  # a thread may begin when another is nearly done
         while share < n_shares:
             first = min(share * n_tiles // n_shares * TILE_ROWS, n_rows)
             end = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
-            sums = (weight_sums[share], bias_sums[share])
-            losses[share], counts[share] = _add_rows(layers, memory, x[first:end], labels[first:end], scale, *sums)
+            rows, labels_now = x[first:end], labels[first:end]
+            losses[share], counts[share] = _add_rows(layers, memory, rows, labels_now, scale, sums[share])
             share = take_next(counter)
-    _add_up(weight_sums)
-    _add_up(bias_sums)
-    for layer in range(1, widths.size):
-        total = _weights_of(layers, weight_sums[0], layer)
-        _deliver(total, part(weight_gradients, weight_starts, layer - 1))
-    copy(bias_sums[0], bias_gradients)
-    weight_norm = _add_multiple(weights, l2, weight_gradients)
-    return losses.sum(), counts.sum(), weight_norm, _add_multiple(biases, l2_bias, bias_gradients)
+    _add_up(sums)
+    weight_norm, bias_norm = 0.0, 0.0
+    for layer in range(1, n_layers):
+        _deliver(_weights_of(layers, sums[0], layer), accumulate, _weights_of(layers, gradient, layer))
+        _write(_bias_of(layers, sums[0], layer), accumulate, _bias_of(layers, gradient, layer))
+        weights, bias = _weights_of(layers, parameters, layer).reshape(-1), _bias_of(layers, parameters, layer)
+        weight_norm += _add_multiple(weights, l2, _weights_of(layers, gradient, layer).reshape(-1))
+        bias_norm += _add_multiple(bias, l2_bias, _bias_of(layers, gradient, layer))
+    return losses.sum(), counts.sum(), weight_norm, bias_norm
 
 
 @inline
-def _add_rows(
-    layers: Layers, memory: Rows, x: Any, labels: Any, scale: Any, weight_sum: Any, bias_sum: Any
-) -> tuple[float, int]:
+def _add_rows(layers: Layers, memory: Rows, x: Any, labels: Any, scale: Any, total: Any) -> tuple[float, int]:
     """Write the sums of some rows' gradients; return their loss and how many are right."""
     n_layers = layers.widths.size
-    weight_sum[:] = 0
-    bias_sum[:] = 0
+    total[:] = 0
     loss, n_correct = 0.0, 0
     for first in range(0, x.shape[0], BLOCK_ROWS):
         block, labels_now = x[first : first + BLOCK_ROWS], labels[first : first + BLOCK_ROWS]
@@ -247,9 +203,9 @@ def _add_rows(
         n_correct += compare(layers, rows, labels_now, scale, 0, n)
         loss += sum_of_losses(units(rows, rows.outputs, n_layers - 1), labels_now, 0, n, rows.maxima, rows.totals)
         for layer in range(n_layers - 1, 0, -1):
-            _add_gradient(layers, rows, layer, _weights_of(layers, weight_sum, layer))
-            bias = part(bias_sum, layers.bias_starts, layer)
-            add_sums_of_columns(units(rows, rows.gradients, layer), 0, n, 0, layers.widths[layer], bias)
+            _add_gradient(layers, rows, layer, _weights_of(layers, total, layer))
+            bias = _bias_of(layers, total, layer)
+            add_sums_of_columns(units(rows, rows.gradients, layer), 0, n, 0, bias.size, bias)
             if layer > 1:
                 backward(layers, rows, layer, 0, n)
     return loss, n_correct
@@ -263,25 +219,45 @@ def _aligned_rows(n_rows: int, size: int, dtype: Any) -> Any:
 
 
 @inlined
-def _lay_out(layers: Layers) -> None:
-    """Copy all weights in the orders in which they are read."""
-    for layer in range(1, layers.widths.size):
-        n_inputs, n_outputs = layers.widths[layer - 1], layers.widths[layer]
-        w = _weights_of(layers, layers.weights, layer)
-        panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
+def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
+    """Copy all parameters in the orders in which they are read."""
+    dtype, backward_starts = parameters.dtype, sizes.backward_starts
+    biases, forward_panels = np.zeros(sizes.bias_starts[-1], dtype), np.zeros(sizes.forward_starts[-1], dtype)
+    backward_panels, zeros = (
+        np.zeros(backward_starts[-1], dtype),
+        np.zeros(max(biases.size, backward_starts[-1]), dtype),
+    )
+    layers = Layers(
+        sizes.widths, sizes.codes, sizes.has_bias, biases, sizes.bias_starts, parameters, sizes.weight_starts,
+        forward_panels, sizes.forward_starts, backward_panels, backward_starts, zeros,
+    )  # fmt: skip
+    for layer in range(1, sizes.widths.size):
+        n_inputs, n_outputs = sizes.widths[layer - 1], sizes.widths[layer]
+        w = _weights_of(layers, parameters, layer)
+        copy(_bias_of(layers, parameters, layer), part(biases, sizes.bias_starts, layer))
+        panels = part(forward_panels, sizes.forward_starts, layer - 1)
         if n_outputs <= FEW_OUTPUTS:
             fill_transposed_panel(w, 0, panels[: w.size].reshape((n_outputs, n_inputs)))
         else:
             lay_out_columns(w, 0, n_inputs, panels)
         if layer > 1:
-            lay_out_rows(w, 0, n_inputs, part(layers.backward_panels, layers.backward_starts, layer - 1))
+            lay_out_rows(w, 0, n_inputs, part(backward_panels, backward_starts, layer - 1))
+    return layers
 
 
 @inline
 def _weights_of(layers: Layers, values: Any, layer: int) -> Any:
-    """Return a layer's part of its weights, or of what is like them, as a matrix."""
-    shape = (layers.widths[layer - 1], layers.widths[layer])
-    return part(values, layers.weight_starts, layer - 1).reshape(shape)
+    """Return a layer's weights, or what is like them, of a vector for all parameters, as a matrix."""
+    n_inputs, n_outputs = layers.widths[layer - 1], layers.widths[layer]
+    first = layers.weight_starts[layer - 1]
+    return values[first : first + n_inputs * n_outputs].reshape((n_inputs, n_outputs))
+
+
+@inline
+def _bias_of(layers: Layers, values: Any, layer: int) -> Any:
+    """Return a layer's bias, or what is like it, of a vector for all parameters; it may be empty."""
+    n_weights = layers.widths[layer - 1] * layers.widths[layer]
+    return values[layers.weight_starts[layer - 1] + n_weights : layers.weight_starts[layer]]
 
 
 @inlined
@@ -328,16 +304,23 @@ def _add_up(sums: Any) -> None:
 
 
 @inline
-def _deliver(total: Any, out: Any) -> None:
-    """Write a layer's gradient as `_add_gradient` sums it up."""
+def _deliver(total: Any, accumulate: bool, out: Any) -> None:
+    """Write a layer's gradient as `_add_gradient` sums it up, or add it."""
     n_inputs, n_outputs = total.shape
-    values = total.reshape(-1)
     if n_outputs <= COLUMN_ROWS:
+        rows = total.reshape((n_outputs, n_inputs))
         for j in range(n_outputs):
             for i in range(n_inputs):
-                out[i * n_outputs + j] = values[j * n_inputs + i]
+                out[i, j] = out[i, j] + rows[j, i] if accumulate else rows[j, i]
     else:
-        copy(values, out)
+        _write(total.reshape(-1), accumulate, out.reshape(-1))
+
+
+@inline
+def _write(values: Any, accumulate: bool, out: Any) -> None:
+    """Write the values, or add them."""
+    for i in range(values.size):
+        out[i] = out[i] + values[i] if accumulate else values[i]
 
 
 @inline

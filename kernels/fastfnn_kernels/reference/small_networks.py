@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn_kernels.arguments import parameter_shapes
 from fastfnn_kernels.reference.activations import activation_gradient
 from fastfnn_kernels.reference.cross_entropy import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
@@ -16,39 +17,42 @@ from fastfnn_kernels.reference.updates import l2_penalty
 
 def stack_cross_entropy(
     x: NDArray[Any],
-    weights: Sequence[NDArray[Any]],
-    biases: Sequence[NDArray[Any] | None],
+    parameters: NDArray[Any],
+    widths: Sequence[int],
     activations: Sequence[str],
+    use_bias: Sequence[bool],
     labels: NDArray[np.int64],
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
-    out_weights: Sequence[NDArray[Any]] | None = None,
-    out_biases: Sequence[NDArray[Any] | None] | None = None,
+    out: NDArray[Any] | None = None,
     accumulate: bool = False,
-) -> tuple[float, int, list[NDArray[Any]], list[NDArray[Any] | None]]:
-    """Compute the penalised cross-entropy of softmax(y_last), y_k = f_k(y_k-1 w_k + b_k), y_0 = x, and its gradients.
+) -> tuple[float, int, NDArray[Any]]:
+    """Compute the penalised cross-entropy of softmax(y_last), y_k = f_k(y_k-1 w_k + b_k), y_0 = x, and its gradient.
 
     Parameters
     ----------
     x : ndarray, shape (n_rows, n_inputs)
         Samples.
-    weights : sequence of ndarray, shapes (n_inputs, n_outputs)
-        w of each layer, the first layer's first; so small that all of them stay in the caches.
-    biases : sequence of ndarray or None, shapes (n_outputs,)
-        b of each layer; None stands for zeros.
+    parameters : ndarray, shape (n_parameters,)
+        w of the first layer, row by row, then its b if it has one, and so on layer by layer; so few that all of them
+        stay in the caches.
+    widths : sequence of int
+        Outputs of each layer.
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
         f of each layer, the last one too.
+    use_bias : sequence of bool
+        Whether each layer has a b.
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to the last layer's outputs - 1.
     scale : float, optional
         Of the cross-entropy, as for `softmax_cross_entropy`: the mean over the rows when None.
     l2, l2_bias : float
         Add (l2 / 2) * sum of squared weights, and (l2_bias / 2) * sum of squared biases, to the loss.
-    out_weights, out_biases : sequence of ndarray, or of ndarray and None, like `weights` and `biases`, optional
-        OUT, or IN-OUT with `accumulate`: the gradients, None for a bias that is None; allocated when None.
+    out : ndarray like `parameters`, optional
+        OUT, or IN-OUT with `accumulate`: the gradient; allocated when None.
     accumulate : bool
-        Add to what `out_weights` and `out_biases` hold; arrays allocated here start at zero.
+        Add to what `out` holds; an array allocated here starts at zero.
 
     Returns
     -------
@@ -56,25 +60,36 @@ def stack_cross_entropy(
         The scaled cross-entropy and the penalty.
     n_correct : int
         Rows whose largest output stands at the label, as `count_correct` counts them.
-    weights, biases : list of ndarray, list of ndarray or None
-        The gradients.
+    gradient : ndarray like `parameters`
+        `out` if given.
     """
+    out = np.zeros_like(parameters) if out is None else out
+    layers, gradients = (_layers(vector, x.shape[1], widths, use_bias) for vector in (parameters, out))
     outputs = [x]
-    for w, b, activation in zip(weights, biases, activations, strict=True):
+    for (w, b), activation in zip(layers, activations, strict=True):
         outputs.append(dense_forward(outputs[-1], w, b, activation))
     loss, grad = softmax_cross_entropy(outputs[-1], labels, scale)
     grad = activation_gradient(outputs[-1], grad, activations[-1])
-    made: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
-    for layer in range(len(weights) - 1, -1, -1):
-        w, b, y = weights[layer], biases[layer], outputs[layer]
-        given_w = None if out_weights is None else out_weights[layer]
-        given_b = None if out_biases is None else out_biases[layer]
-        grad_w, grad_b = dense_weight_gradient(y, grad, given_w, given_b, b is not None, accumulate)
+    for layer in range(len(layers) - 1, -1, -1):
+        (w, b), (grad_w, grad_b), y = layers[layer], gradients[layer], outputs[layer]
+        dense_weight_gradient(y, grad, grad_w, grad_b, b is not None, accumulate)
         if l2 != 0:
             loss += l2_penalty(w, grad_w, l2)
         if l2_bias != 0 and b is not None and grad_b is not None:
             loss += l2_penalty(b, grad_b, l2_bias)
-        made.insert(0, (grad_w, grad_b))
         if layer > 0:
             grad = dense_input_gradient(grad, w, y, activations[layer - 1])
-    return loss, count_correct(outputs[-1], labels), [grad_w for grad_w, _ in made], [grad_b for _, grad_b in made]
+    return loss, count_correct(outputs[-1], labels), out
+
+
+def _layers(
+    vector: NDArray[Any], n_inputs: int, widths: Sequence[int], use_bias: Sequence[bool]
+) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Return the matrix and the bias, or None, of each layer: views of the vector."""
+    layers: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
+    first = 0
+    for (n, m), has_bias in zip(parameter_shapes(n_inputs, widths), use_bias, strict=True):
+        w, first = vector[first : first + n * m].reshape(n, m), first + n * m
+        b, first = (vector[first : first + m], first + m) if has_bias else (None, first)
+        layers.append((w, b))
+    return layers
