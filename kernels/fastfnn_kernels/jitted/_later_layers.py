@@ -16,7 +16,7 @@ from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_o
 from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES
 from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
 from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, floor_of_code, multiply_by_derivative
-from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, write_cross_entropy_gradient
+from fastfnn_kernels.jitted.cross_entropy import count_right, write_cross_entropy_gradient
 from fastfnn_kernels.jitted.dense import multiply_block
 
 
@@ -75,9 +75,7 @@ def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end
     """Write the gradient of the last layer's sums for some rows; return how many are right."""
     last = layers.widths.size - 1
     logits, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
-    n_correct = 0
-    for row in range(first, end):
-        n_correct += is_first_of_largest(logits[row], labels[row])
+    n_correct: int = count_right(logits, labels, first, end)
     write_cross_entropy_gradient(logits, labels, first, end, scale, grad, rows.maxima, rows.totals)
     multiply_by_derivative(_of_rows(grad, first, end), _of_rows(logits, first, end), layers.codes[last])
     return n_correct

@@ -26,6 +26,8 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
 )
 from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, log, maximum
+from fastfnn_kernels.jitted._narrow_rows import multiply_row, place_of_largest, subtract_largest, sum_of_row
+from fastfnn_kernels.jitted._tiles import VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import OPERATIONS_OF_EXP
 
 # Elements of a block of rows.
@@ -152,7 +154,13 @@ def _multiply(values: Any, factor: Any) -> None:
 def _exponentiate_rows(logits: Any, first: int, end: int, out: Any, maxima: Any, totals: Any) -> None:
     """Write exp(z - m) of some rows, their maxima m, and the sums of the exponentials."""
     n_columns = logits.shape[1]
-    if n_columns < NARROW:
+    if n_columns <= _lanes(logits):
+        for row in range(first, end):
+            maxima[row] = subtract_largest(logits, row * n_columns, out, row * n_columns, n_columns)
+        _exponentiate(out.reshape(-1)[first * n_columns : end * n_columns])
+        for row in range(first, end):
+            totals[row] = sum_of_row(out, row * n_columns, n_columns)
+    elif n_columns < NARROW:
         for row in range(first, end):
             maxima[row] = _largest(logits[row])
             _subtract(logits[row], maxima[row], out[row])
@@ -237,8 +245,14 @@ def write_cross_entropy_gradient(
 ) -> None:
     """Write the gradient of some rows, the maxima of their logits, and the sums of exp(z - maximum)."""
     _exponentiate_rows(logits, first, end, out, maxima, totals)
+    n_columns = logits.shape[1]
+    if n_columns <= _lanes(logits):
+        for row in range(first, end):
+            multiply_row(out, row * n_columns, n_columns, scale / totals[row])
+    else:
+        for row in range(first, end):
+            _multiply(out[row], scale / totals[row])
     for row in range(first, end):
-        _multiply(out[row], scale / totals[row])
         out[row, labels[row]] -= scale
 
 
@@ -249,6 +263,26 @@ def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, t
     for row in range(first, end):
         loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
     return loss
+
+
+@inline
+def count_right(logits: Any, labels: Any, first: int, end: int) -> int:
+    """Count the rows whose largest logit stands at the label."""
+    n_columns = logits.shape[1]
+    n_right = 0
+    if n_columns <= _lanes(logits):
+        for row in range(first, end):
+            n_right += place_of_largest(logits, row * n_columns, n_columns) == labels[row]
+    else:
+        for row in range(first, end):
+            n_right += is_first_of_largest(logits[row], labels[row])
+    return n_right
+
+
+@inline
+def _lanes(values: Any) -> int:
+    lanes: int = VECTOR_BYTES // values.itemsize
+    return lanes
 
 
 @inline
@@ -269,7 +303,5 @@ def _count_correct(logits: In2, labels: IntegersIn1, block_counts: OutIntegers1)
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
     for block in prange(block_counts.size):
-        count = 0
-        for row in range(block * block_rows, min((block + 1) * block_rows, n_rows)):
-            count += is_first_of_largest(logits[row], labels[row])
-        block_counts[block] = count
+        first = block * block_rows
+        block_counts[block] = count_right(logits, labels, first, min(first + block_rows, n_rows))

@@ -34,7 +34,7 @@ from fastfnn_kernels.jitted._small import multiply_where_it_lies
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_ROWS
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
-from fastfnn_kernels.jitted.cross_entropy import is_first_of_largest, sum_of_losses, write_cross_entropy_gradient
+from fastfnn_kernels.jitted.cross_entropy import count_right, sum_of_losses, write_cross_entropy_gradient
 from fastfnn_kernels.jitted.dense import BLOCK_ROWS, NO_BIAS, gradients_to_write
 
 # Each share has a weight gradient of its own in memory.
@@ -159,10 +159,8 @@ def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float,
             x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, n_rows, k > 0, -np.inf, logits
         )
     write_cross_entropy_gradient(logits, labels, 0, n_rows, scale, block.grad, block.maxima, block.totals)
-    n_correct = 0
-    for row in range(n_rows):
-        n_correct += is_first_of_largest(logits[row], labels[row])
-    return sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals), n_correct
+    loss = sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals)
+    return loss, count_right(logits, labels, 0, n_rows)
 
 
 @inline

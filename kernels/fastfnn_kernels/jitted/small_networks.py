@@ -62,6 +62,9 @@ BLOCK_ROWS = 6 * TILE_ROWS
 # Each share has gradients of its own in memory.
 MOST_SHARES = 16
 
+# Numbers of each share that are added up before the next ones.
+PART = 1024
+
 
 def stack_cross_entropy(
     x: NDArray[Any],
@@ -295,12 +298,14 @@ def _add_short_product(a: Any, b: Any, out: Any) -> None:
 
 @inline
 def _add_up(sums: Any) -> None:
-    """Add the rows behind the first to it, in order."""
-    total = sums[0]
-    for share in range(1, sums.shape[0]):
-        one = sums[share]
-        for i in range(total.size):
-            total[i] += one[i]
+    """Add the rows behind the first to it, in order, a part after the other: it stays in the innermost cache."""
+    n_shares, size = sums.shape
+    for first in range(0, size, PART):
+        total = sums[0, first : first + PART]
+        for share in range(1, n_shares):
+            one = sums[share, first : first + PART]
+            for i in range(total.size):
+                total[i] += one[i]
 
 
 @inline

@@ -1,0 +1,110 @@
+"""Rows of no more numbers than a vector has, each of which is one vector: loops over so few are left scalar by LLVM.
+
+A row is a matrix and the place of its first number; what lies behind its last one is neither read nor written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastfnn_kernels.jitted._vectors import VectorBuilder, constant, element_pointer
+
+
+class _Row:
+    """A row as a vector, filled up with a number."""
+
+    def __init__(self, vec: VectorBuilder, pointer: Any, n_columns: Any, fill: float) -> None:
+        self._mask = vec.mask_below(n_columns)
+        self._vec = vec
+        loaded = vec.load_masked(pointer, constant(0), self._mask)
+        self.values = vec.ir.select(self._mask, loaded, ir.Constant(vec.type, [fill] * vec.lanes))
+
+    def largest(self) -> Any:
+        """Return the largest number in every lane; where a number is not one, any may stand there."""
+        vec, largest = self._vec, self.values
+        distance = vec.lanes // 2
+        while distance > 0:
+            places = [(lane + distance) % vec.lanes for lane in range(vec.lanes)]
+            rotated = vec.ir.shuffle_vector(
+                largest, largest, ir.Constant(ir.VectorType(ir.IntType(32), vec.lanes), places)
+            )
+            largest = vec.maximum(largest, rotated)
+            distance //= 2
+        return largest
+
+    def store(self, values: Any, pointer: Any) -> None:
+        self._vec.store_masked(values, pointer, constant(0), self._mask)
+
+
+def _code_of(emit: Callable[..., Any], n_rows: int) -> Callable[..., Any]:
+    """Make code of what is emitted for pointers at rows, given as pairs of arguments, and the other arguments."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
+        kinds = signature.args
+        dtype = kinds[0].dtype
+        vec = VectorBuilder(builder, context.get_data_type(dtype), dtype.bitwidth // 8)
+        pointers = [
+            element_pointer(context, builder, kinds[i], args[i], args[i + 1]) for i in range(0, 2 * n_rows, 2)
+        ]
+        emitted = emit(vec, *pointers, *args[2 * n_rows :])
+        return context.get_dummy_value() if emitted is None else emitted
+
+    return codegen
+
+
+def _emit_subtract_largest(vec: VectorBuilder, source: Any, target: Any, n_columns: Any) -> Any:
+    row = _Row(vec, source, n_columns, float("-inf"))
+    largest = row.largest()
+    row.store(vec.ir.fsub(row.values, largest), target)
+    return vec.ir.extract_element(largest, constant(0))
+
+
+def _emit_sum(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
+    return vec.sum_of_lanes(_Row(vec, source, n_columns, 0.0).values, ir.Constant(vec.element, 0.0))
+
+
+def _emit_multiply(vec: VectorBuilder, target: Any, n_columns: Any, factor: Any) -> None:
+    row = _Row(vec, target, n_columns, 0.0)
+    row.store(vec.ir.fmul(row.values, vec.broadcast(factor)), target)
+
+
+def _emit_place_of_largest(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
+    builder, bits = vec.ir, ir.IntType(vec.lanes)
+    row = _Row(vec, source, n_columns, float("-inf"))
+    no_numbers = builder.bitcast(builder.fcmp_unordered("uno", row.values, row.values), bits)
+    largest = builder.bitcast(builder.fcmp_ordered("==", row.values, row.largest()), bits)
+    found = builder.select(builder.icmp_unsigned("!=", no_numbers, ir.Constant(bits, 0)), no_numbers, largest)
+    signature = ir.FunctionType(bits, [bits, ir.IntType(1)])
+    count_zeros = cgutils.get_or_insert_function(builder.module, signature, f"llvm.cttz.i{vec.lanes}")
+    return builder.zext(builder.call(count_zeros, [found, ir.Constant(ir.IntType(1), 0)]), ir.IntType(64))
+
+
+@intrinsic
+def subtract_largest(typing, source, source_offset, target, target_offset, n_columns):
+    """Write a row less its largest number, which is returned; all NaN, or next to infinite, where one is NaN."""
+    given = (source, types.intp, target, types.intp, types.intp)
+    return source.dtype(*given), _code_of(_emit_subtract_largest, 2)
+
+
+@intrinsic
+def sum_of_row(typing, source, source_offset, n_columns):
+    """Add up a row."""
+    return source.dtype(source, types.intp, types.intp), _code_of(_emit_sum, 1)
+
+
+@intrinsic
+def multiply_row(typing, target, target_offset, n_columns, factor):
+    """Multiply a row by a factor."""
+    return types.void(target, types.intp, types.intp, target.dtype), _code_of(_emit_multiply, 1)
+
+
+@intrinsic
+def place_of_largest(typing, source, source_offset, n_columns):
+    """Return the place of the first of a row's largest numbers; a NaN counts as larger than any number."""
+    return types.intp(source, types.intp, types.intp), _code_of(_emit_place_of_largest, 1)
