@@ -57,7 +57,8 @@ class Network:
     Attributes
     ----------
     layers : tuple of Layer
-        Their `weights` and `bias` are ndarrays that may be written in place.
+        Their `weights` and `bias` are ndarrays that may be written in place; those of a small network are views of
+        one vector.
     widths : list of int
         Of the layers' outputs.
 
