@@ -69,11 +69,6 @@ def _emit_sum(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
     return vec.sum_of_lanes(_Row(vec, source, n_columns, 0.0).values, ir.Constant(vec.element, 0.0))
 
 
-def _emit_multiply(vec: VectorBuilder, target: Any, n_columns: Any, factor: Any) -> None:
-    row = _Row(vec, target, n_columns, 0.0)
-    row.store(vec.ir.fmul(row.values, vec.broadcast(factor)), target)
-
-
 def _emit_place_of_largest(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
     builder, bits = vec.ir, ir.IntType(vec.lanes)
     row = _Row(vec, source, n_columns, float("-inf"))
@@ -96,12 +91,6 @@ def subtract_largest(typing, source, source_offset, target, target_offset, n_col
 def sum_of_row(typing, source, source_offset, n_columns):
     """Add up a row."""
     return source.dtype(source, types.intp, types.intp), _code_of(_emit_sum, 1)
-
-
-@intrinsic
-def multiply_row(typing, target, target_offset, n_columns, factor):
-    """Multiply a row by a factor."""
-    return types.void(target, types.intp, types.intp, target.dtype), _code_of(_emit_multiply, 1)
 
 
 @intrinsic

@@ -26,7 +26,7 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
 )
 from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, log, maximum
-from fastfnn_kernels.jitted._narrow_rows import multiply_row, place_of_largest, subtract_largest, sum_of_row
+from fastfnn_kernels.jitted._narrow_rows import place_of_largest, subtract_largest, sum_of_row
 from fastfnn_kernels.jitted._tiles import VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import OPERATIONS_OF_EXP
 
@@ -245,14 +245,8 @@ def write_cross_entropy_gradient(
 ) -> None:
     """Write the gradient of some rows, the maxima of their logits, and the sums of exp(z - maximum)."""
     _exponentiate_rows(logits, first, end, out, maxima, totals)
-    n_columns = logits.shape[1]
-    if n_columns <= _lanes(logits):
-        for row in range(first, end):
-            multiply_row(out, row * n_columns, n_columns, scale / totals[row])
-    else:
-        for row in range(first, end):
-            _multiply(out[row], scale / totals[row])
     for row in range(first, end):
+        _multiply(out[row], scale / totals[row])
         out[row, labels[row]] -= scale
 
 
