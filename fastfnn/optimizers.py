@@ -18,8 +18,9 @@ from fastfnn.parts import Parts
 State = Sequence[NDArray[Any]]
 
 
-# In the place of a parameter's index: the vector of all.
-ALL = -1
+# In the place of a parameter's index: the vector of all. No list takes it for a place.
+ALL = None
+Index = Any
 
 
 class TensorStep(NamedTuple):
@@ -163,16 +164,18 @@ class Optimizer(ABC):
         states = [state for name in self._STATE if len(state := getattr(self, f"_{name}")) > 0]
         return self._by_element and not self._rate_factors and all(isinstance(state, Parts) for state in states)
 
-    def _rate(self, index: int) -> float:
+    def _rate(self, index: Index) -> float:
         """Return the learning rate of the parameter at `index`."""
-        return self.learning_rate * self._rate_factors[index] if self._rate_factors else self.learning_rate
+        if index is ALL or not self._rate_factors:
+            return self.learning_rate
+        return self.learning_rate * self._rate_factors[index]
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Make the state for these parameters; plain gradient descent has none."""
         return
 
     @abstractmethod
-    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+    def _update(self, kernels: ModuleType, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         """Change the parameter at `index`, or all of them where that is `ALL`."""
 
 
@@ -203,7 +206,7 @@ class SGD(Optimizer):
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         self._velocities = _zeros(parameters) if self.momentum else []
 
-    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+    def _update(self, kernels: ModuleType, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         if self.momentum:
             velocity = _at(self._velocities, index)
             kernels.momentum(parameter, gradient, velocity, self._rate(index), self.momentum, self.nesterov)
@@ -285,7 +288,7 @@ class RMSprop(Optimizer):
         else:
             self._mean_squares = _filled(parameters, self.initial)
 
-    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+    def _update(self, kernels: ModuleType, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         before = _at(self._mean_squares, index)
         rate = self._rate(index)
         scalars = (rate, self.rho, self.epsilon)
@@ -327,10 +330,10 @@ class Adam(Optimizer):
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         self._first_moments, self._second_moments = _zeros(parameters), _zeros(parameters)
 
-    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+    def _update(self, kernels: ModuleType, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adam(parameter, gradient, *self._state_and_scalars(index))
 
-    def _state_and_scalars(self, index: int) -> tuple[Any, ...]:
+    def _state_and_scalars(self, index: Index) -> tuple[Any, ...]:
         moments = (_at(self._first_moments, index), _at(self._second_moments, index))
         return (*moments, self.n_steps, self._rate(index), self.beta1, self.beta2, self.epsilon)
 
@@ -359,7 +362,7 @@ class AdamW(Adam):
             raise ValueError(f"weight_decay must be a finite number from 0 up; got {weight_decay}")
         self.weight_decay = float(weight_decay)
 
-    def _update(self, kernels: ModuleType, index: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+    def _update(self, kernels: ModuleType, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adamw(parameter, gradient, *self._state_and_scalars(index), self.weight_decay)
 
 
@@ -375,9 +378,9 @@ def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
     return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in kinds)
 
 
-def _at(state: Any, index: int) -> Any:
+def _at(state: Any, index: Index) -> Any:
     """Return the state of the parameter at `index`, or of all."""
-    return state.vector if index == ALL else state[index]
+    return state.vector if index is ALL else state[index]
 
 
 def _zeros(parameters: Sequence[NDArray[Any]]) -> State:
