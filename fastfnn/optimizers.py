@@ -47,8 +47,9 @@ class Optimizer(ABC):
 
     _STATE: tuple[str, ...] = ()
 
-    # Whether an element changes by nothing but its own gradient and state: then parameters may be changed together.
-    _by_element = False
+    # Whether an element changes by nothing but its own gradient and state: then parameters may be changed together. A
+    # class derived from one that says so may do more, and has to say it itself.
+    _BY_ELEMENT = False
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = _positive("learning_rate", learning_rate)
@@ -162,7 +163,8 @@ class Optimizer(ABC):
     def _takes_all_at_once(self) -> bool:
         """Tell whether one update may change all parameters, which are parts of a vector as the state is."""
         states = [state for name in self._STATE if len(state := getattr(self, f"_{name}")) > 0]
-        return self._by_element and not self._rate_factors and all(isinstance(state, Parts) for state in states)
+        by_element = vars(type(self)).get("_BY_ELEMENT", False) and not self._rate_factors
+        return by_element and all(isinstance(state, Parts) for state in states)
 
     def _rate(self, index: Index) -> float:
         """Return the learning rate of the parameter at `index`."""
@@ -193,7 +195,7 @@ class SGD(Optimizer):
     """
 
     _STATE = ("velocities",)
-    _by_element = True
+    _BY_ELEMENT = True
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(learning_rate)
@@ -239,6 +241,7 @@ class RMSprop(Optimizer):
     """
 
     _STATE = ("mean_squares",)
+    _BY_ELEMENT = True
 
     def __init__(
         self,
@@ -259,7 +262,6 @@ class RMSprop(Optimizer):
         self.rho = _share("rho", rho)
         self.epsilon = _positive("epsilon", epsilon)
         self.granularity = granularity
-        self._by_element = granularity == "element"
         self.initial = float(initial)
         self.reset_every = reset_every
         self.last_steps: list[TensorStep] = []
@@ -276,6 +278,9 @@ class RMSprop(Optimizer):
         super().step(kernels, parameters, gradients, rate_factors)
         if self.reset_every is not None and (self.n_steps - 1) % self.reset_every == 0:
             self._set_means_back(parameters)
+
+    def _takes_all_at_once(self) -> bool:
+        return self.granularity == "element" and super()._takes_all_at_once()
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         self._set_means_back(parameters)
@@ -315,7 +320,7 @@ class Adam(Optimizer):
     """
 
     _STATE = ("first_moments", "second_moments")
-    _by_element = True
+    _BY_ELEMENT = True
 
     def __init__(
         self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
@@ -348,6 +353,8 @@ class AdamW(Adam):
     weight_decay : float
         Share of every parameter, times the learning rate, that each step takes away.
     """
+
+    _BY_ELEMENT = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from networks import each_backend, samples
 
-from fastfnn import SGD, Adam, Dense, Dropout, Network, RMSprop
+from fastfnn import SGD, Adam, AdamW, Dense, Dropout, Network, RMSprop
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.joining import parameters_of
 from fastfnn.memory import SMALL_BYTES
@@ -119,6 +119,7 @@ class OneByOne(list):
         lambda: SGD(0.1),
         lambda: SGD(0.1, momentum=0.9, nesterov=True),
         lambda: Adam(0.1),
+        lambda: AdamW(0.1),
         lambda: RMSprop(0.1),
         lambda: RMSprop(0.1, granularity="tensor", initial=1.0),
     ],
@@ -134,6 +135,21 @@ def test_all_at_once_and_one_by_one_give_the_same_bits(backend, make):
         optimizers[1].step(apart.kernels, OneByOne(apart.parameters.values()), OneByOne(gradient))
     assert_same_bits(together, apart)
     assert_states_alike(*optimizers)
+
+
+def test_a_derived_optimizer_is_asked_for_each_parameter():
+    class Noted(Adam):
+        def _update(self, kernels, index, parameter, gradient):
+            seen.append((index, parameter.shape))
+            super()._update(kernels, index, parameter, gradient)
+
+    seen = []
+    net, same = network(), network()
+    X, y = samples(30)
+    net.fit(X, y, Noted(0.1), epochs=1)
+    same.fit(X, y, Adam(0.1), epochs=1)
+    assert seen == [(0, (4, 6)), (1, (6,)), (2, (6, 3)), (3, (3,))]
+    assert_same_bits(net, same)
 
 
 @each_backend
