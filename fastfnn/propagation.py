@@ -9,7 +9,7 @@ import numpy as np
 from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
 from numpy.typing import NDArray
 
-from fastfnn.layers import Dense, Layer
+from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.losses import is_plain_softmax
 from fastfnn.memory import aligned_empty
 from fastfnn.plan import Penalty
@@ -45,6 +45,17 @@ def gathered(tiles: Tiles, rows: NDArray[np.int64], y: Targets) -> Iterator[tupl
         yield tiles.gather(rows[part]), y.take(part)
 
 
+def scale_of_mean(total_weight: float) -> float:
+    """Return what the sum of losses is multiplied by: nothing is left of it where samples count for nothing."""
+    return 1 / total_weight if total_weight else 0.0
+
+
+def set_gradients(layers: Sequence[Layer], gradients: Sequence[Gradient]) -> None:
+    """Let each layer have its gradient of these, whatever `backward` has set it to meanwhile."""
+    for layer, gradient in zip(layers, gradients, strict=True):
+        layer.gradient = gradient
+
+
 def _output_layer_with_loss(layers: Sequence[Layer]) -> Dense | None:
     """Return the last layer if its outputs are logits, its weights are few, and others come before it."""
     last = layers[-1]
@@ -68,8 +79,7 @@ def finished(network: Network, tiles: Tiles, finish: Callable[[NDArray[Any]], ND
 def loss_and_correct(network: Network, tiles: Tiles, y: Targets) -> tuple[float, int]:
     """Return the mean loss of all samples, and how many of them are right."""
     forward = Forward(network, tiles.n_rows, y.weights is not None)
-    total_weight = y.total_weight
-    scale = 1 / total_weight if total_weight else 0.0
+    scale = scale_of_mean(y.total_weight)
     of_tiles = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(tiles, y)]
     return sum(loss for loss, _ in of_tiles), sum(n_correct for _, n_correct in of_tiles)
 
@@ -210,10 +220,9 @@ class Backpropagation:
         n_correct : int
             Samples that are right.
         """
-        for layer, gradient in zip(self._layers, self._layer_gradients, strict=True):
-            layer.gradient = gradient
+        set_gradients(self._layers, self._layer_gradients)
         seeds = self._no_seeds if seeds is None else seeds
-        scale = 1 / total_weight if total_weight else 0.0
+        scale = scale_of_mean(total_weight)
         loss, n_correct, n_seen = 0.0, 0, 0
         for x, targets in batch:
             loss_of_tile, correct_of_tile = self._add_tile(x, targets, scale, n_seen, seeds)

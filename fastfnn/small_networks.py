@@ -10,7 +10,7 @@ from fastfnn.layers import Dense, is_fused
 from fastfnn.losses import is_plain_softmax
 from fastfnn.parts import Parts
 from fastfnn.plan import Penalty
-from fastfnn.propagation import Backpropagation, Batch
+from fastfnn.propagation import Backpropagation, Batch, scale_of_mean, set_gradients
 
 if TYPE_CHECKING:
     from fastfnn.network import Network
@@ -45,9 +45,8 @@ class SmallBackpropagation:
 
     def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
         """Set each layer's gradient to that of the mean loss of a batch; see `Backpropagation.run`."""
-        for layer, gradient in zip(self._layers, self._layer_gradients, strict=True):
-            layer.gradient = gradient
-        scale = 1 / total_weight if total_weight else 0.0
+        set_gradients(self._layers, self._layer_gradients)
+        scale = scale_of_mean(total_weight)
         loss, n_correct, penalty = 0.0, 0, self._penalty
         for i, (x, targets) in enumerate(batch):
             of_tile, correct_of_tile, _ = self._kernels.stack_cross_entropy(

@@ -148,11 +148,11 @@ def require_activation(activation: Any, known: Sequence[str] = ACTIVATIONS) -> N
         raise ValueError(f"activation must be one of {', '.join(known)}; got {activation!r}")
 
 
-def require_same_lengths(weights: Sequence[Any], biases: Sequence[Any], activations: Sequence[Any]) -> None:
-    """Refuse lists that are empty, or not as long as each other."""
-    if not len(weights) == len(biases) == len(activations) > 0:
-        lengths = f"{len(weights)}, {len(biases)} and {len(activations)}"
-        raise ValueError(f"weights, biases and activations must have an element for each layer; got {lengths}")
+def require_same_lengths(names: str, first: Sequence[Any], second: Sequence[Any], third: Sequence[Any]) -> None:
+    """Refuse three lists that are empty, or not as long as each other."""
+    if not len(first) == len(second) == len(third) > 0:
+        lengths = f"{len(first)}, {len(second)} and {len(third)}"
+        raise ValueError(f"{names} must have an element for each layer; got {lengths}")
 
 
 def parameter_shapes(n_inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:

@@ -281,7 +281,7 @@ def _stack(
 ) -> int:
     """Check what goes through a stack of layers; return the last layer's width."""
     require_floats("x", x, 2)
-    require_same_lengths(weights, biases, activations)
+    require_same_lengths("weights, biases and activations", weights, biases, activations)
     width, dtype = x.shape[1], x.dtype
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
         require_matrix(f"weights[{layer}]", w, dtype, width, None)
@@ -305,9 +305,7 @@ def _shape_of_parameters(
     n_inputs: int, widths: tuple[int, ...], activations: tuple[str, ...], use_bias: tuple[bool, ...]
 ) -> tuple[int]:
     """Check what describes a network's layers; return the shape of the vector of their parameters."""
-    if not len(widths) == len(activations) == len(use_bias) > 0:
-        lengths = f"{len(widths)}, {len(activations)} and {len(use_bias)}"
-        raise ValueError(f"widths, activations and use_bias must have an element for each layer; got {lengths}")
+    require_same_lengths("widths, activations and use_bias", widths, activations, use_bias)
     for activation in activations:
         require_activation(activation, FUSED_ACTIVATIONS)
     if min(widths) < 0 or widths[-1] == 0:

@@ -122,7 +122,7 @@ def _sgd_rest(
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
 ) -> None:
-    require_same_lengths(weights, biases, activations)
+    require_same_lengths("weights, biases and activations", weights, biases, activations)
     others: dict[str, NDArray[Any] | None] = {f"{name}.values": x.values}
     width: int = x.shape[1]
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):

@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._vectors import VectorBuilder, constant, element_pointer
+from fastfnn_kernels.jitted._vectors import INT32, INT64, VectorBuilder, constant, element_pointer
 
 
 class _Row:
@@ -31,10 +31,8 @@ class _Row:
         distance = vec.lanes // 2
         while distance > 0:
             places = [(lane + distance) % vec.lanes for lane in range(vec.lanes)]
-            rotated = vec.ir.shuffle_vector(
-                largest, largest, ir.Constant(ir.VectorType(ir.IntType(32), vec.lanes), places)
-            )
-            largest = vec.maximum(largest, rotated)
+            order = ir.Constant(ir.VectorType(INT32, vec.lanes), places)
+            largest = vec.maximum(largest, vec.ir.shuffle_vector(largest, largest, order))
             distance //= 2
         return largest
 
@@ -52,8 +50,7 @@ def _code_of(emit: Callable[..., Any], n_rows: int) -> Callable[..., Any]:
         pointers = [
             element_pointer(context, builder, kinds[i], args[i], args[i + 1]) for i in range(0, 2 * n_rows, 2)
         ]
-        emitted = emit(vec, *pointers, *args[2 * n_rows :])
-        return context.get_dummy_value() if emitted is None else emitted
+        return emit(vec, *pointers, *args[2 * n_rows :])
 
     return codegen
 
@@ -77,7 +74,7 @@ def _emit_place_of_largest(vec: VectorBuilder, source: Any, n_columns: Any) -> A
     found = builder.select(builder.icmp_unsigned("!=", no_numbers, ir.Constant(bits, 0)), no_numbers, largest)
     signature = ir.FunctionType(bits, [bits, ir.IntType(1)])
     count_zeros = cgutils.get_or_insert_function(builder.module, signature, f"llvm.cttz.i{vec.lanes}")
-    return builder.zext(builder.call(count_zeros, [found, ir.Constant(ir.IntType(1), 0)]), ir.IntType(64))
+    return builder.zext(builder.call(count_zeros, [found, ir.Constant(ir.IntType(1), 0)]), INT64)
 
 
 @intrinsic
