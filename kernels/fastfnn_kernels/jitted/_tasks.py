@@ -7,6 +7,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
+from fastfnn_kernels.jitted._jit import inline
 from fastfnn_kernels.jitted._vectors import constant
 
 
@@ -19,3 +20,34 @@ def take_next(typing: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", pointer, constant(1), "monotonic")
 
     return types.int64(counter), codegen
+
+
+@inline
+def share_of(n_items: int, task: int, n_tasks: int) -> tuple[int, int]:
+    """Return the first of the items of a task, and the end: as many as each other's, or one more."""
+    return task * n_items // n_tasks, (task + 1) * n_items // n_tasks
+
+
+@inline
+def next_task(counters: Any, worker: int, n_tasks: int) -> int:
+    """Return the number of a task that is not begun yet, or `n_tasks` if all are.
+
+    A worker does its own share first, whose data its caches may still hold, and then what is left of the others'.
+
+    Parameters
+    ----------
+    counters : ndarray of int64, shape (n_workers,)
+        How often the tasks of each worker's share were asked for.
+    worker : int
+        Who asks.
+    n_tasks : int
+        How many tasks all workers have.
+    """
+    n_workers = counters.size
+    for turn in range(n_workers):
+        owner = (worker + turn) % n_workers
+        first, end = share_of(n_tasks, owner, n_workers)
+        task = first + take_next(counters[owner : owner + 1])
+        if task < end:
+            return task
+    return n_tasks

@@ -11,6 +11,7 @@ from fastfnn_kernels.jitted._jit import Flag, In2, Int, Out1, Out2, inline, kern
 from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._shapes import FLAT_TILE
 from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,
     REDUCTION_CHUNK,
@@ -37,7 +38,7 @@ FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
 
 @kernel
-def add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
+def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
     """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
@@ -53,7 +54,7 @@ def add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1)
     n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
     n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
     conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0 and n_inputs > 0 and n_panels > 1
-    copies = np.empty((n_blocks, REDUCTION_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
+    copies = np.empty((n_threads, REDUCTION_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
     for span in range(0, max(n_rows, 1), span_rows):
         end_span = min(span + span_rows, n_rows)
         for panel in prange(n_panels):
@@ -61,12 +62,16 @@ def add_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1)
             fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
             if out_bias.size:
                 add_sums_of_columns(grad, span, end_span - span, j, min(j + wide, n_columns), out_bias)
-        for block in prange(n_blocks):
-            first = block * n_tiles // n_blocks * TILE_ROWS
-            end = min((block + 1) * n_tiles // n_blocks * TILE_ROWS, n_inputs)
-            add_products_of_block(
-                x, copies[block], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
-            )
+        counters = np.zeros(n_threads, np.int64)
+        for worker in prange(n_threads):
+            block = next_task(counters, worker, n_blocks)
+            while block < n_blocks:
+                first_tile, end_tile = share_of(n_tiles, block, n_blocks)
+                first, end = first_tile * TILE_ROWS, min(end_tile * TILE_ROWS, n_inputs)
+                add_products_of_block(
+                    x, copies[worker], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
+                )
+                block = next_task(counters, worker, n_blocks)
 
 
 @inline

@@ -40,6 +40,7 @@ from fastfnn_kernels.jitted._small import (
     multiply_small,
     multiply_small_back,
 )
+from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,
     REDUCTION_CHUNK,
@@ -128,7 +129,8 @@ def dense_weight_gradient(
         add_few_columns(operations, x.dtype, x, grad, accumulate, threads_for(operations), transposed, sums)
         out[:] = transposed.T
     else:
-        add_products(2 * x.size * grad.shape[1], x.dtype, x, grad, accumulate, out, sums)
+        operations = 2 * x.size * grad.shape[1]
+        add_products(operations, x.dtype, x, grad, accumulate, threads_for(operations), out, sums)
     return out, out_bias
 
 
@@ -222,15 +224,20 @@ def _multiply(
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
-    n_tasks = n_panels if share_panels else n_tiles
-    block_rows = max(n_rows, 1) if share_panels else BLOCK_ROWS
+    most_tiles = n_threads * TILES_OF_BLOCK
+    n_tasks = n_threads * (1 if share_panels else (n_tiles + most_tiles - 1) // most_tiles)
+    block_rows = n_rows if share_panels else BLOCK_ROWS
     copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
+    counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
-        first_task, end_task = worker * n_tasks // n_threads, (worker + 1) * n_tasks // n_threads
-        first_panel, end_panel = (first_task, end_task) if share_panels else (0, n_panels)
-        rows_end = n_rows if share_panels else min(end_task * TILE_ROWS, n_rows)
-        for first_row in range(0 if share_panels else first_task * TILE_ROWS, rows_end, block_rows):
-            end_row = min(first_row + block_rows, rows_end)
+        task = next_task(counters, worker, n_tasks)
+        while task < n_tasks:
+            first_row, end_row, first_panel, end_panel = 0, n_rows, 0, n_panels
+            if share_panels:
+                first_panel, end_panel = share_of(n_panels, task, n_tasks)
+            else:
+                first_tile, end_tile = share_of(n_tiles, task, n_tasks)
+                first_row, end_row = first_tile * TILE_ROWS, min(end_tile * TILE_ROWS, n_rows)
             multiply_block(
                 x, copies[worker], panels, start, zeros, floor, y, derivative == RELU, out,
                 first_row, end_row, first_panel, end_panel,
@@ -240,6 +247,7 @@ def _multiply(
                 for row in range(first_row, end_row):
                     activate(out[row, first:end], activation)
                     multiply_by_derivative(out[row, first:end], y[row, first:end], derivative)
+            task = next_task(counters, worker, n_tasks)
 
 
 @inline

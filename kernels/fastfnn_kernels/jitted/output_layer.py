@@ -28,9 +28,11 @@ from fastfnn_kernels.jitted._jit import (
     Real,
     inline,
     kernel,
+    threads_for,
 )
 from fastfnn_kernels.jitted._panels import fill_transposed_panel
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
+from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_ROWS
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
@@ -71,7 +73,7 @@ def dense_cross_entropy(
     operations = (6 if with_gradients else 2) * n_rows * weights.size
     _propagate(
         operations, x.dtype, *layer, labels, scale, CODES[activation], accumulate, with_gradients,
-        *gradients, grad, grad, losses, counts,
+        threads_for(operations), *gradients, grad, grad, losses, counts,
     )  # fmt: skip
     loss, n_correct = scale * float(losses.sum()), int(counts.sum())
     return (loss, n_correct, out, out_weights, out_bias) if with_gradients else (loss, n_correct, None, None, None)
@@ -107,6 +109,7 @@ def _propagate(
     derivative: Int,
     accumulate: Flag,
     with_gradients: Flag,
+    n_threads: Int,
     out: Out2,
     out_weights: Out2,
     out_bias: Out1,
@@ -127,21 +130,26 @@ def _propagate(
     weight_sums = np.zeros((n_shares, n_classes, n_handed_back), x.dtype)
     bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
-    for share in prange(n_shares):
-        end_of_share = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
-        for first in range(share * n_tiles // n_shares * TILE_ROWS, end_of_share, BLOCK_ROWS):
-            end = min(first + BLOCK_ROWS, end_of_share)
-            n = end - first
-            block = _Block(
-                x[first:end], labels[first:end], out[first:end], logits[share, :n], grad[share, :n],
-                grad_to_read[share, :n], maxima[share], totals[share], product[share, :n],
-            )  # fmt: skip
-            loss, n_correct = _forward(block, weights, bias, scale)
-            losses[share] += loss
-            counts[share] += n_correct
-            if with_gradients:
-                _add_products(block, weight_sums[share], bias_sums[share])
-                _write_input_gradient(block, transposed, derivative)
+    counters = np.zeros(n_threads, np.int64)
+    for worker in prange(n_threads):
+        share = next_task(counters, worker, n_shares)
+        while share < n_shares:
+            first_tile, end_tile = share_of(n_tiles, share, n_shares)
+            end_of_share = min(end_tile * TILE_ROWS, n_rows)
+            for first in range(first_tile * TILE_ROWS, end_of_share, BLOCK_ROWS):
+                end = min(first + BLOCK_ROWS, end_of_share)
+                n = end - first
+                block = _Block(
+                    x[first:end], labels[first:end], out[first:end], logits[share, :n], grad[share, :n],
+                    grad_to_read[share, :n], maxima[share], totals[share], product[share, :n],
+                )  # fmt: skip
+                loss, n_correct = _forward(block, weights, bias, scale)
+                losses[share] += loss
+                counts[share] += n_correct
+                if with_gradients:
+                    _add_products(block, weight_sums[share], bias_sums[share])
+                    _write_input_gradient(block, transposed, derivative)
+            share = next_task(counters, worker, n_shares)
     if with_gradients:
         _deliver(weight_sums.reshape((n_shares, n_classes * n_inputs)), accumulate, n_inputs, out_weights.reshape(-1))
         _deliver(bias_sums, accumulate, 1, out_bias)

@@ -28,7 +28,9 @@ from fastfnn_kernels.jitted._jit import (
     SourceIn2,
     inline,
     kernel,
+    threads_for,
 )
+from fastfnn_kernels.jitted._tasks import next_task
 from fastfnn_kernels.packing import (
     ROWS_OF_GROUP,
     Compressed,
@@ -61,7 +63,7 @@ def pack_batches(
     _mark_groups(operations, x.dtype, x, rows, batch_size, marks, offsets)
     indices = np.empty(offsets[-1], np.int32)
     values = np.empty((offsets[-1], ROWS_OF_GROUP), dtype)
-    numbers = (scale, batch_size)
+    numbers = (scale, batch_size, threads_for(operations))
     _fill_groups(operations, Conversion(x.dtype, values.dtype), x, rows, *numbers, marks, offsets, indices, values)
     return PackedBatches(offsets, indices, values, batch_size, (n_rows, n_columns))
 
@@ -136,6 +138,7 @@ def _fill_groups(
     rows: IntegersIn1,
     scale: Real,
     batch_size: Int,
+    n_threads: Int,
     marks: BytesIn2,
     offsets: IntegersIn1,
     indices: OutIndices1,
@@ -143,19 +146,23 @@ def _fill_groups(
 ) -> None:
     n_groups, n_positions = marks.shape
     n_blocks = (n_groups + BLOCK - 1) // BLOCK
-    scratch = np.empty((n_blocks, n_positions * ROWS_OF_GROUP), x.dtype)
-    for block in prange(n_blocks):
-        lines = scratch[block]
-        for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
-            first, end = offsets[group], offsets[group + 1]
-            group_indices, group_values = indices[first:end], values[first:end]
-            taken = _rows_of_group(rows, batch_size, group)
-            a, b, c = _lines(x, taken)
-            _collect(marks[group], group_indices)
-            _interleave(a, b, c, lines)
-            _keep(group_indices, lines)
-            _convert(lines, scale, group_values.reshape(-1))
-            group_values[:, taken.size :] = 0
+    scratch = np.empty((n_threads, n_positions * ROWS_OF_GROUP), x.dtype)
+    counters = np.zeros(n_threads, np.int64)
+    for worker in prange(n_threads):
+        lines = scratch[worker]
+        block = next_task(counters, worker, n_blocks)
+        while block < n_blocks:
+            for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
+                first, end = offsets[group], offsets[group + 1]
+                group_indices, group_values = indices[first:end], values[first:end]
+                taken = _rows_of_group(rows, batch_size, group)
+                a, b, c = _lines(x, taken)
+                _collect(marks[group], group_indices)
+                _interleave(a, b, c, lines)
+                _keep(group_indices, lines)
+                _convert(lines, scale, group_values.reshape(-1))
+                group_values[:, taken.size :] = 0
+            block = next_task(counters, worker, n_blocks)
 
 
 @inline
