@@ -31,6 +31,7 @@ from fastfnn_kernels.jitted._jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._tasks import next_task
+from fastfnn_kernels.jitted._transfers import prefetch_rows
 from fastfnn_kernels.packing import (
     ROWS_OF_GROUP,
     Compressed,
@@ -41,6 +42,9 @@ from fastfnn_kernels.packing import (
 
 # Groups, or rows, that one thread packs with the same scratch memory.
 BLOCK = 16
+
+# Groups between one that is packed and the one whose rows are asked for.
+AHEAD = 2
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
@@ -99,6 +103,13 @@ def _lines(x: Any, rows: Any) -> Any:
 
 
 @inline
+def _prefetch_group(x: Any, rows: Any, batch_size: int, group: int) -> None:
+    """Ask for the rows of a group, which lie anywhere in x."""
+    for row in _rows_of_group(rows, batch_size, group):
+        prefetch_rows(x, row * x.shape[1], x.shape[1], 1, x.shape[1])
+
+
+@inline
 def _add_up(counts: Any) -> None:
     """Replace the counts, which stand from 1 on, by where each begins and the last ends."""
     counts[0] = 0
@@ -110,6 +121,7 @@ def _add_up(counts: Any) -> None:
 def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, offsets: OutIntegers1) -> None:
     """Write 1 where a row of the group is not zero and 0 elsewhere; then the offsets."""
     for group in prange(offsets.size - 1):
+        _prefetch_group(x, rows, batch_size, min(group + AHEAD, offsets.size - 2))
         a, b, c = _lines(x, _rows_of_group(rows, batch_size, group))
         mark_any(a, b, c, marks[group])
         offsets[group + 1] = _sum(marks[group])
@@ -157,6 +169,7 @@ def _fill_groups(
                 group_indices, group_values = indices[first:end], values[first:end]
                 taken = _rows_of_group(rows, batch_size, group)
                 a, b, c = _lines(x, taken)
+                _prefetch_group(x, rows, batch_size, min(group + AHEAD, n_groups - 1))
                 _collect(marks[group], group_indices)
                 _interleave(a, b, c, lines)
                 _keep(group_indices, lines)
