@@ -27,10 +27,10 @@ from fastfnn_kernels.jitted.activations import copy
 INPUT_BLOCKS = 4
 
 # Tiles of such a block at most: its inputs stay in cache while the panels go by.
-BLOCK_TILES = 7
+BLOCK_TILES = 10
 
 # Rows between two meetings of the threads in the weight gradient: they share the caches they fill, which rows of more
-# bytes than these fill twice as fast.
+# bytes than these fill sooner.
 SPAN_ROWS = 6 * REDUCTION_CHUNK
 NARROW_BYTES = 2048
 
@@ -46,7 +46,7 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
     zeros = np.zeros(wide, out.dtype)
-    span_rows = SPAN_ROWS if n_columns * out.itemsize <= NARROW_BYTES else SPAN_ROWS // 2
+    span_rows = SPAN_ROWS if n_columns * out.itemsize <= NARROW_BYTES else SPAN_ROWS // 3
     panels = aligned_empty(n_panels * wide * min(span_rows, n_rows), out.dtype)
     if not accumulate:
         out_bias[:] = 0
