@@ -47,7 +47,7 @@ def next_task(counters: Any, worker: int, n_tasks: int) -> int:
     for turn in range(n_workers):
         owner = (worker + turn) % n_workers
         first, end = share_of(n_tasks, owner, n_workers)
-        task = first + take_next(counters[owner : owner + 1])
+        task: int = first + take_next(counters[owner : owner + 1])
         if task < end:
             return task
     return n_tasks
