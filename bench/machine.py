@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,44 @@ COPY_BYTES = 512 * 2**20
 ROUNDS = 15
 
 
-def peaks() -> dict[str, Any]:
-    """Name the CPU, and measure every peak that was not measured before."""
-    return {
-        "cpu": cpu_name(),
-        "threads": get_num_threads(),
-        "fma_gflops": {dtype: fma_gflops(dtype) for dtype in ("float32", "float64")},
-        "copy_gbs": copy_gbs(),
-    }
+@dataclass
+class Peaks:
+    """The most that was seen of the machine.
+
+    Attributes
+    ----------
+    fma_gflops : dict
+        By dtype, see `fma_gflops`.
+    copy_gbs : float
+        See `copy_gbs`.
+    """
+
+    fma_gflops: dict[str, float] = field(default_factory=lambda: {"float32": 0.0, "float64": 0.0})
+    copy_gbs: float = 0.0
+
+    def measure(self) -> None:
+        """Measure all of them, and keep what is more than before: a shared machine may have been slow then."""
+        self.fma_gflops = {dtype: max(before, fma_gflops(dtype)) for dtype, before in self.fma_gflops.items()}
+        self.copy_gbs = max(self.copy_gbs, copy_gbs())
+
+    def share(self, rates: dict[str, Any]) -> dict[str, float]:
+        """Return the share of the peak that limits an entry, by the rates and the dtype of its `extra_info`."""
+        if "gbs" in rates:
+            return {"share_of_peak": rates["gbs"] / self.copy_gbs}
+        if "gflops" in rates:
+            return {"share_of_peak": rates["gflops"] / self.fma_gflops[rates["dtype"]]}
+        return {}
+
+    def described(self) -> dict[str, Any]:
+        """Return them with the CPU's name and the number of threads."""
+        return {
+            "cpu": cpu_name(),
+            "threads": get_num_threads(),
+            "fma_gflops": self.fma_gflops,
+            "copy_gbs": self.copy_gbs,
+        }
 
 
-@functools.cache
 def fma_gflops(dtype: str) -> float:
     """Measure the rate of multiply-adds that never leave the vector registers, on all threads.
 
@@ -64,7 +92,6 @@ def fma_gflops(dtype: str) -> float:
     return values.size * CHAIN_STEPS * FLOP_PER_MULTIPLY_ADD / seconds / 1e9
 
 
-@functools.cache
 def copy_gbs() -> float:
     """Measure the copy of an array far larger than the caches, on all threads.
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import machine
 import pytest
 from fastfnn_kernels.runtime import get_num_threads
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -57,16 +56,14 @@ class Work:
         return f"{self.subject}, {self.case}"
 
     def rates(self, seconds: float) -> dict[str, float]:
-        """Return what was done a second, and its share of the machine's peak."""
+        """Return what was done a second."""
         rates: dict[str, float] = {}
         if self.samples:
             rates["samples_per_second"] = self.samples / seconds
         if self.flop:
             rates["gflops"] = self.flop / seconds / 1e9
-            rates["share_of_peak"] = rates["gflops"] / machine.fma_gflops(self.dtype)
         if self.n_bytes:
             rates["gbs"] = self.n_bytes / seconds / 1e9
-            rates["share_of_peak"] = rates["gbs"] / machine.copy_gbs()
         return rates
 
 
