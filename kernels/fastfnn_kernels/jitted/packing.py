@@ -40,7 +40,7 @@ from fastfnn_kernels.packing import (
     number_of_groups_in_batches,
 )
 
-# Groups, or rows, that one thread packs with the same scratch memory.
+# Groups, or rows, that one thread packs at a time.
 BLOCK = 16
 
 # Groups between one that is packed and the one whose rows are asked for.
