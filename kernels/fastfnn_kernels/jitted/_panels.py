@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted._transfers import CACHE_LINE, copy_narrow_panel, copy_panel
+from fastfnn_kernels.jitted._transfers import (
+    CACHE_LINE,
+    copy_narrow_panel,
+    copy_narrow_transposed_panel,
+    copy_panel,
+    copy_transposed_panel,
+)
 from fastfnn_kernels.runtime.cpu import UNIT
 
 VECTOR_BYTES = UNIT.vector_bytes
@@ -50,14 +56,20 @@ def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, pan
 
 
 @inline
-def fill_transposed_panel(matrix: Any, first: int, panel: Any) -> None:
-    """Copy the rows from `first` on, as columns."""
-    n_rows, width = panel.shape
-    end = min(first + width, matrix.shape[0])
-    for j in range(end - first):
-        row = matrix[first + j]
-        for k in range(n_rows):
-            panel[k, j] = row[k]
-    if end - first < width:
-        for k in range(n_rows):
-            panel[k, end - first :] = 0
+def fill_transposed_panel(matrix: Any, j: int, width: int, panels: Any, panel_offset: int) -> None:
+    """Lay out the rows from j on, as columns."""
+    depth = matrix.shape[1]
+    n_existing = min(width, matrix.shape[0] - j)
+    if width == VECTOR_BYTES // matrix.itemsize:
+        copy_narrow_transposed_panel(matrix, j * depth, depth, n_existing, depth, panels, panel_offset)
+    else:
+        copy_transposed_panel(matrix, j * depth, depth, n_existing, depth, panels, panel_offset)
+
+
+@inline
+def transpose(matrix: Any, transposed: Any) -> None:
+    """Write the transpose of a small matrix, without gaps."""
+    for j in range(matrix.shape[0]):
+        row = matrix[j]
+        for k in range(row.size):
+            transposed[k, j] = row[k]

@@ -23,16 +23,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._shapes import (
     COLUMN_ROWS,
     FEW_ROWS_VECTORS,
     FLAT_TILE,
-    SCATTERING_VECTORS,
     SHORT_COLUMN_ROWS,
-    SPARSE_TAIL_VECTORS,
     SPARSE_TILE,
     TILE,
 )
@@ -45,7 +42,6 @@ from fastfnn_kernels.jitted._vectors import (
     code_of,
     constant,
     existing,
-    overlapped_or_masked,
     signature_of,
     whole_or_masked,
 )
@@ -60,7 +56,7 @@ def _keep_rolled(builder: ir.IRBuilder, back: ir.Instruction) -> None:
     back.set_metadata("llvm.loop", loop)
 
 
-def _reduce(
+def reduce_tile(
     vec: VectorBuilder,
     depth: Any,
     start: Sequence[Any],
@@ -132,7 +128,7 @@ def _cases(builder: ir.IRBuilder, first: Any, second: Any) -> Iterator[tuple[boo
                         yield first_holds, second_holds
 
 
-def _store_tile(
+def store_tile(
     vec: VectorBuilder,
     tile: list[list[Any]],
     row_of_c: Callable[[int], Any],
@@ -192,7 +188,7 @@ def _store_tile(
             store_part_of_it()
 
 
-def _loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[list[ir.Constant], Load]:
+def loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[list[ir.Constant], Load]:
     """Return where each vector of a row begins, and the load of one from a row of B."""
     vec = arguments.vec
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
@@ -205,28 +201,36 @@ def _loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[li
     return offsets, load_b
 
 
-def _emit_dense_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
+def _emit_dense_tile(
+    arguments: Arguments, rows: int, vectors: int, *, masked: bool = False, ahead: bool = False
+) -> None:
     vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
     builder = vec.ir
     b, c, gate = pointer("b"), pointer("c"), pointer("gate", "c_offset")
-    offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
+    offsets, load_b = loads_of_b(arguments, vectors, masked=masked)
     numbers = existing(builder, value("n_rows"), rows)
     start, a = pointer("start"), pointer("a")
-    tile = _reduce(
+
+    def row_of_b(k: Any) -> Any:
+        if ahead:
+            vec.prefetch(builder.gep(pointer("b", "ahead_offset"), [builder.mul(k, value("ahead_step"))]))
+        return builder.gep(b, [builder.mul(k, value("b_row"))])
+
+    tile = reduce_tile(
         vec,
         value("depth"),
         [vec.load(start, offset) for offset in offsets],
         [builder.gep(a, [builder.mul(number, value("a_row"))]) for number in numbers],
         value("a_step"),
-        lambda k: builder.gep(b, [builder.mul(k, value("b_row"))]),
+        row_of_b,
         load_b,
     )
-    _store_tile(
+    store_tile(
         vec,
         tile,
         lambda i: builder.gep(c, [builder.mul(constant(i), value("c_row"))]),
         (lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]), value("gated")),
-        *map(value, _EXTENT_AND_FINISH),
+        *map(value, EXTENT_AND_FINISH),
     )
 
 
@@ -241,7 +245,7 @@ def _emit_column_tile(arguments: Arguments, rows: int) -> None:
     floor = vec.broadcast(value("floor"))
 
     def multiply(load: Load, store: Store) -> None:
-        tile = _reduce(
+        tile = reduce_tile(
             vec,
             value("depth"),
             [start],
@@ -261,83 +265,15 @@ def _emit_column_tile(arguments: Arguments, rows: int) -> None:
     whole_or_masked(vec, value("n_columns"), 1, multiply)
 
 
-def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
-    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
-    builder = vec.ir
-    a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
-    order, c = pointer("order"), pointer("c")
-    offsets, load_b = _loads_of_b(arguments, vectors, masked=masked)
-
-    tile = _reduce(
-        vec,
-        value("depth"),
-        [vec.load(start, offset) for offset in offsets],
-        [builder.gep(a, [constant(i)]) for i in range(rows)],
-        constant(rows),
-        lambda k: _row_at(builder, b, indices, k, value("b_row")),
-        load_b,
-    )
-    _store_tile(
-        vec,
-        tile,
-        lambda i: _row_at(builder, c, order, constant(i), value("c_row")),
-        None,
-        *map(value, _EXTENT_AND_FINISH),
-    )
-
-
-def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None:
-    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
-    builder = vec.ir
-    a, b, indices, order, c = map(pointer, ("a", "b", "indices", "order", "c"))
-    b_rows = [
-        _row_at(builder, b, order, number, value("b_row")) for number in existing(builder, value("n_rows"), rows)
-    ]
-
-    def scatter(n_vectors: int, load: Load, store: Store) -> None:
-        b_vectors = [[load(b_row, v) for v in range(n_vectors)] for b_row in b_rows]
-        with cgutils.for_range(builder, value("depth")) as k:
-            target = _row_at(builder, c, indices, k.index, value("c_row"))
-            entry = builder.gep(a, [builder.mul(k.index, constant(rows))])
-            numbers = [vec.broadcast(builder.load(builder.gep(entry, [constant(i)]))) for i in range(rows)]
-
-            def add_products(v: int, total: Any) -> Any:
-                for number, b_row in zip(numbers, b_vectors, strict=True):
-                    total = vec.multiply_add(number, b_row[v], total)
-                return total
-
-            *alone, last = range(n_vectors)
-            for v in alone[:-1]:
-                store(add_products(v, load(target, v)), target, v)
-            overlapping = [*alone[-1:], last]
-            for v, total in [(v, load(target, v)) for v in overlapping]:
-                store(add_products(v, total), target, v)
-
-    overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
-
-
-def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
-    """Point at the row of `base` whose number is the k-th of `numbers`."""
-    number = builder.zext(builder.load(builder.gep(numbers, [k])), INT64)
-    return builder.gep(base, [builder.mul(number, stride)])
-
-
-_EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
+EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
 _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH, "gate", "gated",
+    "c", "c_offset", "c_row", *EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
+_PANEL = (*_DENSE, "ahead_offset", "ahead_step")
 _COLUMN = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
-    "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
-)  # fmt: skip
-_SPARSE = (
-    "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "order", "order_offset", "c", "c_offset", "c_row", *_EXTENT_AND_FINISH,
-)  # fmt: skip
-_SCATTERING = (
-    "a", "a_offset", "indices", "indices_offset", "depth", "order", "order_offset", "b", "b_offset", "b_row",
-    "c", "c_offset", "c_row", "n_rows", "n_columns",
+    "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
 )  # fmt: skip
 
 
@@ -359,6 +295,25 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     return dense_tile
 
 
+def make_panel_tile(rows: int, vectors: int) -> Any:
+    """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
+
+    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on.
+    """
+
+    @intrinsic
+    def panel_tile(
+        typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
+        c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated, ahead_offset, ahead_step,
+    ):  # fmt: skip
+        given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
+                 c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
+                 ahead_offset, ahead_step)  # fmt: skip
+        return signature_of(_PANEL, given), code_of(_PANEL, _emit_dense_tile, rows, vectors, ahead=True)
+
+    return panel_tile
+
+
 def make_column_tile(rows: int) -> Any:
     """Build the micro-kernel for `rows` rows and up to a vector of columns, whose operands are read where they lie.
 
@@ -377,55 +332,13 @@ def make_column_tile(rows: int) -> Any:
     return column_tile
 
 
-def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
-    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group.
-
-    Row i of the tile is row `order[i]` of C. B's rows are read as those of a dense tile are.
-    """
-
-    @intrinsic
-    def sparse_tile(
-        typing, a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-        order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
-    ):  # fmt: skip
-        given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-                 order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
-        return signature_of(_SPARSE, given), code_of(_SPARSE, _emit_sparse_tile, rows, vectors, masked=masked)
-
-    return sparse_tile
-
-
-def make_scattering_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
-
-    The rows of B stay in registers while the rows of C go by. Masked stores would take twice the time.
-    """
-
-    @intrinsic
-    def scattering_tile(
-        typing, a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
-        c, c_offset, c_row, n_rows, n_columns,
-    ):  # fmt: skip
-        given = (a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
-                 c, c_offset, c_row, n_rows, n_columns)  # fmt: skip
-        return signature_of(_SCATTERING, given), code_of(_SCATTERING, _emit_scattering_tile, rows, vectors)
-
-    return scattering_tile
-
-
-dense_tile = make_dense_tile(TILE.rows, TILE.vectors)
-narrow_dense_tile = make_dense_tile(TILE.rows, 1)
+panel_tile = make_panel_tile(TILE.rows, TILE.vectors)
+narrow_panel_tile = make_panel_tile(TILE.rows, 1)
 flat_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors)
 flat_tail_tile = make_dense_tile(FLAT_TILE.rows, FLAT_TILE.vectors, masked=True)
 row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
 column_tile = make_column_tile(COLUMN_ROWS)
 short_column_tile = make_column_tile(SHORT_COLUMN_ROWS)
-sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
-sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
 group_tile = make_dense_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 group_tail_tile = make_dense_tile(SPARSE_TILE.rows, 1, masked=True)
-masked_sparse_tile = make_sparse_tile(SPARSE_TILE.rows, 1, masked=True)
-sparse_row_tile = make_sparse_tile(1, FEW_ROWS_VECTORS)
-masked_sparse_row_tile = make_sparse_tile(1, 1, masked=True)
-scattering_tile = make_scattering_tile(SPARSE_TILE.rows, SCATTERING_VECTORS)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
-from fastfnn_kernels.jitted._panels import fill_transposed_panel
+from fastfnn_kernels.jitted._panels import transpose
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, VECTOR_BYTES
@@ -35,7 +35,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
     """Write (g w^T) * f'(y)."""
     n_rows, depth = grad.shape
     matrix = np.empty(weights.shape[::-1], weights.dtype)
-    fill_transposed_panel(weights, 0, matrix)
+    transpose(weights, matrix)
     multiply_where_it_lies(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastfnn_kernels.jitted._jit import force_inline
 from fastfnn_kernels.jitted._shapes import TILE
-from fastfnn_kernels.jitted._simd import dense_tile, narrow_dense_tile
+from fastfnn_kernels.jitted._simd import narrow_panel_tile, panel_tile
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
@@ -40,16 +40,26 @@ def multiply_tile(
     floor: float,
     gate: Any,
     gated: bool,
+    next_offset: int,
+    tile: int,
+    n_tiles: int,
 ) -> None:
-    """Compute one tile with the micro-kernel of its panel's width."""
+    """Compute one tile with the micro-kernel of its panel's width.
+
+    It is the number `tile` of the `n_tiles` that use the panel, each of which asks for a share of the next panel.
+    """
     out_row = out.shape[1]
+    ahead_step = (width + n_tiles - 1) // n_tiles
+    ahead_offset = next_offset + tile * depth * ahead_step
     if width == VECTOR_BYTES // out.itemsize:
-        narrow_dense_tile(
+        narrow_panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
+            ahead_offset, ahead_step,
         )  # fmt: skip
     else:
-        dense_tile(
+        panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
+            ahead_offset, ahead_step,
         )  # fmt: skip

@@ -10,11 +10,11 @@ from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
 from fastfnn_kernels.jitted._vectors import (
-    INT32,
     INT64,
     Arguments,
     Load,
     Store,
+    VectorBuilder,
     code_of,
     constant,
     signature_of,
@@ -40,6 +40,71 @@ def _emit_panel_copy(arguments: Arguments, vectors: int) -> None:
                 vec.store(load(source, v), target, constant(v * vec.lanes))
 
     whole_or_masked(vec, value("n_columns"), vectors, copy_rows)
+
+
+def _emit_transposed_copy(arguments: Arguments, vectors: int) -> None:
+    vec, value = arguments.vec, arguments.value
+    builder = vec.ir
+    a, c = arguments.pointer("a"), arguments.pointer("c")
+    lanes = constant(vec.lanes)
+
+    def row_of_a(i: int, first: Any, k: Any) -> Any:
+        return builder.gep(a, [builder.add(builder.mul(builder.add(first, constant(i)), value("a_row")), k)])
+
+    def row_of_c(i: int, first: Any, k: Any) -> Any:
+        width = constant(vectors * vec.lanes)
+        return builder.gep(c, [builder.add(builder.mul(builder.add(k, constant(i)), width), first)])
+
+    def copy_block(first: Any, k: Any) -> None:
+        rows = [vec.load(row_of_a(i, first, k), constant(0)) for i in range(vec.lanes)]
+        for i, row in enumerate(_transposed(vec, rows)):
+            vec.store(row, row_of_c(i, first, k), constant(0))
+
+    def copy_part_of_block(first: Any, k: Any, n_rows: Any, n_columns: Any) -> None:
+        rows = []
+        for i in range(vec.lanes):
+            exists = builder.icmp_signed("<", constant(i), n_rows)
+            mask = vec.mask_below(builder.select(exists, n_columns, constant(0)))
+            rows.append(vec.load_masked(row_of_a(i, first, k), constant(0), mask))
+        for i, row in enumerate(_transposed(vec, rows)):
+            with builder.if_then(builder.icmp_signed("<", constant(i), n_columns)):
+                vec.store(row, row_of_c(i, first, k), constant(0))
+
+    width = constant(vectors * vec.lanes)
+    with (
+        cgutils.for_range_slice(builder, constant(0), width, lanes) as (first, _),
+        cgutils.for_range_slice(builder, constant(0), value("n_columns"), lanes) as (k, _),
+    ):
+        n_rows, n_columns = builder.sub(value("n_rows"), first), builder.sub(value("n_columns"), k)
+        whole = builder.and_(builder.icmp_signed(">=", n_rows, lanes), builder.icmp_signed(">=", n_columns, lanes))
+        with builder.if_else(whole, likely=True) as (all_of_it, part_of_it):
+            with all_of_it:
+                copy_block(first, k)
+            with part_of_it:
+                copy_part_of_block(first, k, n_rows, n_columns)
+
+
+def _transposed(vec: VectorBuilder, rows: list[Any]) -> list[Any]:
+    """Emit the transposition of as many vectors as each has lanes, swapping ever larger squares of it.
+
+    Rows whose numbers differ in one bit alone trade the lanes in which that bit differs from the row's.
+    """
+    distance = 1
+    while distance < vec.lanes:
+        swapped = list(rows)
+        for i in range(vec.lanes):
+            if not i & distance:
+                upper, lower = rows[i], rows[i + distance]
+                kept = [lane & distance == 0 for lane in range(vec.lanes)]
+                swapped[i] = vec.pick(
+                    upper, lower, [lane if keep else vec.lanes + lane - distance for lane, keep in enumerate(kept)]
+                )
+                swapped[i + distance] = vec.pick(
+                    upper, lower, [lane + distance if keep else vec.lanes + lane for lane, keep in enumerate(kept)]
+                )
+        rows = swapped
+        distance *= 2
+    return rows
 
 
 def _emit_column_sums(arguments: Arguments, vectors: int) -> None:
@@ -72,18 +137,14 @@ def _emit_column_sums(arguments: Arguments, vectors: int) -> None:
 
 
 def _emit_prefetch(arguments: Arguments) -> None:
-    builder, value = arguments.vec.ir, arguments.value
+    vec, value = arguments.vec, arguments.value
+    builder = vec.ir
     a = arguments.pointer("a")
-    byte_pointer = ir.IntType(8).as_pointer()
-    signature = ir.FunctionType(ir.VoidType(), [byte_pointer, INT32, INT32, INT32])
-    prefetch = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-    to_read, into_second_cache, of_data = (ir.Constant(INT32, code) for code in (0, 2, 1))
-    line = constant(CACHE_LINE // arguments.vec.itemsize)
+    line = constant(CACHE_LINE // vec.itemsize)
     with cgutils.for_range(builder, value("n_rows")) as k:
         row = builder.gep(a, [builder.mul(k.index, value("a_row"))])
         with cgutils.for_range_slice(builder, constant(0), value("n_columns"), line) as (column, _):
-            address = builder.bitcast(builder.gep(row, [column]), byte_pointer)
-            builder.call(prefetch, [address, to_read, into_second_cache, of_data])
+            vec.prefetch(builder.gep(row, [column]))
 
 
 def make_panel_copy(vectors: int) -> Any:
@@ -95,6 +156,17 @@ def make_panel_copy(vectors: int) -> Any:
         return signature_of(_PANEL, given), code_of(_PANEL, _emit_panel_copy, vectors)
 
     return copy_panel
+
+
+def make_transposed_copy(vectors: int) -> Any:
+    """Build the copy of the first `n_rows` rows of A to columns, `vectors` vectors wide, with zeros behind them."""
+
+    @intrinsic
+    def copy_transposed(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
+        given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
+        return signature_of(_PANEL, given), code_of(_PANEL, _emit_transposed_copy, vectors)
+
+    return copy_transposed
 
 
 def make_column_sums(vectors: int) -> Any:
@@ -117,6 +189,8 @@ def prefetch_rows(typing, a, a_offset, a_row, n_rows, n_columns):
 
 copy_panel = make_panel_copy(TILE.vectors)
 copy_narrow_panel = make_panel_copy(1)
+copy_transposed_panel = make_transposed_copy(TILE.vectors)
+copy_narrow_transposed_panel = make_transposed_copy(1)
 copy_sparse_panel = make_panel_copy(SPARSE_TILE.vectors)
 copy_sparse_tail_panel = make_panel_copy(SPARSE_TAIL_VECTORS)
 add_column_sums = make_column_sums(TILE.vectors)

@@ -70,12 +70,24 @@ class VectorBuilder:
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
 
+    def prefetch(self, pointer: Any) -> None:
+        """Ask for the cache line at a pointer, which will be read soon, without waiting for it."""
+        address = ir.IntType(8).as_pointer()
+        signature = ir.FunctionType(ir.VoidType(), [address, INT32, INT32, INT32])
+        ask = cgutils.get_or_insert_function(self.ir.module, signature, "llvm.prefetch.p0")
+        to_read, into_second_cache, of_data = (ir.Constant(INT32, code) for code in (0, 2, 1))
+        self.ir.call(ask, [self.ir.bitcast(pointer, address), to_read, into_second_cache, of_data])
+
     def sum_of_lanes(self, value: Any, first: Any) -> Any:
         """Add all lanes to `first`, in an order that the CPU's instructions suit."""
         signature = ir.FunctionType(self.element, [self.element, self.type])
         name = f"llvm.vector.reduce.fadd.{self._suffix}"
         add_up = cgutils.get_or_insert_function(self.ir.module, signature, name)
         return self.ir.call(add_up, [first, value], fastmath=("reassoc",))
+
+    def pick(self, first: Any, second: Any, lanes: Sequence[int]) -> Any:
+        """Put lanes of two vectors together: those of the second count on from the first's last."""
+        return self.ir.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, self.lanes), list(lanes)))
 
     def _splat(self, scalar: Any, element: ir.Type) -> Any:
         undefined = ir.Constant(ir.VectorType(element, self.lanes), ir.Undefined)

@@ -57,11 +57,13 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
     copies = np.empty((n_threads, REDUCTION_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
     for span in range(0, max(n_rows, 1), span_rows):
         end_span = min(span + span_rows, n_rows)
+        n_spanned = end_span - span
         for panel in prange(n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            fill_panel(grad, span, end_span - span, j, width, panels, j * (end_span - span))
+            fill_panel(grad, span, n_spanned, j, width, panels, j * n_spanned)
             if out_bias.size:
-                add_sums_of_columns(grad, span, end_span - span, j, min(j + wide, n_columns), out_bias)
+                laid_out = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
+                add_sums_of_columns(laid_out, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
         counters = np.zeros(n_threads, np.int64)
         for worker in prange(n_threads):
             block = next_task(counters, worker, n_blocks)
@@ -89,7 +91,8 @@ def add_products_of_block(
 ) -> None:
     """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
 
-    Elsewhere the rows of the next chunk are asked for meanwhile.
+    Meanwhile what comes next is asked for: the tile that is added to, the next panel, and the rows of the next chunk
+    where they are not copied.
     """
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
@@ -101,6 +104,7 @@ def add_products_of_block(
     source, source_row = (copies, copies.shape[1]) if copying else (x, n_inputs)
     for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, end_span - row)
+        adding = accumulate or row > span
         next_row, next_end = row + chunk, min(n_rows, row + 2 * chunk)
         if copying:
             for k in range(chunk):
@@ -109,14 +113,17 @@ def add_products_of_block(
         for panel in range(n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
-            for i in range(first, end, TILE_ROWS):
+            next_offset = panel_offset + (width * (end_span - span) if panel + 1 < n_panels else 0)
+            for tile in range(n_tiles):
+                i = first + tile * TILE_ROWS
+                n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
                 if not copying:
-                    share = panel * n_tiles + (i - first) // TILE_ROWS
-                    prefetch_share(x, next_row, next_end, first, end, share, n_panels * n_tiles)
+                    prefetch_share(x, next_row, next_end, first, end, panel * n_tiles + tile, n_panels * n_tiles)
+                if adding:
+                    prefetch_rows(out, i * n_columns + j, n_columns, n_high, n_wide)
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
-                    out, i * n_columns + j, min(TILE_ROWS, end - i), min(width, n_columns - j),
-                    accumulate or row > span, -np.inf, out, False,
+                    out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
                 )  # fmt: skip
 
 

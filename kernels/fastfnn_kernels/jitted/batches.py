@@ -40,7 +40,7 @@ from fastfnn_kernels.jitted._later_layers import (
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._simd import scattering_tile
+from fastfnn_kernels.jitted._sparse_tiles import scattering_tile
 from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
 from fastfnn_kernels.jitted.cross_entropy import sum_of_losses

@@ -219,9 +219,8 @@ def _multiply(
     panels = aligned_empty(n_panels * wide * depth, out.dtype)
     for panel in prange(n_panels):
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-        laid_out = panels[j * depth : (j + width) * depth].reshape((depth, width))
         if transposed:
-            fill_transposed_panel(matrix, j, laid_out)
+            fill_transposed_panel(matrix, j, width, panels, j * depth)
         else:
             fill_panel(matrix, 0, depth, j, width, panels, j * depth)
 
@@ -277,6 +276,7 @@ def multiply_block(
     wide = TILE_VECTORS * lanes
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
+    n_tiles = (end_row - first_row + TILE_ROWS - 1) // TILE_ROWS
     for k in range(0, max(depth, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth
@@ -286,13 +286,17 @@ def multiply_block(
         source_offset = 0 if copying else first_row * depth + k
         for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            for row in range(first_row, end_row, TILE_ROWS):
+            panel_offset = j * depth + k * width
+            next_offset = panel_offset + (width * depth if panel + 1 < end_panel else 0)
+            for tile in range(n_tiles):
+                row = first_row + tile * TILE_ROWS
                 multiply_tile(
                     source, source_offset + (row - first_row) * source_row, source_row, 1,
-                    panels, j * depth + k * width, width, chunk,
+                    panels, panel_offset, width, chunk,
                     start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
                     not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
+                    next_offset, tile, n_tiles,
                 )  # fmt: skip
 
 

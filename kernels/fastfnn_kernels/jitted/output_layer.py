@@ -30,7 +30,7 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._panels import fill_transposed_panel
+from fastfnn_kernels.jitted._panels import transpose
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
 from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_ROWS
@@ -123,7 +123,7 @@ def _propagate(
     n_shares, n_classes = losses.size, weights.shape[1]
     n_handed_back = n_inputs if with_gradients else 0
     transposed = np.empty((n_classes, n_handed_back), x.dtype)
-    fill_transposed_panel(weights[:n_handed_back], 0, transposed)
+    transpose(weights[:n_handed_back], transposed)
     logits = np.empty(grad.shape, x.dtype)
     maxima, totals = np.empty((n_shares, BLOCK_ROWS), x.dtype), np.empty((n_shares, BLOCK_ROWS), x.dtype)
     product = np.empty((n_shares, BLOCK_ROWS, n_handed_back), x.dtype)

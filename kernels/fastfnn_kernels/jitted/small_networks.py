@@ -44,7 +44,7 @@ from fastfnn_kernels.jitted._later_layers import (
     lay_out_rows,
     units,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, fill_transposed_panel
+from fastfnn_kernels.jitted._panels import aligned_empty, transpose
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
 from fastfnn_kernels.jitted._tasks import take_next
@@ -240,7 +240,7 @@ def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
         copy(_bias_of(layers, parameters, layer), part(biases, sizes.bias_starts, layer))
         panels = part(forward_panels, sizes.forward_starts, layer - 1)
         if n_outputs <= FEW_OUTPUTS:
-            fill_transposed_panel(w, 0, panels[: w.size].reshape((n_outputs, n_inputs)))
+            transpose(w, panels[: w.size].reshape((n_outputs, n_inputs)))
         else:
             lay_out_columns(w, 0, n_inputs, panels)
         if layer > 1:

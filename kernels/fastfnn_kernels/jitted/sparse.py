@@ -29,7 +29,7 @@ from fastfnn_kernels.jitted._jit import (
 )
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
-from fastfnn_kernels.jitted._simd import scattering_tile, sparse_tail_tile, sparse_tile
+from fastfnn_kernels.jitted._sparse_tiles import scattering_tile, sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward

@@ -26,13 +26,10 @@ from fastfnn_kernels.jitted._jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._simd import (
-    group_tail_tile,
-    group_tile,
+from fastfnn_kernels.jitted._simd import group_tail_tile, group_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
-    row_tail_tile,
-    row_tile,
     sparse_row_tile,
     sparse_tile,
 )

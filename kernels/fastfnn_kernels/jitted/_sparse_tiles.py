@@ -1,0 +1,140 @@
+"""Micro-kernels of products whose rows are named by indices: packed groups of sparse rows.
+
+As in `_simd`, the accumulators, or the vectors of the operand that is read again, stay in registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._simd import EXTENT_AND_FINISH, loads_of_b, reduce_tile, store_tile
+from fastfnn_kernels.jitted._vectors import (
+    INT64,
+    Arguments,
+    Load,
+    Store,
+    code_of,
+    constant,
+    existing,
+    overlapped_or_masked,
+    signature_of,
+)
+
+_SPARSE = (
+    "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
+    "order", "order_offset", "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
+)  # fmt: skip
+_SCATTERING = (
+    "a", "a_offset", "indices", "indices_offset", "depth", "order", "order_offset", "b", "b_offset", "b_row",
+    "c", "c_offset", "c_row", "n_rows", "n_columns",
+)  # fmt: skip
+
+
+def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
+    order, c = pointer("order"), pointer("c")
+    offsets, load_b = loads_of_b(arguments, vectors, masked=masked)
+
+    tile = reduce_tile(
+        vec,
+        value("depth"),
+        [vec.load(start, offset) for offset in offsets],
+        [builder.gep(a, [constant(i)]) for i in range(rows)],
+        constant(rows),
+        lambda k: _row_at(builder, b, indices, k, value("b_row")),
+        load_b,
+    )
+    store_tile(
+        vec,
+        tile,
+        lambda i: _row_at(builder, c, order, constant(i), value("c_row")),
+        None,
+        *map(value, EXTENT_AND_FINISH),
+    )
+
+
+def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None:
+    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+    builder = vec.ir
+    a, b, indices, order, c = map(pointer, ("a", "b", "indices", "order", "c"))
+    b_rows = [
+        _row_at(builder, b, order, number, value("b_row")) for number in existing(builder, value("n_rows"), rows)
+    ]
+
+    def scatter(n_vectors: int, load: Load, store: Store) -> None:
+        b_vectors = [[load(b_row, v) for v in range(n_vectors)] for b_row in b_rows]
+        with cgutils.for_range(builder, value("depth")) as k:
+            target = _row_at(builder, c, indices, k.index, value("c_row"))
+            entry = builder.gep(a, [builder.mul(k.index, constant(rows))])
+            numbers = [vec.broadcast(builder.load(builder.gep(entry, [constant(i)]))) for i in range(rows)]
+
+            def add_products(v: int, total: Any) -> Any:
+                for number, b_row in zip(numbers, b_vectors, strict=True):
+                    total = vec.multiply_add(number, b_row[v], total)
+                return total
+
+            *alone, last = range(n_vectors)
+            for v in alone[:-1]:
+                store(add_products(v, load(target, v)), target, v)
+            overlapping = [*alone[-1:], last]
+            for v, total in [(v, load(target, v)) for v in overlapping]:
+                store(add_products(v, total), target, v)
+
+    overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
+
+
+def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
+    """Point at the row of `base` whose number is the k-th of `numbers`."""
+    number = builder.zext(builder.load(builder.gep(numbers, [k])), INT64)
+    return builder.gep(base, [builder.mul(number, stride)])
+
+
+def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
+    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group.
+
+    Row i of the tile is row `order[i]` of C. B's rows are read as those of a dense tile are.
+    """
+
+    @intrinsic
+    def sparse_tile(
+        typing, a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
+        order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
+    ):  # fmt: skip
+        given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
+                 order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
+        return signature_of(_SPARSE, given), code_of(_SPARSE, _emit_sparse_tile, rows, vectors, masked=masked)
+
+    return sparse_tile
+
+
+def make_scattering_tile(rows: int, vectors: int) -> Any:
+    """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
+
+    The rows of B stay in registers while the rows of C go by. Masked stores would take twice the time.
+    """
+
+    @intrinsic
+    def scattering_tile(
+        typing, a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
+        c, c_offset, c_row, n_rows, n_columns,
+    ):  # fmt: skip
+        given = (a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
+                 c, c_offset, c_row, n_rows, n_columns)  # fmt: skip
+        return signature_of(_SCATTERING, given), code_of(_SCATTERING, _emit_scattering_tile, rows, vectors)
+
+    return scattering_tile
+
+
+sparse_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
+sparse_tail_tile = make_sparse_tile(SPARSE_TILE.rows, SPARSE_TAIL_VECTORS)
+masked_sparse_tile = make_sparse_tile(SPARSE_TILE.rows, 1, masked=True)
+sparse_row_tile = make_sparse_tile(1, FEW_ROWS_VECTORS)
+masked_sparse_row_tile = make_sparse_tile(1, 1, masked=True)
+scattering_tile = make_scattering_tile(SPARSE_TILE.rows, SCATTERING_VECTORS)
