@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfnn_kernels.jitted._jit import force_inline
+from fastfnn_kernels.jitted._jit import force_inline, inline
 from fastfnn_kernels.jitted._shapes import TILE
 from fastfnn_kernels.jitted._simd import narrow_panel_tile, panel_tile
+from fastfnn_kernels.jitted._tasks import share_of
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
@@ -18,6 +19,19 @@ CONFLICTING_BYTES = 4096
 TILE_ROWS = TILE.rows
 TILE_VECTORS = TILE.vectors
 VECTOR_BYTES = UNIT.vector_bytes
+
+
+@inline
+def number_of_tiles(n_rows: int) -> int:
+    """Count the tiles of some rows, the last one included."""
+    return (n_rows + TILE_ROWS - 1) // TILE_ROWS
+
+
+@inline
+def rows_of_share(n_rows: int, task: int, n_tasks: int) -> tuple[int, int]:
+    """Return the first of the rows of a task, and the end: whole tiles, but for the last."""
+    first, end = share_of(number_of_tiles(n_rows), task, n_tasks)
+    return min(first * TILE_ROWS, n_rows), min(end * TILE_ROWS, n_rows)
 
 
 @force_inline

@@ -19,6 +19,8 @@ from fastfnn_kernels.jitted._tiles import (
     TILE_VECTORS,
     VECTOR_BYTES,
     multiply_tile,
+    number_of_tiles,
+    rows_of_share,
 )
 from fastfnn_kernels.jitted._transfers import add_column_sums, prefetch_rows
 from fastfnn_kernels.jitted.activations import copy
@@ -51,8 +53,8 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
     if not accumulate:
         out_bias[:] = 0
 
-    n_tiles = (n_inputs + TILE_ROWS - 1) // TILE_ROWS
-    n_blocks = INPUT_BLOCKS * ((n_tiles + INPUT_BLOCKS * BLOCK_TILES - 1) // (INPUT_BLOCKS * BLOCK_TILES))
+    most_tiles = INPUT_BLOCKS * BLOCK_TILES
+    n_blocks = INPUT_BLOCKS * ((number_of_tiles(n_inputs) + most_tiles - 1) // most_tiles)
     conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0 and n_inputs > 0 and n_panels > 1
     copies = np.empty((n_threads, REDUCTION_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
     for span in range(0, max(n_rows, 1), span_rows):
@@ -68,8 +70,7 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
         for worker in prange(n_threads):
             block = next_task(counters, worker, n_blocks)
             while block < n_blocks:
-                first_tile, end_tile = share_of(n_tiles, block, n_blocks)
-                first, end = first_tile * TILE_ROWS, min(end_tile * TILE_ROWS, n_inputs)
+                first, end = rows_of_share(n_inputs, block, n_blocks)
                 add_products_of_block(
                     x, copies[worker], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
                 )
@@ -99,7 +100,7 @@ def add_products_of_block(
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
-    n_tiles = (end - first + TILE_ROWS - 1) // TILE_ROWS
+    n_tiles = number_of_tiles(end - first)
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, n_inputs)
     for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
@@ -140,9 +141,10 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
     for worker in prange(n_threads):
+        first_panel, end_panel = share_of(n_panels, worker, n_threads)
         for row in range(0, max(n_rows, 1), REDUCTION_CHUNK):
             chunk = min(REDUCTION_CHUNK, n_rows - row)
-            for panel in range(worker * n_panels // n_threads, (worker + 1) * n_panels // n_threads):
+            for panel in range(first_panel, end_panel):
                 j = panel * wide
                 if n_inputs - j >= wide:
                     flat_tile(
@@ -172,7 +174,7 @@ def prefetch_share(
 ) -> None:
     """Ask for one of the equal shares of a block that the caches will be filled with next."""
     n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
-    first, end = share * n_rows // n_shares, (share + 1) * n_rows // n_shares
+    first, end = share_of(n_rows, share, n_shares)
     prefetch_rows(
         x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column
     )

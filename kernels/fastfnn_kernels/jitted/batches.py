@@ -25,7 +25,6 @@ from fastfnn_kernels.jitted._jit import (
     Out1,
     Out2,
     Real,
-    inline,
     inlined,
     kernel,
     threads_for,
@@ -41,7 +40,8 @@ from fastfnn_kernels.jitted._later_layers import (
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._sparse_tiles import scattering_tile
-from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from fastfnn_kernels.jitted._tasks import share_of
+from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES, rows_of_share
 from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
 from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
 from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
@@ -140,7 +140,8 @@ def _train(
         before = Rows(n_before, unit_starts, other_outputs, gradients, gradient_panels, maxima, totals)
         now = Rows(n_now, unit_starts, outputs, gradients, gradient_panels, maxima, totals)
         for worker in prange(n_threads):
-            for panel in range(worker * n_panels // n_threads, (worker + 1) * n_panels // n_threads):
+            first_panel, end_panel = share_of(n_panels, worker, n_threads)
+            for panel in range(first_panel, end_panel):
                 j, width = panel * wide, width_of_panel(panel, n_hidden, wide, narrow)
                 if batch == 0:
                     fill_sparse_panel(first_weights, j, width, panels)
@@ -151,14 +152,14 @@ def _train(
                 if batch == n_batches:
                     _copy_back(panels, j, width, first_weights)
             for layer in range(1, widths.size):
-                first, end = _share(widths[layer - 1], worker, n_threads)
+                first, end = rows_of_share(widths[layer - 1], worker, n_threads)
                 if first < end:
                     add_step(layers, before, layer, first, end)
                 if worker == 0:
                     add_bias_step(layers, before, layer, 0, widths[layer])
         if n_now > 0:
             for worker in prange(n_row_threads):
-                first, end = _share(n_now, worker, n_row_threads)
+                first, end = rows_of_share(n_now, worker, n_row_threads)
                 if first < end:
                     counts[worker] += forward_and_back(layers, now, labels_now, -learning_rate / n_now, first, end)
             logits = units(now, outputs, widths.size - 1)
@@ -166,14 +167,6 @@ def _train(
         outputs, other_outputs = other_outputs, outputs
         n_before = n_now
     return loss_sum, counts.sum()
-
-
-@inline
-def _share(n_rows: int, worker: int, n_workers: int) -> Any:
-    """Return the first and the end of the rows of one worker: whole tiles, except for the last."""
-    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
-    first, end = worker * n_tiles // n_workers, (worker + 1) * n_tiles // n_workers
-    return min(first * TILE_ROWS, n_rows), min(end * TILE_ROWS, n_rows)
 
 
 @inlined

@@ -48,6 +48,8 @@ from fastfnn_kernels.jitted._tiles import (
     TILE_VECTORS,
     VECTOR_BYTES,
     multiply_tile,
+    number_of_tiles,
+    rows_of_share,
 )
 from fastfnn_kernels.jitted._weight_gradient import add_few_columns, add_products
 from fastfnn_kernels.jitted.activations import (
@@ -226,10 +228,9 @@ def _multiply(
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
-    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     tiles_of_block = TILES_OF_LARGE_BLOCK if panels.nbytes > LARGE_PANELS else TILES_OF_BLOCK
     most_tiles = n_threads * tiles_of_block
-    n_tasks = n_threads * (1 if share_panels else (n_tiles + most_tiles - 1) // most_tiles)
+    n_tasks = n_threads * (1 if share_panels else (number_of_tiles(n_rows) + most_tiles - 1) // most_tiles)
     block_rows = n_rows if share_panels else tiles_of_block * TILE_ROWS
     copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
     counters = np.zeros(n_threads, np.int64)
@@ -240,8 +241,7 @@ def _multiply(
             if share_panels:
                 first_panel, end_panel = share_of(n_panels, task, n_tasks)
             else:
-                first_tile, end_tile = share_of(n_tiles, task, n_tasks)
-                first_row, end_row = first_tile * TILE_ROWS, min(end_tile * TILE_ROWS, n_rows)
+                first_row, end_row = rows_of_share(n_rows, task, n_tasks)
             multiply_block(
                 x, copies[worker], panels, start, zeros, floor, y, derivative == RELU, out,
                 first_row, end_row, first_panel, end_panel,
@@ -276,7 +276,7 @@ def multiply_block(
     wide = TILE_VECTORS * lanes
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
-    n_tiles = (end_row - first_row + TILE_ROWS - 1) // TILE_ROWS
+    n_tiles = number_of_tiles(end_row - first_row)
     for k in range(0, max(depth, 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth

@@ -32,8 +32,8 @@ from fastfnn_kernels.jitted._jit import (
 )
 from fastfnn_kernels.jitted._panels import transpose
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
-from fastfnn_kernels.jitted._tasks import next_task, share_of
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, TILE_ROWS
+from fastfnn_kernels.jitted._tasks import next_task
+from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, rows_of_share
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
 from fastfnn_kernels.jitted.cross_entropy import count_right, sum_of_losses, write_cross_entropy_gradient
@@ -68,12 +68,13 @@ def dense_cross_entropy(
     scale = 1 / max(n_rows, 1) if scale is None else scale
     layer = (x, weights, NO_BIAS[x.dtype] if bias is None else bias)
     n_shares = _number_of_shares(n_rows)
-    grad = np.empty((n_shares, BLOCK_ROWS, weights.shape[1]), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     operations = (6 if with_gradients else 2) * n_rows * weights.size
+    n_threads = threads_for(operations)
+    grad = np.empty((n_threads, BLOCK_ROWS, weights.shape[1]), x.dtype)
     _propagate(
         operations, x.dtype, *layer, labels, scale, CODES[activation], accumulate, with_gradients,
-        threads_for(operations), *gradients, grad, grad, losses, counts,
+        n_threads, *gradients, grad, grad, losses, counts,
     )  # fmt: skip
     loss, n_correct = scale * float(losses.sum()), int(counts.sum())
     return (loss, n_correct, out, out_weights, out_bias) if with_gradients else (loss, n_correct, None, None, None)
@@ -86,7 +87,7 @@ def _number_of_shares(n_rows: int) -> int:
 
 
 class _Block(NamedTuple):
-    """Some rows on their way; all but the first three arrays are a share's own memory."""
+    """Some rows on their way; all but the first three arrays are a worker's own memory."""
 
     x: Any
     labels: Any
@@ -125,23 +126,21 @@ def _propagate(
     transposed = np.empty((n_classes, n_handed_back), x.dtype)
     transpose(weights[:n_handed_back], transposed)
     logits = np.empty(grad.shape, x.dtype)
-    maxima, totals = np.empty((n_shares, BLOCK_ROWS), x.dtype), np.empty((n_shares, BLOCK_ROWS), x.dtype)
-    product = np.empty((n_shares, BLOCK_ROWS, n_handed_back), x.dtype)
+    maxima, totals = np.empty((n_threads, BLOCK_ROWS), x.dtype), np.empty((n_threads, BLOCK_ROWS), x.dtype)
+    product = np.empty((n_threads, BLOCK_ROWS, n_handed_back), x.dtype)
     weight_sums = np.zeros((n_shares, n_classes, n_handed_back), x.dtype)
     bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
-    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
         share = next_task(counters, worker, n_shares)
         while share < n_shares:
-            first_tile, end_tile = share_of(n_tiles, share, n_shares)
-            end_of_share = min(end_tile * TILE_ROWS, n_rows)
-            for first in range(first_tile * TILE_ROWS, end_of_share, BLOCK_ROWS):
+            first_of_share, end_of_share = rows_of_share(n_rows, share, n_shares)
+            for first in range(first_of_share, end_of_share, BLOCK_ROWS):
                 end = min(first + BLOCK_ROWS, end_of_share)
                 n = end - first
                 block = _Block(
-                    x[first:end], labels[first:end], out[first:end], logits[share, :n], grad[share, :n],
-                    grad_to_read[share, :n], maxima[share], totals[share], product[share, :n],
+                    x[first:end], labels[first:end], out[first:end], logits[worker, :n], grad[worker, :n],
+                    grad_to_read[worker, :n], maxima[worker], totals[worker], product[worker, :n],
                 )  # fmt: skip
                 loss, n_correct = _forward(block, weights, bias, scale)
                 losses[share] += loss

@@ -48,7 +48,7 @@ from fastfnn_kernels.jitted._panels import aligned_empty, transpose
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
 from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS
+from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, rows_of_share
 from fastfnn_kernels.jitted._transfers import CACHE_LINE
 from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, activate, copy
@@ -167,15 +167,13 @@ def _propagate(
     outputs, gradients = _aligned_rows(n_threads, n_units, x.dtype), _aligned_rows(n_threads, n_units, x.dtype)
     panels = _aligned_rows(n_threads, BLOCK_ROWS * layers.biases.size, x.dtype)
     of_rows = np.empty((n_threads, 2, BLOCK_ROWS), x.dtype)
-    n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     counter = np.zeros(1, np.int64)
     for worker in prange(n_threads):
         maxima, totals = of_rows[worker]
         memory = Rows(0, sizes.unit_starts, outputs[worker], gradients[worker], panels[worker], maxima, totals)
         share = take_next(counter)  # a thread may begin when another is nearly done
         while share < n_shares:
-            first = min(share * n_tiles // n_shares * TILE_ROWS, n_rows)
-            end = min((share + 1) * n_tiles // n_shares * TILE_ROWS, n_rows)
+            first, end = rows_of_share(n_rows, share, n_shares)
             rows, labels_now = x[first:end], labels[first:end]
             losses[share], counts[share] = _add_rows(layers, memory, rows, labels_now, scale, sums[share])
             share = take_next(counter)

@@ -30,6 +30,7 @@ from fastfnn_kernels.jitted._jit import (
 from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
 from fastfnn_kernels.jitted._sparse_tiles import scattering_tile, sparse_tail_tile, sparse_tile
+from fastfnn_kernels.jitted._tasks import share_of
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward
@@ -115,7 +116,8 @@ def _multiply(
         panel, part = task // n_parts, task % n_parts
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
         n_existing = min(width, n_columns - j)
-        for group in range(part * n_groups // n_parts, (part + 1) * n_groups // n_parts):
+        first_group, end_group = share_of(n_groups, part, n_parts)
+        for group in range(first_group, end_group):
             first, depth = offsets[group], offsets[group + 1] - offsets[group]
             row = group * ROWS_OF_GROUP
             n_stored = min(ROWS_OF_GROUP, n_rows - row)
@@ -189,7 +191,7 @@ def _add_products(
     if not accumulate:
         out_bias[:] = 0
     for part in prange(n_parts):
-        first_input, end_input = part * n_inputs // n_parts, (part + 1) * n_inputs // n_parts
+        first_input, end_input = share_of(n_inputs, part, n_parts)
         if not accumulate:
             out[first_input:end_input] = 0
         for group in range(offsets.size - 1):
