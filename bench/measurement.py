@@ -82,6 +82,7 @@ class Measure:
         run: Callable[[], Any],
         check: Callable[[Any], None],
         restore: Callable[[], None] | None = None,
+        round_seconds: float = MIN_ROUND_SECONDS,
     ) -> None:
         """Measure one contender at one work.
 
@@ -97,11 +98,13 @@ class Measure:
             Is given the result of the first call; raises AssertionError when it is wrong.
         restore : callable, optional
             Puts back what `run` changes; called before every run, and not timed.
+        round_seconds : float
+            Shorter calls are timed several at once, where nothing is put back.
         """
         first_call_seconds, result = _timed(run, restore)
         check(result)
         del result
-        rounds, iterations = self._plan(run, restore) if self._benchmark.enabled else (1, 1)
+        rounds, iterations = self._plan(run, restore, round_seconds) if self._benchmark.enabled else (1, 1)
         self._benchmark.group = work.name
         self._benchmark.pedantic(run, setup=restore, rounds=rounds, iterations=iterations)
         measured = self._benchmark.stats
@@ -124,13 +127,15 @@ class Measure:
         if measured is not None:
             self._describe(work, contender, measured.stats.data[0], {}, statistic="median")
 
-    def _plan(self, run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[int, int]:
+    def _plan(
+        self, run: Callable[[], Any], restore: Callable[[], None] | None, round_seconds: float
+    ) -> tuple[int, int]:
         """Choose rounds, and calls in each, by the time that a warm call takes."""
         start, n_calls, call_seconds = time.perf_counter(), 0, math.inf
         while (spent := time.perf_counter() - start) < CALIBRATION_SECONDS:
             call_seconds = min(call_seconds, _timed(run, restore)[0])
             n_calls += 1
-        iterations = 1 if restore else max(1, math.ceil(MIN_ROUND_SECONDS / call_seconds))
+        iterations = 1 if restore else max(1, math.ceil(round_seconds / call_seconds))
         rounds = math.ceil(self._seconds / (spent / n_calls * iterations))
         return max(self._min_rounds, min(rounds, MAX_ROUNDS)), iterations
 

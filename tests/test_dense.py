@@ -10,7 +10,7 @@ from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
 from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, REDUCTION_CHUNK
 from fastfnn_kernels.jitted._weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_ROWS, LARGE_PANELS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
+from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,7 +138,6 @@ EVERY_PATH = [
     (2 * BLOCK_ROWS + 1, -1, WIDTH + 1),
     (2 * BLOCK_ROWS + 1, -2, MANY_PANELS * WIDTH + 1),
     (MANY_ROWS + 1, -1, MANY_PANELS * WIDTH + 1),
-    (MANY_ROWS + 1, -2, LARGE_PANELS // (2 * CONFLICTING_BYTES) + 1),
 ]
 
 

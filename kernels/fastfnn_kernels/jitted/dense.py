@@ -68,10 +68,6 @@ from fastfnn_kernels.runtime.cpu import UNIT
 TILES_OF_BLOCK = 4
 BLOCK_ROWS = TILES_OF_BLOCK * TILE_ROWS
 
-# Panels of more bytes than these come from afar each time, and are used for a block of more rows.
-LARGE_PANELS = 6 * 2**20
-TILES_OF_LARGE_BLOCK = 12
-
 # Up to so many rows, threads share out the panels instead if there are as many as that.
 SHARED_ROWS = 15 * BLOCK_ROWS
 MANY_PANELS = 4
@@ -228,10 +224,9 @@ def _multiply(
 
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
-    tiles_of_block = TILES_OF_LARGE_BLOCK if panels.nbytes > LARGE_PANELS else TILES_OF_BLOCK
-    most_tiles = n_threads * tiles_of_block
+    most_tiles = n_threads * TILES_OF_BLOCK
     n_tasks = n_threads * (1 if share_panels else (number_of_tiles(n_rows) + most_tiles - 1) // most_tiles)
-    block_rows = n_rows if share_panels else tiles_of_block * TILE_ROWS
+    block_rows = n_rows if share_panels else BLOCK_ROWS
     copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
