@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -147,37 +148,19 @@ def _emit_prefetch(arguments: Arguments) -> None:
             vec.prefetch(builder.gep(row, [column]))
 
 
-def make_panel_copy(vectors: int) -> Any:
-    """Build the copy of the first `n_columns` columns of A to rows of `vectors` vectors, with zeros behind them."""
+def make_transfer(emit: Callable[[Arguments, int], None], vectors: int) -> Any:
+    """Build what moves `n_rows` rows of `n_columns` columns of A to C, whose rows are `vectors` vectors wide.
+
+    `emit` copies them, with zeros behind the last column; transposes them, with zeros behind the last row; or adds
+    their sums, one chain for each column, to a single row.
+    """
 
     @intrinsic
-    def copy_panel(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
+    def transfer(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
         given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
-        return signature_of(_PANEL, given), code_of(_PANEL, _emit_panel_copy, vectors)
+        return signature_of(_PANEL, given), code_of(_PANEL, emit, vectors)
 
-    return copy_panel
-
-
-def make_transposed_copy(vectors: int) -> Any:
-    """Build the copy of the first `n_rows` rows of A to columns, `vectors` vectors wide, with zeros behind them."""
-
-    @intrinsic
-    def copy_transposed(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
-        given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
-        return signature_of(_PANEL, given), code_of(_PANEL, _emit_transposed_copy, vectors)
-
-    return copy_transposed
-
-
-def make_column_sums(vectors: int) -> Any:
-    """Build the sum C[j] += sum_k A[k, j] over the first `n_columns` columns of A, one chain for each."""
-
-    @intrinsic
-    def add_column_sums(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset):
-        given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset)
-        return signature_of(_PANEL, given), code_of(_PANEL, _emit_column_sums, vectors)
-
-    return add_column_sums
+    return transfer
 
 
 @intrinsic
@@ -187,10 +170,10 @@ def prefetch_rows(typing, a, a_offset, a_row, n_rows, n_columns):
     return signature_of(_PREFETCH, given), code_of(_PREFETCH, _emit_prefetch)
 
 
-copy_panel = make_panel_copy(TILE.vectors)
-copy_narrow_panel = make_panel_copy(1)
-copy_transposed_panel = make_transposed_copy(TILE.vectors)
-copy_narrow_transposed_panel = make_transposed_copy(1)
-copy_sparse_panel = make_panel_copy(SPARSE_TILE.vectors)
-copy_sparse_tail_panel = make_panel_copy(SPARSE_TAIL_VECTORS)
-add_column_sums = make_column_sums(TILE.vectors)
+copy_panel = make_transfer(_emit_panel_copy, TILE.vectors)
+copy_narrow_panel = make_transfer(_emit_panel_copy, 1)
+copy_transposed_panel = make_transfer(_emit_transposed_copy, TILE.vectors)
+copy_narrow_transposed_panel = make_transfer(_emit_transposed_copy, 1)
+copy_sparse_panel = make_transfer(_emit_panel_copy, SPARSE_TILE.vectors)
+copy_sparse_tail_panel = make_transfer(_emit_panel_copy, SPARSE_TAIL_VECTORS)
+add_column_sums = make_transfer(_emit_column_sums, TILE.vectors)
