@@ -6,6 +6,7 @@ from a file, costs the memory of one tile. A tile has all its rows in order, or 
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastfnn.csr import Csr, compress_entries, pack_entries, take_rows, write_dense
 from fastfnn.memory import aligned_empty
+from fastfnn.row_patterns import row_patterns, sample_step, telling_columns
 
 # Rows that run forward and backward together.
 TILE_ROWS = 3072
@@ -45,6 +47,10 @@ class Samples(Protocol):
         """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
         ...
 
+    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
+        """Pack these rows for one use: those that are alike in a few telling columns together."""
+        ...
+
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Pack these rows in batches."""
         ...
@@ -59,6 +65,7 @@ class ArraySamples:
 
     def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, kernels: ModuleType) -> None:
         self.n_rows = len(X)
+        self._is_mapped = isinstance(X, np.memmap)
         self._kernels = kernels
         self._X = np.asarray(X)
         self._dtype = dtype
@@ -87,9 +94,24 @@ class ArraySamples:
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
         x, _ = self._contiguous(rows)
-        order = self._kernels.similar_rows(x)
-        packed: Packed = self._kernels.pack_rows(x, self._dtype, self._scale, order)
-        return packed._replace(order=order.astype(np.int32))
+        return self._packed_in_order(np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
+
+    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
+        """Pack these rows for one use: those that are alike in a few telling columns together.
+
+        Those of a mapped file are packed as they come: to look at all of its rows is to read the file once more.
+        """
+        if self._is_mapped:
+            return self.packed(rows)
+        return self._packed_in_order(rows, np.argsort(self._patterns[rows], kind="stable"))
+
+    @functools.cached_property
+    def _patterns(self) -> NDArray[np.uint16]:
+        return row_patterns(self._X, telling_columns(self._X[:: sample_step(self.n_rows)]))
+
+    def _packed_in_order(self, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
+        """Pack these rows in groups that take them in some order."""
+        return self.packed(rows[order])._replace(order=order.astype(np.int32))
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Pack these rows in batches."""
@@ -139,6 +161,17 @@ class CsrSamples:
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows as they come: their columns are too many to be compared."""
         return self.packed(rows)
+
+    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
+        """Pack these rows for one use: those that are alike in a few telling columns together."""
+        order = np.argsort(self._patterns[rows], kind="stable")
+        return self.packed(rows[order])._replace(order=order.astype(np.int32))
+
+    @functools.cached_property
+    def _patterns(self) -> NDArray[np.uint16]:
+        columns = telling_columns(take_rows(self._csr, np.arange(0, self.n_rows, sample_step(self.n_rows))))
+        tiles = [slice(first, min(first + TILE_ROWS, self.n_rows)) for first in range(0, self.n_rows, TILE_ROWS)]
+        return np.concatenate([row_patterns(take_rows(self._csr, rows), columns) for rows in tiles])
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Pack these rows in batches."""
@@ -228,7 +261,7 @@ class PackedTiles:
 
     def gather(self, rows: NDArray[np.int64]) -> Packed:
         """Return rows in the order given."""
-        return self._samples.packed(rows)
+        return self._samples.packed_by_pattern(rows)
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Return rows in the order given, in batches."""

@@ -18,6 +18,13 @@ def normals(rng: np.random.Generator, shape: Any, dtype: Any) -> NDArray[Any]:
     return rng.standard_normal(shape).astype(dtype)
 
 
+def clustered(rng: np.random.Generator, n_rows: int, n_inputs: int, dtype: Any, n_clusters: int = 7) -> NDArray[Any]:
+    """Draw rows of a few kinds, shuffled, each with non-zeros in places of its own and one or two elsewhere."""
+    kinds = rng.random((n_clusters, n_inputs)) < 0.2
+    rows = kinds[rng.integers(0, n_clusters, n_rows)]
+    return ((rows ^ (rng.random(rows.shape) < 0.01)) * rng.integers(1, 9, rows.shape)).astype(dtype)
+
+
 def mostly_zeros(rng: np.random.Generator, shape: Any, dtype: Any) -> NDArray[Any]:
     """Draw small whole numbers of which four in five are zero."""
     return (integers(rng, shape, np.int64) * (rng.random(shape) < 0.2)).astype(dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arrays import Unchanged, integers, mostly_zeros, read_only
+from arrays import Unchanged, clustered, integers, mostly_zeros, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.packing import ROWS_OF_GROUP, unpack
 from hypothesis import given
@@ -19,13 +19,6 @@ SEED = st.integers(0, 2**32 - 1)
 @pytest.fixture(params=SOURCES, ids=lambda source: source.__name__)
 def source(request):
     return request.param
-
-
-def clustered(rng, n_rows, n_inputs, source, n_clusters=7):
-    """Draw rows of a few kinds, shuffled, each with non-zeros in places of its own and one or two elsewhere."""
-    kinds = rng.random((n_clusters, n_inputs)) < 0.2
-    rows = kinds[rng.integers(0, n_clusters, n_rows)]
-    return ((rows ^ (rng.random(rows.shape) < 0.01)) * rng.integers(1, 9, rows.shape)).astype(source)
 
 
 def pack_alike(kernels, x, dtype, scale=1.0):
