@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 # How often the whole suite is gone through: a shared machine is slow for seconds or minutes at a time, which must not
 # decide about the one entry that was being measured then.
-PASSES = 3
+PASSES = 5
 
 PEAKS = pytest.StashKey[machine.Peaks]()
 FIRST = pytest.StashKey[list[pytest.Item]]()  # entries with which a pass begins
