@@ -86,9 +86,10 @@ def test_the_largest_logit_may_stand_anywhere(kernels, n_classes, dtype):
     assert kernels.count_correct(logits, places) == len(places)
 
 
+@pytest.mark.parametrize("logit", [5, 2000, -2000])
 @pytest.mark.parametrize("n_classes", CLASSES)
-def test_equal_logits_share_equally(kernels, n_classes, dtype):
-    logits = np.full((4, n_classes), 5, dtype)
+def test_equal_logits_share_equally(kernels, n_classes, logit, dtype):
+    logits = np.full((4, n_classes), logit, dtype)
     assert (kernels.softmax(logits) == dtype.type(1) / dtype.type(n_classes)).all()
     loss, _ = kernels.softmax_cross_entropy(logits, np.zeros(4, np.int64))
     assert loss == pytest.approx(np.log(n_classes), rel=1e-15)
