@@ -86,6 +86,26 @@ def test_the_gradient_has_the_same_bits_for_any_number_of_parts(
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("n_groups", [sparse.ENTRIES_BY_COLUMNS, 3 * sparse.ENTRIES_BY_COLUMNS])
+@pytest.mark.parametrize("rows_of_last", [1, 2, 3])
+def test_threads_that_share_columns_find_the_bits_of_one(
+    monkeypatch, n_groups, rows_of_last, accumulate, variant, dtype, rng
+):
+    n_rows = (n_groups - 1) * ROWS_OF_GROUP + rows_of_last
+    n_columns = 4 * SCATTERING_VECTORS * UNIT.lanes(np.dtype(dtype).itemsize)
+    x, grad = mostly_zeros(rng, (n_rows, 23), dtype), integers(rng, (n_rows, n_columns), dtype)
+    first, first_bias = integers(rng, (23, n_columns), dtype), integers(rng, n_columns, dtype)
+    rows, noise, results = pack_rows(x, dtype), normals(rng, grad.shape, dtype), set()
+    for n_threads in (1, 2, 3, 4, 8):
+        monkeypatch.setattr(sparse, "threads_for", lambda _, n_threads=n_threads: n_threads)
+        assert_gradient_is_exact(x, grad, first, first_bias, accumulate)
+        out, out_bias = first.copy(), first_bias.copy()
+        jitted.sparse_weight_gradient(rows, noise, out, out_bias, accumulate=accumulate)
+        results.add((out.tobytes(), out_bias.tobytes()))
+    assert len(results) == 1
+
+
 def assert_products_close(kernels, x, weights, bias, grad):
     wider = np.float64 if x.dtype == np.float32 else np.longdouble
     wide_x, wide_weights, wide_bias, wide_grad = (array.astype(wider) for array in (x, weights, bias, grad))

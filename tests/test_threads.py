@@ -26,6 +26,7 @@ for dtype in (np.float32, np.float64):
         jitted.dense_forward(x, w, b, "sigmoid"), *jitted.dense_weight_gradient(x, g),
         jitted.dense_input_gradient(g, w, x, "tanh"), jitted.sparse_forward(rows, w, b, "tanh"),
         *jitted.sparse_weight_gradient(rows, g), *rows[:4], *jitted.compress_rows(sparse, dtype)[:3],
+        *jitted.sparse_weight_gradient(rows, draw(1700, 512)),
         jitted.dense_forward(x[:3], w, b, "relu"), jitted.dense_forward(conflicting, along, b, "tanh"),
         jitted.dense_forward(x, w[:, :9].copy()), *jitted.dense_weight_gradient(conflicting, g[:300]),
         *jitted.sparse_weight_gradient(jitted.pack_rows(conflicting, dtype), across.T.copy()),

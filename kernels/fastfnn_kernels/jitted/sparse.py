@@ -33,7 +33,7 @@ from fastfnn_kernels.jitted._sparse_tiles import scattering_tile, sparse_tail_ti
 from fastfnn_kernels.jitted._tasks import share_of
 from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward
+from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward, copy
 from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
@@ -43,6 +43,9 @@ TASKS = 8
 
 # With fewer groups whole panels of weights are read where they lie: laying them out anew would take longer.
 MANY_GROUPS = 100
+
+# Entries for each input from which on threads share the columns of a gradient, which must be copied then.
+ENTRIES_BY_COLUMNS = 100
 
 VECTOR_BYTES = UNIT.vector_bytes
 WIDE_VECTORS = SPARSE_TILE.vectors
@@ -179,35 +182,79 @@ def _add_products(
     out: Out2,
     out_bias: Out1,
 ) -> None:
-    """Write x^T g and the column sums of g, or add them; a task owns some rows of `out`.
+    """Write x^T g and the column sums of g, or add them; each sum is one chain, whichever thread has it.
 
-    Not some of its columns: threads that write neighbouring lines take them out of each other's caches.
+    A thread has some rows of `out` or, where the work pays for copying them, some columns: each group is gone through
+    once then. Columns are added up apart, since threads that write neighbouring lines take them out of each other's
+    caches.
     """
     n_rows, n_columns = grad.shape
     n_inputs = out.shape[0]
     lanes = VECTOR_BYTES // grad.itemsize
-    width = SCATTERING_VECTORS * lanes
-    n_parts = min(n_threads, n_inputs)  # each sum is one chain, wherever the parts are cut
+    pays = indices.size >= ENTRIES_BY_COLUMNS * n_inputs
+    by_columns = pays and n_threads > 1 and n_columns % (n_threads * SCATTERING_VECTORS * lanes) == 0
+    strips = aligned_empty(out.size if by_columns else 0, out.dtype)
     if not accumulate:
         out_bias[:] = 0
-    for part in prange(n_parts):
-        first_input, end_input = share_of(n_inputs, part, n_parts)
-        if not accumulate:
-            out[first_input:end_input] = 0
-        for group in range(offsets.size - 1):
-            row = group * ROWS_OF_GROUP
-            entries = indices[offsets[group] : offsets[group + 1]]
-            first = offsets[group] + (number_below(entries, first_input) if part > 0 else 0)
-            end = offsets[group] + number_below(entries, end_input) if part < n_parts - 1 else offsets[group + 1]
-            for j in range(0, n_columns, width):
-                scattering_tile(
-                    values, first * ROWS_OF_GROUP, indices, first, end - first, order, row, grad, j, n_columns,
-                    out, j, n_columns, min(ROWS_OF_GROUP, n_rows - row), min(width, n_columns - j),
-                )  # fmt: skip
+    for worker in prange(n_threads):
+        if by_columns:
+            first, end = share_of(n_columns, worker, n_threads)
+            strip = strips[n_inputs * first : n_inputs * end].reshape(n_inputs, end - first)
+            if accumulate:
+                copy_columns(out, first, strip, 0, end - first)
+            else:
+                strip[:] = 0
+            add_groups(offsets, indices, values, order, grad, 0, n_inputs, first, end, strip)
+            copy_columns(strip, 0, out, first, end - first)
+        else:
+            first, end = share_of(n_inputs, worker, n_threads)
+            if not accumulate:
+                out[first:end] = 0
+            add_groups(offsets, indices, values, order, grad, first, end, 0, n_columns, out)
     if out_bias.size:
         wide = TILE_VECTORS * lanes
         for panel in prange(number_of_panels(n_columns, wide)):
             add_sums_of_columns(grad, 0, n_rows, panel * wide, min((panel + 1) * wide, n_columns), out_bias)
+
+
+@inline
+def add_groups(
+    offsets: Any,
+    indices: Any,
+    values: Any,
+    order: Any,
+    grad: Any,
+    first_input: int,
+    end_input: int,
+    first_column: int,
+    end_column: int,
+    out: Any,
+) -> None:
+    """Add the products of some inputs with some columns of the gradient, which are all that `out` has."""
+    n_rows, n_columns = grad.shape
+    n_inputs, out_row = out.shape
+    width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
+    for group in range(offsets.size - 1):
+        row = group * ROWS_OF_GROUP
+        first, end = offsets[group], offsets[group + 1]
+        entries = indices[first:end]
+        end = first + number_below(entries, end_input) if end_input < n_inputs else end
+        first += number_below(entries, first_input) if first_input > 0 else 0
+        for j in range(first_column, end_column, width):
+            scattering_tile(
+                values, first * ROWS_OF_GROUP, indices, first, end - first, order, row, grad, j, n_columns,
+                out, j - first_column, out_row, min(ROWS_OF_GROUP, n_rows - row), min(width, end_column - j),
+            )  # fmt: skip
+
+
+@inline
+def copy_columns(source: Any, source_column: int, target: Any, target_column: int, n_columns: int) -> None:
+    """Copy neighbouring columns of all rows."""
+    for i in range(source.shape[0]):
+        copy(
+            source[i, source_column : source_column + n_columns],
+            target[i, target_column : target_column + n_columns],
+        )
 
 
 @inline
