@@ -92,11 +92,10 @@ def add_products_of_block(
 ) -> None:
     """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
 
-    Meanwhile what comes next is asked for: the tile that is added to, the next panel, and the rows of the next chunk
-    where they are not copied.
+    Meanwhile what comes next is asked for: the tile that is added to, the next panel, and, where they are not copied,
+    the inputs of the next chunk, or of the next block's first.
     """
-    n_rows, n_inputs = x.shape
-    n_columns = out.shape[1]
+    n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
@@ -106,7 +105,10 @@ def add_products_of_block(
     for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
         chunk = min(REDUCTION_CHUNK, end_span - row)
         adding = accumulate or row > span
-        next_row, next_end = row + chunk, min(n_rows, row + 2 * chunk)
+        last_chunk = row + chunk == end_span
+        next_row, next_first = (span, end) if last_chunk else (row + chunk, first)
+        next_end_row = min(end_span, next_row + REDUCTION_CHUNK)
+        next_end = min(next_first + end - first, n_inputs)
         if copying:
             for k in range(chunk):
                 copy(x[row + k, first:end], copies[k])
@@ -119,7 +121,9 @@ def add_products_of_block(
                 i = first + tile * TILE_ROWS
                 n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
                 if not copying:
-                    prefetch_share(x, next_row, next_end, first, end, panel * n_tiles + tile, n_panels * n_tiles)
+                    prefetch_share(
+                        x, next_row, next_end_row, next_first, next_end, panel * n_tiles + tile, n_panels * n_tiles
+                    )
                 if adding:
                     prefetch_rows(out, i * n_columns + j, n_columns, n_high, n_wide)
                 multiply_tile(
