@@ -99,15 +99,18 @@ class ArraySamples:
     def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
         """Pack these rows for one use: those that are alike in a few telling columns together.
 
-        Those of a mapped file are packed as they come: to look at all of its rows is to read the file once more.
+        A mapped file is not read once more to find all patterns beforehand: those of its rows are found each time.
         """
-        if self._is_mapped:
-            return self.packed(rows)
-        return self._packed_in_order(rows, np.argsort(self._patterns[rows], kind="stable"))
+        patterns = row_patterns(self._X[rows], self._columns) if self._is_mapped else self._patterns[rows]
+        return self._packed_in_order(rows, np.argsort(patterns, kind="stable"))
+
+    @functools.cached_property
+    def _columns(self) -> NDArray[np.int64]:
+        return telling_columns(self._X[:: sample_step(self.n_rows)])
 
     @functools.cached_property
     def _patterns(self) -> NDArray[np.uint16]:
-        return row_patterns(self._X, telling_columns(self._X[:: sample_step(self.n_rows)]))
+        return row_patterns(self._X, self._columns)
 
     def _packed_in_order(self, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
         """Pack these rows in groups that take them in some order."""
