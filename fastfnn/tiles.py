@@ -47,8 +47,8 @@ class Samples(Protocol):
         """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
         ...
 
-    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
-        """Pack these rows for one use: those that are alike in a few telling columns together."""
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close to each other for rows with their non-zeros in much the same columns."""
         ...
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
@@ -94,15 +94,14 @@ class ArraySamples:
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows for many uses: those with their non-zeros in much the same columns together."""
         x, _ = self._contiguous(rows)
-        return self._packed_in_order(np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
+        return _packed_in_order(self, np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
 
-    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
-        """Pack these rows for one use: those that are alike in a few telling columns together.
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close to each other for rows with their non-zeros in much the same columns.
 
-        A mapped file is not read once more to find all patterns beforehand: those of its rows are found each time.
+        A mapped file is not read once more to find all of them beforehand: those of these rows are found each time.
         """
-        patterns = row_patterns(self._X[rows], self._columns) if self._is_mapped else self._patterns[rows]
-        return self._packed_in_order(rows, np.argsort(patterns, kind="stable"))
+        return row_patterns(self._X[rows], self._columns) if self._is_mapped else self._patterns[rows]
 
     @functools.cached_property
     def _columns(self) -> NDArray[np.int64]:
@@ -111,10 +110,6 @@ class ArraySamples:
     @functools.cached_property
     def _patterns(self) -> NDArray[np.uint16]:
         return row_patterns(self._X, self._columns)
-
-    def _packed_in_order(self, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
-        """Pack these rows in groups that take them in some order."""
-        return self.packed(rows[order])._replace(order=order.astype(np.int32))
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Pack these rows in batches."""
@@ -165,10 +160,9 @@ class CsrSamples:
         """Pack these rows as they come: their columns are too many to be compared."""
         return self.packed(rows)
 
-    def packed_by_pattern(self, rows: NDArray[np.int64]) -> Packed:
-        """Pack these rows for one use: those that are alike in a few telling columns together."""
-        order = np.argsort(self._patterns[rows], kind="stable")
-        return self.packed(rows[order])._replace(order=order.astype(np.int32))
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close to each other for rows with their non-zeros in much the same columns."""
+        return self._patterns[rows]
 
     @functools.cached_property
     def _patterns(self) -> NDArray[np.uint16]:
@@ -263,8 +257,8 @@ class PackedTiles:
         return self._kept[first // self.tile_rows] if self._kept else self._samples.packed(slice(first, end))
 
     def gather(self, rows: NDArray[np.int64]) -> Packed:
-        """Return rows in the order given."""
-        return self._samples.packed_by_pattern(rows)
+        """Return rows in the order given; those that are alike are packed together."""
+        return _packed_in_order(self._samples, rows, np.argsort(self._samples.patterns(rows), kind="stable"))
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Return rows in the order given, in batches."""
@@ -273,6 +267,11 @@ class PackedTiles:
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return rows in the order given, one by one."""
         return self._samples.compressed(rows)
+
+
+def _packed_in_order(samples: Samples, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
+    """Pack these rows in groups that take them in some order."""
+    return samples.packed(rows[order])._replace(order=order.astype(np.int32))
 
 
 class _Buffer:
