@@ -33,6 +33,7 @@ from fastfnn_kernels.jitted._shapes import (
     SPARSE_TILE,
     TILE,
 )
+from fastfnn_kernels.jitted._transfers import CACHE_LINE
 from fastfnn_kernels.jitted._vectors import (
     INT64,
     Arguments,
@@ -214,6 +215,7 @@ def _emit_dense_tile(
     def row_of_b(k: Any) -> Any:
         if ahead:
             vec.prefetch(builder.gep(pointer("b", "ahead_offset"), [builder.mul(k, value("ahead_step"))]))
+            _ask_for_tile(vec, k, rows, vectors, c, gate, value("c_row"))
         return builder.gep(b, [builder.mul(k, value("b_row"))])
 
     tile = reduce_tile(
@@ -232,6 +234,22 @@ def _emit_dense_tile(
         (lambda i: builder.gep(gate, [builder.mul(constant(i), value("c_row"))]), value("gated")),
         *map(value, EXTENT_AND_FINISH),
     )
+
+
+def _ask_for_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, gate: Any, c_row: Any) -> None:
+    """Emit the k-th step's part in asking for the tile's lines of C and of the gate: one line.
+
+    Rounds of the steps go over the rows: the first asks for their first line of C, the second for that of the gate,
+    the third for the next of C. Lines that are asked for one after the other hold up the loads of the product.
+    """
+    builder = vec.ir
+    round_bits = (rows - 1).bit_length()
+    row, round_ = builder.and_(k, constant(2**round_bits - 1)), builder.lshr(k, constant(round_bits))
+    array = builder.select(builder.trunc(round_, ir.IntType(1)), gate, c)
+    column = builder.mul(builder.lshr(round_, constant(1)), constant(CACHE_LINE // vec.itemsize))
+    last = constant(vectors * vec.lanes - 1)
+    column = builder.select(builder.icmp_signed("<", column, last), column, last)
+    vec.prefetch(builder.gep(array, [builder.add(builder.mul(row, c_row), column)]), to_write=True)
 
 
 def _emit_column_tile(arguments: Arguments, rows: int) -> None:
@@ -298,7 +316,8 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 def make_panel_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
 
-    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on.
+    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a line
+    of C or of the gate.
     """
 
     @intrinsic

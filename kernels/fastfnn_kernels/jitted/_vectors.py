@@ -70,13 +70,14 @@ class VectorBuilder:
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
 
-    def prefetch(self, pointer: Any) -> None:
-        """Ask for the cache line at a pointer, which will be read soon, without waiting for it."""
+    def prefetch(self, pointer: Any, *, to_write: bool = False) -> None:
+        """Ask for the cache line at a pointer, which will be used soon, without waiting for it."""
         address = ir.IntType(8).as_pointer()
         signature = ir.FunctionType(ir.VoidType(), [address, INT32, INT32, INT32])
         ask = cgutils.get_or_insert_function(self.ir.module, signature, "llvm.prefetch.p0")
-        to_read, into_second_cache, of_data = (ir.Constant(INT32, code) for code in (0, 2, 1))
-        self.ir.call(ask, [self.ir.bitcast(pointer, address), to_read, into_second_cache, of_data])
+        into_second_cache, of_data = 2, 1
+        codes = [ir.Constant(INT32, code) for code in (int(to_write), into_second_cache, of_data)]
+        self.ir.call(ask, [self.ir.bitcast(pointer, address), *codes])
 
     def sum_of_lanes(self, value: Any, first: Any) -> Any:
         """Add all lanes to `first`, in an order that the CPU's instructions suit."""

@@ -92,8 +92,8 @@ def add_products_of_block(
 ) -> None:
     """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
 
-    Meanwhile what comes next is asked for: the tile that is added to, the next panel, and, where they are not copied,
-    the inputs of the next chunk, or of the next block's first.
+    Meanwhile what comes next is asked for: the next panel, and, where they are not copied, the inputs of the next
+    chunk, or of the next block's first.
     """
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -124,8 +124,6 @@ def add_products_of_block(
                     prefetch_share(
                         x, next_row, next_end_row, next_first, next_end, panel * n_tiles + tile, n_panels * n_tiles
                     )
-                if adding:
-                    prefetch_rows(out, i * n_columns + j, n_columns, n_high, n_wide)
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
