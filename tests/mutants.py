@@ -30,7 +30,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
-    Mutant("a dropped remainder of k", "dense.py", "chunk = min(REDUCTION_CHUNK, depth - k)", "chunk = min(REDUCTION_CHUNK, depth - k) if depth - k >= REDUCTION_CHUNK or k == 0 else 0", "dense"),
+    Mutant("a dropped remainder of k", "dense.py", "chunk = min(DEPTH_CHUNK, depth - k)", "chunk = min(DEPTH_CHUNK, depth - k) if depth - k >= DEPTH_CHUNK or k == 0 else 0", "dense"),
     Mutant("the last step of k left out", "_simd.py", 'builder.icmp_signed("<", following, depth)', 'builder.icmp_signed("<", builder.add(following, constant(1)), depth)', "dense"),
     Mutant("a stale bias", "dense.py", "start if first_chunk else zeros", "start", "dense"),
     Mutant("no bias", "dense.py", "    copy(bias, start)\n    return start", "    return start", "dense"),
@@ -59,7 +59,9 @@ MUTANTS = [
     Mutant("a small transpose of one row for all", "_panels.py", "transposed[k, j] = row[k]", "transposed[k, j] = matrix[0, k]", "dense"),
     Mutant("a tile of the next panel", "_weight_gradient.py", "panels, panel_offset, width, chunk, zeros", "panels, next_offset, width, chunk, zeros", "dense"),
     Mutant("NaN lost in relu", "_vectors.py", 'below = self.ir.fcmp_ordered("<", value, floor)', 'below = self.ir.fcmp_unordered("<", value, floor)', "dense"),
-    Mutant("a chunk taken for the whole of a reduction", "dense.py", "depth <= REDUCTION_CHUNK and ", "", "dense"),
+    Mutant("a chunk taken for all inputs", "dense.py", "len(weights) <= DEPTH_CHUNK and ", "", "dense"),
+    Mutant("a chunk taken for all rows", "dense.py", "len(x) <= ROW_CHUNK and ", "", "dense"),
+    Mutant("a chunk taken for all outputs", "dense.py", "grad.shape[1] <= DEPTH_CHUNK and ", "", "dense"),
     Mutant("every other short tile left out", "_small.py", "            row += SHORT_COLUMN_ROWS", "            row += 2 * SHORT_COLUMN_ROWS", "dense"),
     Mutant("the bias of the first columns for all", "_small.py", "depth, start, j, n_start", "depth, start, 0, n_start", "dense"),
     Mutant("small sums that are not emptied", "_small.py", "    if not accumulate:\n        out_bias[:] = 0\n", "", "dense"),
@@ -71,7 +73,7 @@ MUTANTS = [
     Mutant("the last span of rows left out", "_weight_gradient.py", "for span in range(0, max(n_rows, 1), span_rows)", "for span in range(0, max(n_rows - span_rows, 1), span_rows)", "dense"),
     Mutant("a gradient that is not emptied", "_weight_gradient.py", "accumulate or row > span", "True", "dense"),
     Mutant("sums that are not emptied", "_weight_gradient.py", "out_bias[:] = 0", "pass", "dense"),
-    Mutant("column sums of the first chunk alone", "_weight_gradient.py", "range(first_row, first_row + n_rows, REDUCTION_CHUNK)", "range(first_row, first_row + min(n_rows, REDUCTION_CHUNK), REDUCTION_CHUNK)", "dense"),
+    Mutant("column sums of the first chunk alone", "_weight_gradient.py", "range(first_row, first_row + n_rows, ROW_CHUNK)", "range(first_row, first_row + min(n_rows, ROW_CHUNK), ROW_CHUNK)", "dense"),
     Mutant("a gate open at zero", "_simd.py", 'fcmp_ordered(">", load(row_of_gate(i), v), zero)', 'fcmp_ordered(">=", load(row_of_gate(i), v), zero)', "dense"),
     Mutant("a gate of another row", "_simd.py", "load(row_of_gate(i), v)", "load(row_of_gate(0), v)", "dense"),
     Mutant("few columns that replace the sum", "dense.py", "out.T.copy() if accumulate else np.empty(out.shape[::-1], out.dtype)", "np.zeros(out.shape[::-1], out.dtype)", "dense"),

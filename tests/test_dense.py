@@ -8,7 +8,7 @@ from arrays import Unchanged, integers, misaligned, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
-from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, REDUCTION_CHUNK
+from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, DEPTH_CHUNK, ROW_CHUNK
 from fastfnn_kernels.jitted._weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
 from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
 from fastfnn_kernels.runtime.cpu import UNIT
@@ -106,7 +106,7 @@ def test_small_products_have_the_bits_of_large_ones(n_rows, n_inputs, n_outputs,
         assert [array.tobytes() for array in small] == [array.tobytes() for array in products()]
 
 
-@pytest.mark.parametrize("depth", [0, 1, REDUCTION_CHUNK, REDUCTION_CHUNK + 1])
+@pytest.mark.parametrize("depth", [0, 1, ROW_CHUNK, ROW_CHUNK + 1, DEPTH_CHUNK, DEPTH_CHUNK + 1])
 def test_small_products_of_any_depth_have_the_bits_of_large_ones(depth, dtype, rng):
     a, b = normals(rng, (2, depth), dtype), normals(rng, (depth, 3), dtype)
     back, across = np.ascontiguousarray(b.T), np.ascontiguousarray(a.T)
@@ -127,9 +127,9 @@ def test_small_products_of_any_depth_have_the_bits_of_large_ones(depth, dtype, r
 # (rows, depth, columns), where a negative depth stands for as many rows as fall into the same places of the cache.
 EVERY_PATH = [
     (FEW_ROWS, 3, FEW_ROWS_WIDTH + 1),
-    (FEW_ROWS, REDUCTION_CHUNK + 3, 2 * FEW_ROWS_WIDTH),
+    (FEW_ROWS, DEPTH_CHUNK + 3, 2 * FEW_ROWS_WIDTH),
     (FEW_ROWS + 1, 3, MANY_PANELS * WIDTH),
-    (BLOCK_ROWS + 1, REDUCTION_CHUNK + 3, MANY_PANELS * WIDTH + 1),
+    (BLOCK_ROWS + 1, DEPTH_CHUNK + 3, MANY_PANELS * WIDTH + 1),
     (BLOCK_ROWS + 1, 30, (MANY_PANELS // 2 - 1) * WIDTH + 1),
     (MANY_ROWS - BLOCK_ROWS, 7, MANY_PANELS * WIDTH + WIDTH // 2),
     (MANY_ROWS + 1, 7, MANY_PANELS * WIDTH + WIDTH // 2 + 1),
@@ -179,11 +179,11 @@ def test_every_path_computes_the_same_bits_for_a_row(shape, limit, variant, dtyp
 EVERY_BLOCK = [
     (3, MANY_INPUTS - 1, 3),
     (30, MANY_INPUTS + 1, WIDTH + 1),
-    (REDUCTION_CHUNK + 1, 2 * MANY_INPUTS + TILE.rows + 1, WIDTH // 2),
-    (REDUCTION_CHUNK + 1, -1, WIDTH + WIDTH // 2 + 1),
+    (ROW_CHUNK + 1, 2 * MANY_INPUTS + TILE.rows + 1, WIDTH // 2),
+    (ROW_CHUNK + 1, -1, WIDTH + WIDTH // 2 + 1),
     (SPAN_ROWS + 1, -1, WIDTH),
     (2 * SPAN_ROWS, BLOCK_INPUTS + 1, WIDTH + 1),
-    (REDUCTION_CHUNK + 1, 3 * FLAT_WIDTH, FLAT_TILE.rows),
+    (ROW_CHUNK + 1, 3 * FLAT_WIDTH, FLAT_TILE.rows),
     (SPAN_ROWS + 1, 4 * FLAT_WIDTH + 1, FLAT_TILE.rows - 1),
     (3, 5 * FLAT_WIDTH - 1, FLAT_TILE.rows + 1),
 ]
@@ -204,10 +204,11 @@ def test_every_block_of_the_weight_gradient_is_exact_on_whole_numbers(shape, acc
 
 LONG = [
     1,
-    REDUCTION_CHUNK - 1,
-    REDUCTION_CHUNK,
-    REDUCTION_CHUNK + 1,
-    2 * REDUCTION_CHUNK,
+    ROW_CHUNK - 1,
+    ROW_CHUNK,
+    ROW_CHUNK + 1,
+    DEPTH_CHUNK,
+    DEPTH_CHUNK + 1,
     SPAN_ROWS + 1,
     2 * SPAN_ROWS,
 ]

@@ -316,8 +316,8 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 def make_panel_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
 
-    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a line
-    of C or of the gate.
+    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a
+    line of C or of the gate.
     """
 
     @intrinsic

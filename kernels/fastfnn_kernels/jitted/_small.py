@@ -15,7 +15,7 @@ from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline,
 from fastfnn_kernels.jitted._panels import transpose
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, VECTOR_BYTES
+from fastfnn_kernels.jitted._tiles import ROW_CHUNK, VECTOR_BYTES
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
 
@@ -62,8 +62,8 @@ def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, o
     if not accumulate:
         out[:] = 0
         out_bias[:] = 0
-    for first in range(0, n_rows, REDUCTION_CHUNK):
-        end = min(first + REDUCTION_CHUNK, n_rows)
+    for first in range(0, n_rows, ROW_CHUNK):
+        end = min(first + ROW_CHUNK, n_rows)
         flat_sums[:] = 0
         _add_rows(x, grad, first, end, chunk_sums)
         add(flat_sums[: out.size], out.reshape(-1))

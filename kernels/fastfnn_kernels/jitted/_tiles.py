@@ -10,8 +10,10 @@ from fastfnn_kernels.jitted._simd import narrow_panel_tile, panel_tile
 from fastfnn_kernels.jitted._tasks import share_of
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Steps of a reduction before its sum is added to the total: the chunk of an operand stays in cache.
-REDUCTION_CHUNK = 512
+# Steps of a reduction before its sum is added to the total, so that the chunks of both operands stay in cache: over
+# inputs or outputs of a layer, and over rows, of which the weight gradient takes wider blocks.
+DEPTH_CHUNK = 1024
+ROW_CHUNK = 512
 
 # Rows so many bytes apart fall into the same few places of the innermost cache, which then forgets them.
 CONFLICTING_BYTES = 4096

@@ -14,7 +14,7 @@ from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
 from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,
-    REDUCTION_CHUNK,
+    ROW_CHUNK,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
@@ -33,7 +33,7 @@ BLOCK_TILES = 10
 
 # Rows between two meetings of the threads in the weight gradient: they share the caches they fill, which rows of more
 # bytes than these fill sooner.
-SPAN_ROWS = 6 * REDUCTION_CHUNK
+SPAN_ROWS = 6 * ROW_CHUNK
 NARROW_BYTES = 2048
 
 FLAT_TILE_VECTORS = FLAT_TILE.vectors
@@ -56,7 +56,7 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
     most_tiles = INPUT_BLOCKS * BLOCK_TILES
     n_blocks = INPUT_BLOCKS * ((number_of_tiles(n_inputs) + most_tiles - 1) // most_tiles)
     conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0 and n_inputs > 0 and n_panels > 1
-    copies = np.empty((n_threads, REDUCTION_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
+    copies = np.empty((n_threads, ROW_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
     for span in range(0, max(n_rows, 1), span_rows):
         end_span = min(span + span_rows, n_rows)
         n_spanned = end_span - span
@@ -102,12 +102,12 @@ def add_products_of_block(
     n_tiles = number_of_tiles(end - first)
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, n_inputs)
-    for row in range(span, max(end_span, span + 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, end_span - row)
+    for row in range(span, max(end_span, span + 1), ROW_CHUNK):
+        chunk = min(ROW_CHUNK, end_span - row)
         adding = accumulate or row > span
         last_chunk = row + chunk == end_span
         next_row, next_first = (span, end) if last_chunk else (row + chunk, first)
-        next_end_row = min(end_span, next_row + REDUCTION_CHUNK)
+        next_end_row = min(end_span, next_row + ROW_CHUNK)
         next_end = min(next_first + end - first, n_inputs)
         if copying:
             for k in range(chunk):
@@ -144,8 +144,8 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
     for worker in prange(n_threads):
         first_panel, end_panel = share_of(n_panels, worker, n_threads)
-        for row in range(0, max(n_rows, 1), REDUCTION_CHUNK):
-            chunk = min(REDUCTION_CHUNK, n_rows - row)
+        for row in range(0, max(n_rows, 1), ROW_CHUNK):
+            chunk = min(ROW_CHUNK, n_rows - row)
             for panel in range(first_panel, end_panel):
                 j = panel * wide
                 if n_inputs - j >= wide:
@@ -165,8 +165,8 @@ def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end:
     """Add the sums of the columns first:end, chunk after chunk of rows."""
     n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
     for j in range(first, end, wide):
-        for row in range(first_row, first_row + n_rows, REDUCTION_CHUNK):
-            n_summed = min(REDUCTION_CHUNK, first_row + n_rows - row)
+        for row in range(first_row, first_row + n_rows, ROW_CHUNK):
+            n_summed = min(ROW_CHUNK, first_row + n_rows - row)
             add_column_sums(grad, row * n_columns + j, n_columns, n_summed, min(wide, end - j), out, j)
 
 

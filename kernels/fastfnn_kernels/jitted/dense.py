@@ -43,7 +43,8 @@ from fastfnn_kernels.jitted._small import (
 from fastfnn_kernels.jitted._tasks import next_task, share_of
 from fastfnn_kernels.jitted._tiles import (
     CONFLICTING_BYTES,
-    REDUCTION_CHUNK,
+    DEPTH_CHUNK,
+    ROW_CHUNK,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
@@ -78,7 +79,8 @@ FEW_ROWS = 4
 # Columns of x with which a gradient that one thread computes is no higher than a tile.
 FEW_INPUTS = 4
 
-# What the matrices of a product may take that is computed where they lie: half of the smallest second cache.
+# What the matrices of a product of one chunk may take that is computed where they lie: half of the smallest second
+# cache.
 SMALL_BYTES = 128 * 1024
 
 NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
@@ -98,7 +100,7 @@ def dense_forward(
     n_rows = x.shape[0]
     out = np.empty((n_rows, weights.shape[1]), x.dtype) if out is None else out
     bias = NO_BIAS[x.dtype] if bias is None else bias
-    if is_small(len(weights), x, weights, out):
+    if len(weights) <= DEPTH_CHUNK and fit_cache(x, weights, out):
         multiply_small.serial[x.dtype](x, weights, bias, CODES[activation], out)
         return out
     operations = 2 * n_rows * weights.size
@@ -123,7 +125,7 @@ def dense_weight_gradient(
     sums = NO_BIAS[x.dtype] if out_bias is None else out_bias
     if x.shape[1] <= FEW_INPUTS and 2 * x.size * grad.shape[1] < PARALLEL_OPERATIONS:
         add_products_of_few_inputs.serial[x.dtype](x, grad, accumulate, out, sums)
-    elif is_small(len(x), x, grad, out):
+    elif len(x) <= ROW_CHUNK and fit_cache(x, grad, out):
         add_small_products.serial[x.dtype](x, grad, accumulate, out, sums)
     elif 0 < grad.shape[1] <= FLAT_TILE.rows:
         operations = 2 * x.size * grad.shape[1]
@@ -149,7 +151,7 @@ def dense_input_gradient(
         return activation_gradient(x, grad_x, activation, grad_x)
     out = np.empty((grad.shape[0], weights.shape[0]), grad.dtype) if out is None else out
     y = out if x is None else x
-    if is_small(grad.shape[1], grad, weights, out):
+    if grad.shape[1] <= DEPTH_CHUNK and fit_cache(grad, weights, out):
         multiply_small_back.serial[grad.dtype](grad, weights, y, CODES[activation], out)
         return out
     finish = (-np.inf, IDENTITY, y, CODES[activation])
@@ -158,9 +160,9 @@ def dense_input_gradient(
     return out
 
 
-def is_small(depth: int, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
-    """Tell whether a core's caches hold a product, each output of which is one chunk of the reduction."""
-    return depth <= REDUCTION_CHUNK and a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
+def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
+    """Tell whether a core's caches hold the matrices of a product."""
+    return a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
 
 
 def floor_of(activation: str) -> float:
@@ -227,7 +229,7 @@ def _multiply(
     most_tiles = n_threads * TILES_OF_BLOCK
     n_tasks = n_threads * (1 if share_panels else (number_of_tiles(n_rows) + most_tiles - 1) // most_tiles)
     block_rows = n_rows if share_panels else BLOCK_ROWS
-    copies = np.empty((n_threads, block_rows if conflicting else 0, REDUCTION_CHUNK + lanes), x.dtype)
+    copies = np.empty((n_threads, block_rows if conflicting else 0, DEPTH_CHUNK + lanes), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
         task = next_task(counters, worker, n_tasks)
@@ -272,8 +274,8 @@ def multiply_block(
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
     n_tiles = number_of_tiles(end_row - first_row)
-    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, depth - k)
+    for k in range(0, max(depth, 1), DEPTH_CHUNK):
+        chunk = min(DEPTH_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth
         if copying:
             for row in range(first_row, end_row):
@@ -309,8 +311,8 @@ def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int,
         width = wide if end - first == wide else lanes
         for row in range(n_rows):
             for j in range(first, end, width):
-                for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-                    chunk = min(REDUCTION_CHUNK, depth - k)
+                for k in range(0, max(depth, 1), DEPTH_CHUNK):
+                    chunk = min(DEPTH_CHUNK, depth - k)
                     first_chunk, last_chunk = k == 0, k + chunk == depth
                     if width == wide:
                         row_tile(

@@ -33,7 +33,7 @@ from fastfnn_kernels.jitted._jit import (
 from fastfnn_kernels.jitted._panels import transpose
 from fastfnn_kernels.jitted._small import multiply_where_it_lies
 from fastfnn_kernels.jitted._tasks import next_task
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, rows_of_share
+from fastfnn_kernels.jitted._tiles import DEPTH_CHUNK, rows_of_share
 from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
 from fastfnn_kernels.jitted.cross_entropy import count_right, sum_of_losses, write_cross_entropy_gradient
@@ -159,8 +159,8 @@ def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float,
     """Compute the logits and their gradient; return the loss and how many rows are right."""
     x, logits, labels = block.x, block.logits, block.labels
     n_rows, n_inputs = x.shape
-    for k in range(0, max(n_inputs, 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, n_inputs - k)
+    for k in range(0, max(n_inputs, 1), DEPTH_CHUNK):
+        chunk = min(DEPTH_CHUNK, n_inputs - k)
         start = bias[: bias.size if k == 0 else 0]
         multiply_where_it_lies(
             x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, n_rows, k > 0, -np.inf, logits

@@ -34,7 +34,7 @@ from fastfnn_kernels.jitted._sparse_tiles import (
     sparse_tile,
 )
 from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import REDUCTION_CHUNK, VECTOR_BYTES
+from fastfnn_kernels.jitted._tiles import DEPTH_CHUNK, VECTOR_BYTES
 from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, floor_of_code
 from fastfnn_kernels.jitted.dense import NO_BIAS
 from fastfnn_kernels.jitted.packing import count_nonzero, mark, mark_any
@@ -193,8 +193,8 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
-    for k in range(0, max(depth, 1), REDUCTION_CHUNK):
-        chunk = min(REDUCTION_CHUNK, depth - k)
+    for k in range(0, max(depth, 1), DEPTH_CHUNK):
+        chunk = min(DEPTH_CHUNK, depth - k)
         adding = k > 0
         floor = floor_of_code(code if k + chunk == depth else IDENTITY, w)
         for j in range(0, n_whole, wide):
