@@ -100,8 +100,9 @@ def reduce_tile(
             for v in range(n_vectors):
                 updated[i][v] = vec.multiply_add(a, b_vectors[v], sums[i][v])
     following = builder.add(k, constant(1))
+    end_of_loop = builder.block
     k.add_incoming(constant(0), entry)
-    k.add_incoming(following, loop)
+    k.add_incoming(following, end_of_loop)
     _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", following, depth), loop, done))
 
     builder.position_at_end(done)
@@ -110,10 +111,10 @@ def reduce_tile(
         row_results = []
         for total, value, first in zip(row_sums, row_updated, start, strict=True):
             total.add_incoming(first, entry)
-            total.add_incoming(value, loop)
+            total.add_incoming(value, end_of_loop)
             result = builder.phi(vec.type)
             result.add_incoming(first, entry)
-            result.add_incoming(value, loop)
+            result.add_incoming(value, end_of_loop)
             row_results.append(result)
         results.append(row_results)
     return results
@@ -216,6 +217,8 @@ def _emit_dense_tile(
         if ahead:
             vec.prefetch(builder.gep(pointer("b", "ahead_offset"), [builder.mul(k, value("ahead_step"))]))
             _ask_for_tile(vec, k, rows, vectors, c, gate, value("c_row"))
+            with builder.if_then(value("asking")):
+                _ask_for_next_rows(vec, k, rows, pointer("next_a"), value("next_a_row"))
         return builder.gep(b, [builder.mul(k, value("b_row"))])
 
     tile = reduce_tile(
@@ -243,13 +246,33 @@ def _ask_for_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, g
     the third for the next of C. Lines that are asked for one after the other hold up the loads of the product.
     """
     builder = vec.ir
-    round_bits = (rows - 1).bit_length()
-    row, round_ = builder.and_(k, constant(2**round_bits - 1)), builder.lshr(k, constant(round_bits))
+    row, round_ = _row_and_round(builder, k, rows)
     array = builder.select(builder.trunc(round_, ir.IntType(1)), gate, c)
     column = builder.mul(builder.lshr(round_, constant(1)), constant(CACHE_LINE // vec.itemsize))
     last = constant(vectors * vec.lanes - 1)
     column = builder.select(builder.icmp_signed("<", column, last), column, last)
     vec.prefetch(builder.gep(array, [builder.add(builder.mul(row, c_row), column)]), to_write=True)
+
+
+def _ask_for_next_rows(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any) -> None:
+    """Emit the k-th step's part in asking for the rows of a tile to come: as many columns as there are steps."""
+    builder = vec.ir
+    row, round_ = _row_and_round(builder, k, rows)
+    steps = _steps_of_round(rows)
+    first = builder.add(builder.mul(row, a_row), builder.mul(round_, constant(steps)))
+    for column in range(0, steps, CACHE_LINE // vec.itemsize):
+        vec.prefetch(builder.gep(a, [builder.add(first, constant(column))]))
+
+
+def _row_and_round(builder: ir.IRBuilder, k: Any, rows: int) -> tuple[Any, Any]:
+    """Return which row the k-th step asks for, and how often all rows had their turn before."""
+    steps = _steps_of_round(rows)
+    return builder.and_(k, constant(steps - 1)), builder.lshr(k, constant(steps.bit_length() - 1))
+
+
+def _steps_of_round(rows: int) -> int:
+    """Return the least power of two that is as many steps as there are rows."""
+    return 1 << (rows - 1).bit_length()
 
 
 def _emit_column_tile(arguments: Arguments, rows: int) -> None:
@@ -288,7 +311,7 @@ _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
-_PANEL = (*_DENSE, "ahead_offset", "ahead_step")
+_PANEL = (*_DENSE, "ahead_offset", "ahead_step", "next_a", "next_a_offset", "next_a_row", "asking")
 _COLUMN = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
@@ -317,17 +340,18 @@ def make_panel_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
 
     Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a
-    line of C or of the gate.
+    line of C or of the gate; and, when `asking`, for lines of the rows that A will have next.
     """
 
     @intrinsic
     def panel_tile(
         typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
         c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated, ahead_offset, ahead_step,
+        next_a, next_a_offset, next_a_row, asking,
     ):  # fmt: skip
         given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
                  c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
-                 ahead_offset, ahead_step)  # fmt: skip
+                 ahead_offset, ahead_step, next_a, next_a_offset, next_a_row, asking)  # fmt: skip
         return signature_of(_PANEL, given), code_of(_PANEL, _emit_dense_tile, rows, vectors, ahead=True)
 
     return panel_tile

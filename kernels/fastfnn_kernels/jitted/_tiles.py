@@ -59,10 +59,15 @@ def multiply_tile(
     next_offset: int,
     tile: int,
     n_tiles: int,
+    next_x: Any,
+    next_x_offset: int,
+    next_x_row: int,
+    asking: bool,
 ) -> None:
     """Compute one tile with the micro-kernel of its panel's width.
 
-    It is the number `tile` of the `n_tiles` that use the panel, each of which asks for a share of the next panel.
+    It is the number `tile` of the `n_tiles` that use the panel, each of which asks for a share of the next panel;
+    when `asking`, also for the rows that will be in the place of x's.
     """
     out_row = out.shape[1]
     ahead_step = (width + n_tiles - 1) // n_tiles
@@ -71,11 +76,11 @@ def multiply_tile(
         narrow_panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, asking,
         )  # fmt: skip
     else:
         panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, asking,
         )  # fmt: skip

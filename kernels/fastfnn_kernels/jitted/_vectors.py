@@ -196,8 +196,8 @@ def _access_at(vec: VectorBuilder, offsets: Sequence[Any]) -> tuple[Load, Store]
 def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
     """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
     named = dict(zip(names, given, strict=True))
-    arrays = ("a", "b", "c", "start", "indices", "order", "gate")
-    fixed = {"accumulate": types.boolean, "gated": types.boolean, "floor": named["a"].dtype}
+    arrays = ("a", "b", "c", "start", "indices", "order", "gate", "next_a")
+    fixed = dict.fromkeys(("accumulate", "gated", "asking"), types.boolean) | {"floor": named["a"].dtype}
     return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
 
 

@@ -127,6 +127,7 @@ def add_products_of_block(
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
+                    x, 0, 0, False,
                 )  # fmt: skip
 
 

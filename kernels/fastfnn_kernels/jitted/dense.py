@@ -267,7 +267,10 @@ def multiply_block(
     first_panel: int,
     end_panel: int,
 ) -> None:
-    """Compute some rows of some panels, from copies of the rows where there is room for them."""
+    """Compute some rows of some panels, from copies of the rows where there is room for them.
+
+    The last panel's tiles ask for the next chunk of the rows, or for the rows of the next block.
+    """
     depth, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
@@ -277,6 +280,7 @@ def multiply_block(
     for k in range(0, max(depth, 1), DEPTH_CHUNK):
         chunk = min(DEPTH_CHUNK, depth - k)
         first_chunk, last_chunk = k == 0, k + chunk == depth
+        next_row, next_k = (end_row, 0) if last_chunk else (first_row, k + chunk)
         if copying:
             for row in range(first_row, end_row):
                 copy(x[row, k : k + chunk], copies[row - first_row])
@@ -285,6 +289,7 @@ def multiply_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * depth + k * width
             next_offset = panel_offset + (width * depth if panel + 1 < end_panel else 0)
+            asking = panel + 1 == end_panel and next_row < x.shape[0]
             for tile in range(n_tiles):
                 row = first_row + tile * TILE_ROWS
                 multiply_tile(
@@ -294,6 +299,7 @@ def multiply_block(
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
                     not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
                     next_offset, tile, n_tiles,
+                    x, (next_row + tile * TILE_ROWS) * depth + next_k, depth, asking,
                 )  # fmt: skip
 
 
