@@ -218,7 +218,7 @@ def _emit_dense_tile(
             vec.prefetch(builder.gep(pointer("b", "ahead_offset"), [builder.mul(k, value("ahead_step"))]))
             _ask_for_tile(vec, k, rows, vectors, c, gate, value("c_row"))
             with builder.if_then(value("asking")):
-                _ask_for_next_rows(vec, k, rows, pointer("next_a"), value("next_a_row"))
+                _ask_for_next_tile(vec, k, rows, pointer("next_a"), value("next_a_row"), value("next_a_step"))
         return builder.gep(b, [builder.mul(k, value("b_row"))])
 
     tile = reduce_tile(
@@ -254,12 +254,12 @@ def _ask_for_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, g
     vec.prefetch(builder.gep(array, [builder.add(builder.mul(row, c_row), column)]), to_write=True)
 
 
-def _ask_for_next_rows(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any) -> None:
-    """Emit the k-th step's part in asking for the rows of a tile to come: as many columns as there are steps."""
+def _ask_for_next_tile(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any, a_step: Any) -> None:
+    """Emit the k-th step's part in asking for the A of a tile to come: as many numbers as a round has steps."""
     builder = vec.ir
     row, round_ = _row_and_round(builder, k, rows)
     steps = _steps_of_round(rows)
-    first = builder.add(builder.mul(row, a_row), builder.mul(round_, constant(steps)))
+    first = builder.add(builder.mul(row, a_row), builder.mul(builder.mul(round_, constant(steps)), a_step))
     for column in range(0, steps, CACHE_LINE // vec.itemsize):
         vec.prefetch(builder.gep(a, [builder.add(first, constant(column))]))
 
@@ -311,7 +311,7 @@ _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
-_PANEL = (*_DENSE, "ahead_offset", "ahead_step", "next_a", "next_a_offset", "next_a_row", "asking")
+_PANEL = (*_DENSE, "ahead_offset", "ahead_step", "next_a", "next_a_offset", "next_a_row", "next_a_step", "asking")
 _COLUMN = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
@@ -340,18 +340,19 @@ def make_panel_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
 
     Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a
-    line of C or of the gate; and, when `asking`, for lines of the rows that A will have next.
+    line of C or of the gate; when `asking`, also for the A of a tile to come. Of that, in rounds of r steps, the k-th
+    step asks for what lies at `(k % r) * next_a_row + (k - k % r) * next_a_step`.
     """
 
     @intrinsic
     def panel_tile(
         typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
         c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated, ahead_offset, ahead_step,
-        next_a, next_a_offset, next_a_row, asking,
+        next_a, next_a_offset, next_a_row, next_a_step, asking,
     ):  # fmt: skip
         given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
                  c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
-                 ahead_offset, ahead_step, next_a, next_a_offset, next_a_row, asking)  # fmt: skip
+                 ahead_offset, ahead_step, next_a, next_a_offset, next_a_row, next_a_step, asking)  # fmt: skip
         return signature_of(_PANEL, given), code_of(_PANEL, _emit_dense_tile, rows, vectors, ahead=True)
 
     return panel_tile

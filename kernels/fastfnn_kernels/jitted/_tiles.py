@@ -62,6 +62,7 @@ def multiply_tile(
     next_x: Any,
     next_x_offset: int,
     next_x_row: int,
+    next_x_step: int,
     asking: bool,
 ) -> None:
     """Compute one tile with the micro-kernel of its panel's width.
@@ -76,11 +77,11 @@ def multiply_tile(
         narrow_panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
         )  # fmt: skip
     else:
         panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from fastfnn_kernels.jitted._tiles import (
     number_of_tiles,
     rows_of_share,
 )
-from fastfnn_kernels.jitted._transfers import add_column_sums, prefetch_rows
+from fastfnn_kernels.jitted._transfers import add_column_sums
 from fastfnn_kernels.jitted.activations import copy
 
 # Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
@@ -92,8 +92,8 @@ def add_products_of_block(
 ) -> None:
     """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
 
-    Meanwhile what comes next is asked for: the next panel, and, where they are not copied, the inputs of the next
-    chunk, or of the next block's first.
+    The tiles of the panel in the middle ask for the inputs of the next chunk, or of the next block's first: much
+    earlier they would be gone again, much later not there yet.
     """
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -107,8 +107,6 @@ def add_products_of_block(
         adding = accumulate or row > span
         last_chunk = row + chunk == end_span
         next_row, next_first = (span, end) if last_chunk else (row + chunk, first)
-        next_end_row = min(end_span, next_row + ROW_CHUNK)
-        next_end = min(next_first + end - first, n_inputs)
         if copying:
             for k in range(chunk):
                 copy(x[row + k, first:end], copies[k])
@@ -117,17 +115,14 @@ def add_products_of_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
             next_offset = panel_offset + (width * (end_span - span) if panel + 1 < n_panels else 0)
+            asking = panel == n_panels // 2 and next_first < n_inputs
             for tile in range(n_tiles):
                 i = first + tile * TILE_ROWS
                 n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
-                if not copying:
-                    prefetch_share(
-                        x, next_row, next_end_row, next_first, next_end, panel * n_tiles + tile, n_panels * n_tiles
-                    )
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
-                    x, 0, 0, False,
+                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, asking,
                 )  # fmt: skip
 
 
@@ -169,15 +164,3 @@ def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end:
         for row in range(first_row, first_row + n_rows, ROW_CHUNK):
             n_summed = min(ROW_CHUNK, first_row + n_rows - row)
             add_column_sums(grad, row * n_columns + j, n_columns, n_summed, min(wide, end - j), out, j)
-
-
-@inline
-def prefetch_share(
-    x: Any, first_row: int, end_row: int, first_column: int, end_column: int, share: int, n_shares: int
-) -> None:
-    """Ask for one of the equal shares of a block that the caches will be filled with next."""
-    n_rows, n_columns = max(end_row - first_row, 0), x.shape[1]
-    first, end = share_of(n_rows, share, n_shares)
-    prefetch_rows(
-        x, (first_row + first) * n_columns + first_column, n_columns, end - first, end_column - first_column
-    )

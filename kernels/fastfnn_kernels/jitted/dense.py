@@ -299,7 +299,7 @@ def multiply_block(
                     min(TILE_ROWS, end_row - row), min(width, n_columns - j),
                     not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
                     next_offset, tile, n_tiles,
-                    x, (next_row + tile * TILE_ROWS) * depth + next_k, depth, asking,
+                    x, (next_row + tile * TILE_ROWS) * depth + next_k, depth, 1, asking,
                 )  # fmt: skip
 
 
