@@ -60,7 +60,7 @@ def require_floats(name: str, array: Any, ndim: int | None) -> None:
 
 def require_like(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> None:
     """Refuse an array of another dtype or shape."""
-    if type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous:
+    if is_usual(array, dtype, shape):
         return
     require_floats(name, array, len(shape))
     if array.dtype != dtype:
@@ -71,18 +71,27 @@ def require_like(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> N
             raise ValueError(f"{name} must have shape ({expected}); got {array.shape}")
 
 
+def is_usual(array: Any, dtype: np.dtype[Any], shape: Shape) -> bool:
+    """Tell whether this is such an array, as nearly all are: False may stand for a rare one."""
+    return type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous
+
+
 def require_matrix(name: str, array: Any, dtype: np.dtype[Any], n_rows: int | None, n_columns: int | None) -> None:
     """Refuse what is not a matrix of so many rows and columns, of any number where None is given."""
-    if (
+    if not is_usual_matrix(array, dtype, n_rows, n_columns):
+        require_like(name, array, dtype, (n_rows, n_columns))
+
+
+def is_usual_matrix(array: Any, dtype: np.dtype[Any], n_rows: int | None, n_columns: int | None) -> bool:
+    """Tell whether this is such a matrix, as nearly all are: False may stand for a rare one."""
+    return (
         type(array) is ndarray
         and array.dtype is dtype
         and array.ndim == 2
         and (n_rows is None or len(array) == n_rows)
         and (n_columns is None or array.shape[1] == n_columns)
         and array.flags.c_contiguous
-    ):
-        return
-    require_like(name, array, dtype, (n_rows, n_columns))
+    )
 
 
 def require_output(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from fastfnn_kernels.arguments import (
     FUSED_ACTIVATIONS,
     LOSSES,
+    is_usual,
+    is_usual_matrix,
     number_of_parameters,
     require_activation,
     require_another_output,
@@ -284,11 +286,13 @@ def _stack(
     require_same_lengths("weights, biases and activations", weights, biases, activations)
     width, dtype = x.shape[1], x.dtype
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        require_matrix(f"weights[{layer}]", w, dtype, width, None)
+        if not is_usual_matrix(w, dtype, width, None):  # a name takes longer to write than a matrix to look at
+            require_like(f"weights[{layer}]", w, dtype, (width, None))
         width = w.shape[1]
-        if b is not None:
+        if b is not None and not is_usual(b, dtype, (width,)):
             require_like(f"biases[{layer}]", b, dtype, (width,))
-        require_activation(activation, FUSED_ACTIVATIONS)
+        if activation not in FUSED_ACTIVATIONS:
+            require_activation(activation, FUSED_ACTIVATIONS)
     return int(width)
 
 

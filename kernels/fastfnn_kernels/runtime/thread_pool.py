@@ -9,7 +9,6 @@ its library on the system's path alone, where the package `tbb` does not put it.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib.metadata
 import logging
@@ -53,16 +52,23 @@ def run_parallel(entry: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
     Numba's own number of threads belongs to the calling Python thread; it is put back for whatever else runs there.
     """
-    before = numba.get_num_threads()  # starts the threads
+    # `numba.get_num_threads` starts the threads, and takes two locks each time to see whether it has to.
+    before = parallel._get_num_threads() if parallel._is_initialized else numba.get_num_threads()
     n_threads = min(get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    with _turn if numba.threading_layer() == TAKES_TURNS else contextlib.nullcontext():
-        if n_threads == before:
-            return entry(*args)
-        numba.set_num_threads(n_threads)
-        try:
-            return entry(*args)
-        finally:
-            numba.set_num_threads(before)
+    if numba.threading_layer() == TAKES_TURNS:
+        with _turn:
+            return _run_with(n_threads, before, entry, args)
+    return _run_with(n_threads, before, entry, args)
+
+
+def _run_with(n_threads: int, before: int, entry: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    if n_threads == before:
+        return entry(*args)
+    numba.set_num_threads(n_threads)
+    try:
+        return entry(*args)
+    finally:
+        numba.set_num_threads(before)
 
 
 def _after_fork_in_child() -> None:
