@@ -10,7 +10,7 @@ from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
 from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, DEPTH_CHUNK, ROW_CHUNK
 from fastfnn_kernels.jitted._weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
+from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_INPUTS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,9 +106,10 @@ def test_small_products_have_the_bits_of_large_ones(n_rows, n_inputs, n_outputs,
         assert [array.tobytes() for array in small] == [array.tobytes() for array in products()]
 
 
-@pytest.mark.parametrize("depth", [0, 1, ROW_CHUNK, ROW_CHUNK + 1, DEPTH_CHUNK, DEPTH_CHUNK + 1])
-def test_small_products_of_any_depth_have_the_bits_of_large_ones(depth, dtype, rng):
-    a, b = normals(rng, (2, depth), dtype), normals(rng, (depth, 3), dtype)
+@pytest.mark.parametrize("n_rows", [FEW_INPUTS, FEW_INPUTS + 1])
+@pytest.mark.parametrize("depth", [0, 1, ROW_CHUNK, ROW_CHUNK + 100, DEPTH_CHUNK, DEPTH_CHUNK + 100])
+def test_small_products_of_any_depth_have_the_bits_of_large_ones(depth, n_rows, dtype, rng):
+    a, b = normals(rng, (n_rows, depth), dtype), normals(rng, (depth, 3), dtype)
     back, across = np.ascontiguousarray(b.T), np.ascontiguousarray(a.T)
     assert a.nbytes + b.nbytes < SMALL_BYTES
 
