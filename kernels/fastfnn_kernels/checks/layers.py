@@ -291,8 +291,7 @@ def _stack(
         width = w.shape[1]
         if b is not None and not is_usual(b, dtype, (width,)):
             require_like(f"biases[{layer}]", b, dtype, (width,))
-        if activation not in FUSED_ACTIVATIONS:
-            require_activation(activation, FUSED_ACTIVATIONS)
+        require_activation(activation, FUSED_ACTIVATIONS)
     return int(width)
 
 

@@ -92,8 +92,7 @@ def add_products_of_block(
 ) -> None:
     """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
 
-    The tiles of the panel in the middle ask for the inputs of the next chunk, or of the next block's first: much
-    earlier they would be gone again, much later not there yet.
+    The tiles of the panel in the middle ask for the inputs of the next chunk, or of the next block's first.
     """
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
