@@ -6,6 +6,7 @@ import pkgutil
 
 import pytest
 from fastfnn_kernels import checks, jitted, reference
+from fastfnn_kernels.protocol import Kernels
 
 
 def public_names(module):
@@ -23,6 +24,18 @@ def public(files):
 def test_same_kernels():
     assert public_names(reference) == public_names(jitted)
     assert len(KERNELS) == 31
+
+
+def test_the_protocol_lists_every_kernel():
+    assert public_names(Kernels) == public_names(reference) - {"checked"}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_protocol_has_the_signature(name):
+    method = inspect.signature(getattr(Kernels, name))
+    of_self, *parameters = method.parameters.values()
+    assert of_self.name == "self"
+    assert method.replace(parameters=parameters) == inspect.signature(getattr(reference, name))
 
 
 def test_same_files():

@@ -22,8 +22,10 @@ from fastfnn_kernels.jitted import (
 from fastfnn_kernels.jitted import (
     elementwise_loss as elementwise_loss_file,
 )
+from fastfnn_kernels.protocol import Capabilities
 
 NAME = "numba"
+CAPABILITIES = Capabilities(skips_zeros=True, splits_long_sums=True)
 
 dense_forward = checked(dense.dense_forward)
 dense_weight_gradient = checked(dense.dense_weight_gradient)

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from fastfnn_kernels.checks import checked
+from fastfnn_kernels.protocol import Capabilities
 from fastfnn_kernels.reference import (
     activations,
     batches,
@@ -33,6 +34,7 @@ from fastfnn_kernels.reference import (
 )
 
 NAME = "numpy"
+CAPABILITIES = Capabilities(skips_zeros=False, splits_long_sums=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
