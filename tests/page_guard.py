@@ -143,7 +143,7 @@ def training(rng: np.random.Generator, dtype: Any, rows: int, columns: int, dept
     yield Call("sgd_batches", {"batches": batches, "labels": labels} | rest, ("weights", "biases"))
 
 
-def stacks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+def stack_forward(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw three layers."""
     widths = [(depth, columns), (columns, 20), (20, int(rng.integers(1, 20)))]
     weights = [integers(rng, shape, dtype) / dtype(8 * shape[0]) for shape in widths]
@@ -153,7 +153,7 @@ def stacks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
     yield Call("stack_forward", {"x": x, "max_density": 2.0 * rng.integers(2), "out": out} | layers, ("out",))
 
 
-def output_layer(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+def dense_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw an output layer whose gradients are whole numbers."""
     weights, bias = one_hot_layer(rng, columns, depth, dtype)
     x, out, out_weights = (integers(rng, shape, dtype) for shape in ((rows, columns), (rows, columns), weights.shape))
@@ -163,7 +163,7 @@ def output_layer(rng: np.random.Generator, dtype: Any, rows: int, columns: int, 
     yield Call("dense_cross_entropy", layer | rest | outputs, tuple(outputs))
 
 
-def small_networks(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+def stack_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw networks whose gradients are whole numbers, with few classes, as many as fill vectors, and some more."""
     n_classes = int(rng.choice([1, 3, 8, 16, 19, 35]))
     last_weights, last_bias = one_hot_layer(rng, columns, n_classes, dtype)
@@ -238,9 +238,9 @@ FAMILIES = {
         dense,
         laid_out,
         sparse,
-        stacks,
-        output_layer,
-        small_networks,
+        stack_forward,
+        dense_cross_entropy,
+        stack_cross_entropy,
         packing,
         training,
         elementwise,

@@ -5,29 +5,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fastfnn_kernels import compile_ahead
-from fastfnn_kernels.jitted import _weight_gradient, dense, output_layer, sparse
+from fastfnn_kernels.jitted import _weight_gradient, dense, sparse
+from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 from fastfnn_kernels.runtime import compiling
 from processes import output_of
 
 TRAINING = """
     import numpy as np
     import fastfnn
-    from fastfnn_kernels.jitted import output_layer
+    from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 
     X, y = np.random.default_rng(0).random((3100, 784), np.float32), np.arange(3100) % 10
     layers = [fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)]
     fastfnn.Network(layers, seed=0).fit(X, y, fastfnn.SGD())
-    print((X.dtype, True) in output_layer._propagate._compiled)
+    print((X.dtype, True) in _propagate._compiled)
 """
 
 BESIDE = """
     import numpy as np
     from fastfnn_kernels import compile_ahead
 
-    from fastfnn_kernels.jitted import output_layer
+    from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 
     with compile_ahead.compiled_beside(np.dtype(np.float32)):
-        compiled = output_layer._propagate.compile(np.dtype(np.float32), parallel=True)
+        compiled = _propagate.compile(np.dtype(np.float32), parallel=True)
     print(sum(compiled.stats.cache_hits.values()), sum(compiled.stats.cache_misses.values()))
 """
 
@@ -54,7 +55,7 @@ def started(monkeypatch):
 
 def test_its_kernel_is_one_that_a_training_meets():
     """With the cache of these tests: what is there is loaded."""
-    assert output_layer._propagate.name(parallel=True) == compile_ahead.KERNEL
+    assert _propagate.name(parallel=True) == compile_ahead.KERNEL
     assert output_of(TRAINING, timeout=300).split() == ["True"]
 
 

@@ -22,7 +22,7 @@ from fastfnn_kernels.runtime.compiling import awaiting
 log = logging.getLogger(__name__)
 
 # What takes longest of all; trainings of more than a few rows meet it.
-KERNEL = "output_layer._propagate.parallel"
+KERNEL = "dense_cross_entropy._propagate.parallel"
 
 
 @contextlib.contextmanager
@@ -64,9 +64,9 @@ def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
 
 def compile_kernel(dtype: np.dtype[np.floating]) -> None:
     """Compile `KERNEL`, or load it where it is in the cache already."""
-    from fastfnn_kernels.jitted import output_layer
+    from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 
-    output_layer._propagate.compile(dtype, parallel=True)
+    _propagate.compile(dtype, parallel=True)
 
 
 def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:

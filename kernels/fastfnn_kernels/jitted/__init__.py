@@ -1,28 +1,18 @@
 """The product: every kernel as a multithreaded Numba function, with its arguments checked."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.jitted import (
-    activations,
-    batches,
-    cross_entropy,
-    dense,
-    gelu,
-    grouping,
-    output_layer,
-    packing,
-    samples,
-    small_networks,
-    sparse,
-    stacks,
-    updates,
-)
-from fastfnn_kernels.jitted import (
-    dropout as dropout_file,
-)
-from fastfnn_kernels.jitted import (
-    elementwise_loss as elementwise_loss_file,
-)
+from fastfnn_kernels.jitted import activations, cross_entropy, dense, gelu, packing, sparse, updates
+from fastfnn_kernels.jitted.dense_cross_entropy import dense_cross_entropy as _dense_cross_entropy
+from fastfnn_kernels.jitted.dropout import dropout as _dropout
+from fastfnn_kernels.jitted.elementwise_loss import elementwise_loss as _elementwise_loss
+from fastfnn_kernels.jitted.sgd_batches import sgd_batches as _sgd_batches
+from fastfnn_kernels.jitted.sgd_samples import sgd_samples as _sgd_samples
+from fastfnn_kernels.jitted.similar_rows import similar_rows as _similar_rows
+from fastfnn_kernels.jitted.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
+from fastfnn_kernels.jitted.stack_forward import stack_forward as _stack_forward
 from fastfnn_kernels.protocol import Capabilities
+
+# Underscores above: a kernel below replaces the module of the same name as an attribute of this package.
 
 NAME = "numba"
 CAPABILITIES = Capabilities(skips_zeros=True, splits_long_sums=True)
@@ -30,9 +20,9 @@ CAPABILITIES = Capabilities(skips_zeros=True, splits_long_sums=True)
 dense_forward = checked(dense.dense_forward)
 dense_weight_gradient = checked(dense.dense_weight_gradient)
 dense_input_gradient = checked(dense.dense_input_gradient)
-stack_forward = checked(stacks.stack_forward)
+stack_forward = checked(_stack_forward)
 pack_rows = checked(packing.pack_rows)
-similar_rows = checked(grouping.similar_rows)
+similar_rows = checked(_similar_rows)
 pack_batches = checked(packing.pack_batches)
 compress_rows = checked(packing.compress_rows)
 sparse_forward = checked(sparse.sparse_forward)
@@ -41,15 +31,15 @@ activation_forward = checked(activations.activation_forward)
 activation_gradient = checked(activations.activation_gradient)
 gelu_forward = checked(gelu.gelu_forward)
 gelu_gradient = checked(gelu.gelu_gradient)
-dropout = checked(dropout_file.dropout)
-elementwise_loss = checked(elementwise_loss_file.elementwise_loss)
+dropout = checked(_dropout)
+elementwise_loss = checked(_elementwise_loss)
 softmax = checked(cross_entropy.softmax)
 softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
 count_correct = checked(cross_entropy.count_correct)
-dense_cross_entropy = checked(output_layer.dense_cross_entropy)
-stack_cross_entropy = checked(small_networks.stack_cross_entropy)
-sgd_samples = checked(samples.sgd_samples)
-sgd_batches = checked(batches.sgd_batches)
+dense_cross_entropy = checked(_dense_cross_entropy)
+stack_cross_entropy = checked(_stack_cross_entropy)
+sgd_samples = checked(_sgd_samples)
+sgd_batches = checked(_sgd_batches)
 sgd = checked(updates.sgd)
 momentum = checked(updates.momentum)
 rmsprop = checked(updates.rmsprop)

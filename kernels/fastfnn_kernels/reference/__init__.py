@@ -11,27 +11,17 @@ import numpy as np
 
 from fastfnn_kernels.checks import checked
 from fastfnn_kernels.protocol import Capabilities
-from fastfnn_kernels.reference import (
-    activations,
-    batches,
-    cross_entropy,
-    dense,
-    gelu,
-    grouping,
-    output_layer,
-    packing,
-    samples,
-    small_networks,
-    sparse,
-    stacks,
-    updates,
-)
-from fastfnn_kernels.reference import (
-    dropout as dropout_file,
-)
-from fastfnn_kernels.reference import (
-    elementwise_loss as elementwise_loss_file,
-)
+from fastfnn_kernels.reference import activations, cross_entropy, dense, gelu, packing, sparse, updates
+from fastfnn_kernels.reference.dense_cross_entropy import dense_cross_entropy as _dense_cross_entropy
+from fastfnn_kernels.reference.dropout import dropout as _dropout
+from fastfnn_kernels.reference.elementwise_loss import elementwise_loss as _elementwise_loss
+from fastfnn_kernels.reference.sgd_batches import sgd_batches as _sgd_batches
+from fastfnn_kernels.reference.sgd_samples import sgd_samples as _sgd_samples
+from fastfnn_kernels.reference.similar_rows import similar_rows as _similar_rows
+from fastfnn_kernels.reference.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
+from fastfnn_kernels.reference.stack_forward import stack_forward as _stack_forward
+
+# Underscores above: a kernel below replaces the module of the same name as an attribute of this package.
 
 NAME = "numpy"
 CAPABILITIES = Capabilities(skips_zeros=False, splits_long_sums=False)
@@ -48,9 +38,9 @@ def _specified(kernel: Callable[P, R]) -> Callable[P, R]:
 dense_forward = _specified(dense.dense_forward)
 dense_weight_gradient = _specified(dense.dense_weight_gradient)
 dense_input_gradient = _specified(dense.dense_input_gradient)
-stack_forward = _specified(stacks.stack_forward)
+stack_forward = _specified(_stack_forward)
 pack_rows = _specified(packing.pack_rows)
-similar_rows = _specified(grouping.similar_rows)
+similar_rows = _specified(_similar_rows)
 pack_batches = _specified(packing.pack_batches)
 compress_rows = _specified(packing.compress_rows)
 sparse_forward = _specified(sparse.sparse_forward)
@@ -59,15 +49,15 @@ activation_forward = _specified(activations.activation_forward)
 activation_gradient = _specified(activations.activation_gradient)
 gelu_forward = _specified(gelu.gelu_forward)
 gelu_gradient = _specified(gelu.gelu_gradient)
-dropout = _specified(dropout_file.dropout)
-elementwise_loss = _specified(elementwise_loss_file.elementwise_loss)
+dropout = _specified(_dropout)
+elementwise_loss = _specified(_elementwise_loss)
 softmax = _specified(cross_entropy.softmax)
 softmax_cross_entropy = _specified(cross_entropy.softmax_cross_entropy)
 count_correct = _specified(cross_entropy.count_correct)
-dense_cross_entropy = _specified(output_layer.dense_cross_entropy)
-stack_cross_entropy = _specified(small_networks.stack_cross_entropy)
-sgd_samples = _specified(samples.sgd_samples)
-sgd_batches = _specified(batches.sgd_batches)
+dense_cross_entropy = _specified(_dense_cross_entropy)
+stack_cross_entropy = _specified(_stack_cross_entropy)
+sgd_samples = _specified(_sgd_samples)
+sgd_batches = _specified(_sgd_batches)
 sgd = _specified(updates.sgd)
 momentum = _specified(updates.momentum)
 rmsprop = _specified(updates.rmsprop)

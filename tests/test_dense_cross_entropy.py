@@ -6,7 +6,7 @@ from arrays import Unchanged, integers, normals, one_hot_layer, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._shapes import FLAT_TILE, TILE
 from fastfnn_kernels.jitted.dense import BLOCK_ROWS
-from fastfnn_kernels.jitted.output_layer import MOST_SHARES
+from fastfnn_kernels.jitted.dense_cross_entropy import MOST_SHARES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st
