@@ -1,4 +1,4 @@
-"""Feed-forward networks trained on the CPU: plain NumPy as the specification, Numba kernels as the product."""
+"""Feed-forward networks trained on the CPU, on plain NumPy or on multithreaded Numba kernels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,7 @@ from fastfnn.layers import (
 from fastfnn.losses import softmax_cross_entropy
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from fastfnn.steps import Step, StopTraining
-from fastfnn.training import Epoch
+from fastfnn.training.events import Epoch, Step, StopTraining
 
 if TYPE_CHECKING:
     from fastfnn import datasets
@@ -67,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the readers of data when they are first asked for: many a program brings data of its own."""
+    """Import the readers of data on first use: many programs have data of their own."""
     if name == "datasets":
         import fastfnn.datasets
 

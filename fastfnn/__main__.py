@@ -1,5 +1,5 @@
 """The command line as a module: `python -m fastfnn`."""
 
-from fastfnn.cli import main
+from fastfnn.app.cli import main
 
 main()

@@ -1,20 +1,22 @@
-"""The seam: which module of kernels a network runs on."""
+"""Backends: the modules of kernels that a network can run on."""
 
 from __future__ import annotations
 
 import importlib
 from contextlib import AbstractContextManager
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from fastfnn_kernels.protocol import Kernels
 from fastfnn_kernels.runtime.garbage import collected_later
 from fastfnn_kernels.runtime.thread_count import limit_linear_algebra
+
+from fastfnn._checks import check_choice
 
 MODULES = {"numba": "fastfnn_kernels.jitted", "numpy": "fastfnn_kernels.reference"}
 
 
-def get_backend(name: str) -> ModuleType:
+def get_backend(name: str) -> Kernels:
     """Return the module of kernels called `name`.
 
     Parameters
@@ -34,13 +36,12 @@ def get_backend(name: str) -> ModuleType:
     ImportError
         If Numba is not installed and `name` is "numba".
     """
-    if name not in MODULES:
-        raise ValueError(f"backend must be one of {', '.join(MODULES)}; got {name!r}")
+    check_choice("backend", name, MODULES)
     if name == "numpy":
         limit_linear_algebra()
     try:
         with collected_later():
-            return importlib.import_module(MODULES[name])
+            return cast(Kernels, importlib.import_module(MODULES[name]))
     except ModuleNotFoundError as error:
         if error.name not in ("numba", "llvmlite"):
             raise
@@ -49,7 +50,7 @@ def get_backend(name: str) -> ModuleType:
 
 
 def compiled_beside(dtype: np.dtype[Any]) -> AbstractContextManager[None]:
-    """Let a second process compile some of the Numba backend's kernels while the `with` needs others."""
-    from fastfnn_kernels import compile_ahead  # it imports Numba
+    """Compile some of the Numba backend's kernels in a second process, as long as the `with` lasts."""
+    from fastfnn_kernels import compile_ahead  # imports Numba
 
     return compile_ahead.compiled_beside(dtype)

@@ -1,6 +1,6 @@
-"""What can be done after each epoch: stop early, write figures down.
+"""Callbacks: early stopping, and logs of the figures of each epoch.
 
-A callback is anything that can be called with an `Epoch`; raising `StopTraining` ends the training.
+A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends the training.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastfnn.counts import check_count
+from fastfnn._checks import check_count, check_non_negative
 from fastfnn.history import Record
-from fastfnn.steps import StopTraining
-from fastfnn.training import Epoch
+from fastfnn.training.events import Epoch, StopTraining
 
 
 class EarlyStopping:
@@ -61,12 +60,11 @@ class EarlyStopping:
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        check_count("patience", patience)
+        patience = check_count("patience", patience)
         if mode not in ("min", "max"):
             raise ValueError(f'mode must be "min" or "max"; got {mode!r}')
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta must be a finite number from 0 up; got {min_delta}")
-        self._patience, self._monitor, self._min_delta = patience, monitor, min_delta
+        self._patience, self._monitor = patience, monitor
+        self._min_delta = check_non_negative("min_delta", min_delta)
         self._sign = 1 if mode == "min" else -1
         self._restore_best = restore_best
         self._best_parameters: dict[str, NDArray[Any]] = {}

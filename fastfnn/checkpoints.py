@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
-from fastfnn.counts import check_count
+from fastfnn._checks import check_count
 from fastfnn.history import History
-from fastfnn.joining import parameters_of
+from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
-
-if TYPE_CHECKING:
-    from fastfnn.network import Network
-    from fastfnn.training import Epoch
+from fastfnn.training.events import Epoch
 
 KIND = "checkpoint"
 
@@ -39,9 +36,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        check_count("every", every)
+        self._every = check_count("every", every)
         self._path = Path(path)
-        self._every = every
 
     def is_due(self, epoch: Epoch) -> bool:
         """Tell whether a checkpoint is written after this epoch."""
@@ -53,7 +49,7 @@ class Checkpoint:
             save_checkpoint(self._path, epoch.network, epoch.optimizer, epoch.history)
 
 
-def save_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: Optimizer, history: History) -> None:
+def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer, history: History) -> None:
     """Write parameters, the optimizer's state, the state of the random numbers, and the history.
 
     Raises
@@ -63,8 +59,8 @@ def save_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
     ValueError
         If a parameter holds NaN or inf.
     """
-    # Here and below, so that an import does not bring safetensors.
-    from fastfnn.model_files import require_finite, write_model
+    # Here and below, because an import of this file does not load safetensors.
+    from fastfnn.files.container import require_finite, write_model
 
     require_finite(network.parameters)
     arrays = {f"network.{name}": array for name, array in network.parameters.items()}
@@ -90,7 +86,7 @@ def save_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
     write_model(path, described, arrays)
 
 
-def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: Optimizer) -> History:
+def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer) -> History:
     """Put a network and an optimizer into the state that a checkpoint holds.
 
     Parameters
@@ -113,7 +109,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
         If it is damaged, no checkpoint, or of another network, optimizer or version of fastfnn; nothing is changed
         then.
     """
-    from fastfnn.model_files import check_tensors, fill, read_model
+    from fastfnn.files.container import check_tensors, fill, read_model
 
     described, tensors = read_model(path)
     name = os.fspath(path)
@@ -139,7 +135,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Network, optimizer: O
     }
     of_network = _of_network(tensors)
     check_tensors(network.parameters, of_network, path)
-    optimizer.restore(parameters_of(network.layers), of_optimizer["n_steps"], state)
+    optimizer.restore(network.parameter_arrays, of_optimizer["n_steps"], state)
     fill(network.parameters, of_network, path)
     optimizer.learning_rate = of_optimizer["learning_rate"]
     network.rng.bit_generator.state = described["random"]

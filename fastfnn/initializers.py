@@ -1,13 +1,16 @@
-"""First values of a layer's weights."""
+"""Initializers: the first values of a layer's weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastfnn._checks import check_non_negative
 
 Initializer: TypeAlias = "Callable[[np.random.Generator, int, int], NDArray[Any]]"
 
@@ -30,13 +33,11 @@ def normal(standard_deviation: float) -> Initializer:
     ValueError
         If `standard_deviation` is negative or not finite.
     """
-    if not 0 <= standard_deviation < math.inf:
-        raise ValueError(f"standard_deviation must be a finite number from 0 up; got {standard_deviation}")
+    return partial(_draw_normal, check_non_negative("standard_deviation", standard_deviation))
 
-    def draw(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
-        return standard_deviation * rng.standard_normal((n_inputs, n_outputs))
 
-    return draw
+def _draw_normal(standard_deviation: float, rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
+    return standard_deviation * rng.standard_normal((n_inputs, n_outputs))
 
 
 def he(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:

@@ -1,22 +1,22 @@
-"""Losses: what a training makes small, and what a network's outputs mean by it.
+"""Losses: the figure that a training minimises, and the meaning of a network's outputs.
 
-A loss is the mean over the samples, and over a sample's outputs where there are several numbers to be met. With
-weights it is the weighted mean, divided by the sum of the weights.
+A loss is the mean over the samples, and over the outputs of a sample where each output has a target of its own. With
+sample weights it is the weighted mean: the weighted sum divided by the sum of the weights.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
+from fastfnn._checks import check_positive, check_share, unknown_name
 from fastfnn.backends import get_backend
-from fastfnn.names import unknown_name
-from fastfnn.targets import Targets
+from fastfnn.inputs.targets import Targets
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -32,12 +32,12 @@ __all__ = [
 
 
 class Loss(ABC):
-    """How far outputs are from what they should be.
+    """The distance of outputs from their targets.
 
     Attributes
     ----------
     counts_correct : bool
-        Whether a sample is right or wrong, so that there is an accuracy.
+        Whether each sample is either right or wrong, which defines an accuracy.
     """
 
     counts_correct: bool = False
@@ -49,35 +49,35 @@ class Loss(ABC):
         Raises
         ------
         TypeError, ValueError
-            If y is not what this loss compares outputs with.
+            If y does not hold targets of this loss.
         """
 
     @abstractmethod
     def loss_and_gradient(
-        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+        self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
     ) -> tuple[float, NDArray[Any]]:
         """Compute `scale` times the weighted sum of losses, and its gradient, in `out` where it is given."""
 
-    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
-        """Count the samples that are right; 0 where there is no right or wrong."""
+    def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
+        """Count the samples that are right; 0 for losses without right and wrong."""
         return 0
 
     @abstractmethod
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return what outputs say of each sample, in a new array."""
+        """Return the prediction for each sample, in a new array."""
 
-    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities that outputs stand for.
+    def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the probabilities that outputs represent.
 
         Raises
         ------
         ValueError
-            If they stand for none.
+            If they represent no probabilities.
         """
         raise ValueError(f"{self!r} is no loss of probabilities: call predict")
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make a loss like this one."""
+        """Return the constructor arguments of a loss like this one."""
         return {}
 
     def __repr__(self) -> str:
@@ -85,14 +85,14 @@ class Loss(ABC):
 
 
 class SoftmaxCrossEntropy(Loss):
-    """Cross-entropy of the softmax of outputs, of which each is the score of a class; y holds classes.
+    """Cross-entropy of the softmax of outputs. Each output is the score of a class, and y holds classes.
 
     Parameters
     ----------
     label_smoothing : float
-        Share of the target, from 0 to below 1, that all classes have alike.
+        Share of the target, from 0 to below 1, that is spread evenly over all classes.
     class_weight : sequence of float, optional
-        How much a sample of each class counts; all count once when None.
+        Weight of a sample of each class; 1 for all when None.
 
     Raises
     ------
@@ -103,9 +103,7 @@ class SoftmaxCrossEntropy(Loss):
     counts_correct = True
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie from 0 to below 1; got {label_smoothing}")
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
         self.class_weight = None if class_weight is None else _weights("class_weight", class_weight)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
@@ -121,7 +119,7 @@ class SoftmaxCrossEntropy(Loss):
         return Targets(labels, self.class_weight.astype(dtype)[labels])
 
     def loss_and_gradient(
-        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+        self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
     ) -> tuple[float, NDArray[Any]]:
         """Compute the loss and its gradient."""
         loss, grad = kernels.softmax_cross_entropy(
@@ -129,7 +127,7 @@ class SoftmaxCrossEntropy(Loss):
         )
         return loss, grad
 
-    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
+    def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
         """Count the samples whose class has the largest output, the first of equals."""
         return int(kernels.count_correct(outputs, targets.values))
 
@@ -138,19 +136,19 @@ class SoftmaxCrossEntropy(Loss):
         classes: NDArray[np.int64] = outputs.argmax(axis=1)
         return classes
 
-    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
+    def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the softmax."""
         probabilities: NDArray[Any] = kernels.softmax(outputs)
         return probabilities
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make a loss like this one."""
+        """Return the constructor arguments of a loss like this one."""
         weights = None if self.class_weight is None else self.class_weight.tolist()
         return {"label_smoothing": self.label_smoothing, "class_weight": weights}
 
 
 class ElementwiseLoss(Loss):
-    """A loss that compares each output with a number of its own.
+    """A loss that compares each output with its own target number.
 
     y has shape (n_samples, n_outputs), or (n_samples,) for a single output. Predictions have the shape of y.
     """
@@ -182,7 +180,7 @@ class ElementwiseLoss(Loss):
         return f"finite numbers from {least:g} up" if np.isfinite(least) else "finite numbers"
 
     def loss_and_gradient(
-        self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
+        self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
     ) -> tuple[float, NDArray[Any]]:
         """Compute the loss and its gradient; a sample's loss is the mean over its outputs."""
         loss, grad = kernels.elementwise_loss(
@@ -218,17 +216,15 @@ class Huber(ElementwiseLoss):
     kernel = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not 0 < delta < np.inf:
-            raise ValueError(f"delta must be a finite number above 0; got {delta}")
-        self.delta = float(delta)
+        self.delta = check_positive("delta", delta)
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make a loss like this one."""
+        """Return the constructor arguments of a loss like this one."""
         return {"delta": self.delta}
 
 
 class Poisson(ElementwiseLoss):
-    """exp(output) - y * output, for counts y; an output is the logarithm of a rate, and a prediction the rate."""
+    """exp(output) - y * output, for counts y. An output is the logarithm of a rate; a prediction is the rate."""
 
     kernel = "poisson"
     _LEAST = 0.0
@@ -236,30 +232,31 @@ class Poisson(ElementwiseLoss):
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the rates."""
         with np.errstate(over="ignore"):
-            return np.exp(_as_targets(outputs))
+            rates: NDArray[Any] = np.exp(_as_targets(outputs))
+            return rates
 
 
 class BinaryCrossEntropy(ElementwiseLoss):
     """Cross-entropy of the sigmoid of outputs; y holds 0 and 1, or probabilities.
 
-    With several outputs each is a question of its own, and a sample may have any number of labels. It is right if all
-    of them are.
+    Several outputs are several independent labels (multi-label classification). A sample counts as right if all of
+    its labels are right.
     """
 
     kernel = "binary_cross_entropy"
     counts_correct = True
     _LEAST, _LARGEST = 0.0, 1.0
 
-    def count_correct(self, kernels: ModuleType, outputs: NDArray[Any], targets: Targets) -> int:
-        """Count the samples all of whose outputs are on the right side."""
+    def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
+        """Count the samples whose outputs all have the right sign."""
         return int(np.count_nonzero(((outputs > 0) == (targets.values > 0.5)).all(axis=1)))
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return 1 where the probability is above a half, else 0."""
         return (_as_targets(outputs) > 0).astype(np.int64)
 
-    def probabilities(self, kernels: ModuleType, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the sigmoid: the probability of each output's being 1."""
+    def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the sigmoid: the probability that each output is 1."""
         return _as_targets(kernels.activation_forward(outputs, "sigmoid"))
 
 
@@ -273,12 +270,12 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """Return a loss, by name or as it is.
+    """Return the loss of a name, or the loss itself.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If no loss has that name.
     """
     if isinstance(loss, Loss):
         return loss
@@ -287,34 +284,15 @@ def get_loss(loss: str | Loss) -> Loss:
     return LOSSES[loss]()
 
 
-def is_plain_softmax(loss: Loss) -> bool:
-    """Tell whether a loss is softmax cross-entropy and no more: a class derived from it may do more."""
-    return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
-
-
-def describe_loss(loss: Loss) -> dict[str, Any]:
-    """Return what `loss_from` makes a loss like this one of."""
-    return {"type": type(loss).__name__, **loss.config()}
-
-
-def loss_from(config: dict[str, Any]) -> Loss:
-    """Build the loss of a model file; one without it has softmax cross-entropy."""
-    arguments = {name: value for name, value in config.items() if name != "type"}
-    kinds = {kind.__name__: kind for kind in LOSSES.values()}
-    if config["type"] not in kinds:
-        raise unknown_name("loss", config["type"], kinds)
-    return kinds[config["type"]](**arguments)
-
-
 def with_sample_weight(
     targets: Targets, sample_weight: Any, dtype: np.dtype[Any], name: str = "sample_weight"
 ) -> Targets:
-    """Let each sample count as much as its weight says, times what its class does.
+    """Multiply each sample's weight by `sample_weight`.
 
     Raises
     ------
     TypeError, ValueError
-        If these are not finite numbers from 0 up, one for each sample, of which one is above 0.
+        If it does not hold one finite number from 0 up for each sample, at least one of them above 0.
     """
     weights = _weights(name, sample_weight)
     if len(weights) != len(targets):
@@ -335,7 +313,7 @@ def softmax_cross_entropy(
     labels : ndarray of integers, shape (n_samples,)
         Classes, from 0 to n_classes - 1.
     backend : {"numba", "numpy"}
-        Which kernels compute it.
+        The kernels to use.
 
     Returns
     -------
@@ -384,5 +362,5 @@ def _weights(name: str, weights: Any) -> NDArray[np.float64]:
 
 
 def _as_targets(outputs: NDArray[Any]) -> NDArray[Any]:
-    """Return a vector of single outputs, and several a sample as they are."""
+    """Return single outputs as a vector, and several outputs a sample unchanged."""
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs

@@ -1,16 +1,17 @@
-"""Learning rates that change from epoch to epoch.
+"""Schedules: learning rates that change from epoch to epoch.
 
-A schedule is a function of the epoch's number, from 1 on, and of the history so far: it keeps nothing itself, so a
-training that is resumed goes on with the rate it would have had. Any function of the two will do.
+A schedule is a function of the epoch's number, which counts from 1, and of the history so far. It keeps no state, so
+a resumed training continues with the rate it would have had. Any function of these two arguments is a schedule.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
-from fastfnn.counts import check_count
+from fastfnn._checks import check_count, check_positive
 from fastfnn.history import History
 
 Schedule: TypeAlias = "Callable[[int, History], float]"
@@ -18,9 +19,7 @@ Schedule: TypeAlias = "Callable[[int, History], float]"
 
 def step_decay(learning_rate: float, every: int, factor: float = 0.1) -> Schedule:
     """Multiply the rate by `factor` after every `every` epochs."""
-    check_count("every", every)
-    _check_positive("factor", factor)
-    return lambda epoch, history: learning_rate * factor ** ((epoch - 1) // every)
+    return partial(_stepped, learning_rate, check_count("every", every), check_positive("factor", factor))
 
 
 def exponential_decay(learning_rate: float, factor: float) -> Schedule:
@@ -33,25 +32,12 @@ def cosine_decay(learning_rate: float, n_epochs: int, last: float = 0.0) -> Sche
 
     Loshchilov & Hutter, arXiv 1608.03983, equation 5, without restarts.
     """
-    check_count("n_epochs", n_epochs)
-
-    def rate(epoch: int, history: History) -> float:
-        progress = min((epoch - 1) / n_epochs, 1)
-        return last + (learning_rate - last) * (1 + math.cos(math.pi * progress)) / 2
-
-    return rate
+    return partial(_cosine, learning_rate, check_count("n_epochs", n_epochs), last)
 
 
 def warm_up(n_epochs: int, then: Schedule) -> Schedule:
     """Rise in equal steps to the first rate of `then` over `n_epochs`, and go on with `then` from its first epoch."""
-    check_count("n_epochs", n_epochs)
-
-    def rate(epoch: int, history: History) -> float:
-        if epoch > n_epochs:
-            return then(epoch - n_epochs, history)
-        return then(1, History()) * epoch / (n_epochs + 1)
-
-    return rate
+    return partial(_warmed_up, check_count("n_epochs", n_epochs), then)
 
 
 def on_plateau(
@@ -70,23 +56,12 @@ def on_plateau(
     monitor : str
         Name of the figure in the history's records.
     """
-    check_count("patience", patience)
-    _check_positive("factor", factor)
-
-    def rate(epoch: int, history: History) -> float:
-        now, lowest, waited = learning_rate, math.inf, 0
-        for figure in history[monitor] if len(history) else []:
-            waited = 0 if figure < lowest else waited + 1
-            lowest = min(lowest, figure)
-            if waited == patience:
-                now, waited = now * factor, 0
-        return now
-
-    return rate
+    patience = check_count("patience", patience)
+    return partial(_after_plateaus, learning_rate, check_positive("factor", factor), patience, monitor)
 
 
 def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
-    """Return what a schedule says for an epoch.
+    """Return the learning rate of an epoch by a schedule.
 
     Raises
     ------
@@ -101,6 +76,31 @@ def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
     return float(rate)
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0; got {value}")
+# Functions of a module with their first arguments fixed, not closures: these can be pickled and copied.
+
+
+def _stepped(learning_rate: float, every: int, factor: float, epoch: int, history: History) -> float:
+    return learning_rate * factor ** ((epoch - 1) // every)
+
+
+def _cosine(learning_rate: float, n_epochs: int, last: float, epoch: int, history: History) -> float:
+    progress = min((epoch - 1) / n_epochs, 1)
+    return last + (learning_rate - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _warmed_up(n_epochs: int, then: Schedule, epoch: int, history: History) -> float:
+    if epoch > n_epochs:
+        return then(epoch - n_epochs, history)
+    return then(1, History()) * epoch / (n_epochs + 1)
+
+
+def _after_plateaus(
+    learning_rate: float, factor: float, patience: int, monitor: str, epoch: int, history: History
+) -> float:
+    now, lowest, waited = learning_rate, math.inf, 0
+    for figure in history[monitor] if len(history) else []:
+        waited = 0 if figure < lowest else waited + 1
+        lowest = min(lowest, figure)
+        if waited == patience:
+            now, waited = now * factor, 0
+    return now

@@ -12,17 +12,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from fastfnn.files.atomic import write_and_rename
+from fastfnn.files.container import opened, require_finite
 from fastfnn.layers import Dense
-from fastfnn.model_files import opened, require_finite, write_and_rename
-
-if TYPE_CHECKING:
-    from fastfnn.network import Network
+from fastfnn.model import Model
 
 NAME = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})\.(?P<parameter>weight|bias)")
 
@@ -30,7 +29,7 @@ NAME = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})\.(?P<parameter>weight|bias)")
 KINDS = {"float32": "F32", "float64": "F64"}
 
 
-def save_state_dict(path: str | os.PathLike[str], network: Network) -> None:
+def save_state_dict(path: str | os.PathLike[str], network: Model) -> None:
     """Write a network's weights so that `safetensors.torch.load_file` returns a `state_dict` of them.
 
     `input_scale` is not in the file: in PyTorch, bytes are multiplied by it first.
@@ -55,7 +54,7 @@ def save_state_dict(path: str | os.PathLike[str], network: Network) -> None:
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
-def load_state_dict(path: str | os.PathLike[str], network: Network) -> None:
+def load_state_dict(path: str | os.PathLike[str], network: Model) -> None:
     """Read a network's weights from a `state_dict` that `safetensors.torch.save_file` or `save_state_dict` wrote.
 
     The numbers in the file may be others than the network's, as where a Sequential has modules that the network has
@@ -92,7 +91,7 @@ def load_state_dict(path: str | os.PathLike[str], network: Network) -> None:
         view[...] = tensors[name]
 
 
-def named_views(network: Network) -> dict[str, NDArray[Any]]:
+def named_views(network: Model) -> dict[str, NDArray[Any]]:
     """Return a network's parameters by the names of a `state_dict`; what is written into them the network has.
 
     Raises

@@ -1,17 +1,17 @@
-"""Activations as layers of their own."""
+"""Activations as separate layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from fastfnn.inputs.row_blocks import RowBlock
 from fastfnn.layers.layer import Layer
-from fastfnn.tiles import Tile
 
 
 class Parameterless(Layer):
-    """A layer that is said by its class alone, and has as many outputs as inputs."""
+    """A layer without constructor arguments, with as many outputs as inputs."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -21,16 +21,16 @@ class Parameterless(Layer):
         return n_inputs
 
     def config(self) -> dict[str, Any]:
-        """Return no arguments: the class says it all."""
+        """Return no arguments."""
         return {}
 
 
 class Activation(Parameterless):
-    """An activation as a layer of its own: y = f(x), element by element."""
+    """An activation as a separate layer: y = f(x), element by element."""
 
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x)."""
-        return self.kernels.activation_forward(x, self.activation, out)
+        return self.kernels.activation_forward(cast(NDArray[Any], x), self.activation, out)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
@@ -84,12 +84,12 @@ class Softplus(Activation):
 class GELU(Parameterless):
     """y = x / (1 + exp(-u)) with u = sqrt(8 / pi) (x + 0.044715 x**3); see `fastfnn_kernels.reference.gelu_forward`.
 
-    Its derivative is not known from y, so that it cannot be an `activation` of another layer.
+    Its derivative does not follow from y alone, so it cannot be the `activation` of another layer.
     """
 
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute y."""
-        return self.kernels.gelu_forward(x, out)
+        return self.kernels.gelu_forward(cast(NDArray[Any], x), out)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None

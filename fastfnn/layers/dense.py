@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fastfnn_kernels.arguments import ACTIVATIONS
 from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
-from fastfnn.counts import check_count
+from fastfnn._checks import check_count, check_non_negative, unknown_name
+from fastfnn._memory import aligned_copy, aligned_full
 from fastfnn.initializers import Initializer, glorot, he
-from fastfnn.layers.layer import Gradient, Layer
-from fastfnn.memory import aligned_copy, aligned_full
-from fastfnn.names import unknown_name
-from fastfnn.tiles import Tile
+from fastfnn.inputs.row_blocks import RowBlock
+from fastfnn.layers.layer import Layer
 
-# Activations that let one half of the numbers through as they are: He et al., arXiv 1502.01852.
+# Activations that pass positive numbers unchanged, the case of He et al., arXiv 1502.01852.
 RELU_LIKE = ("relu", "leaky_relu", "elu")
 
 
@@ -36,7 +34,7 @@ class Dense(Layer):
         (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and its kin, and
         Glorot's for all else, when None. b starts at zero.
     learning_rate_factor : float
-        What the optimizer's learning rate is multiplied by for this layer; 0 keeps it as it is.
+        Factor of the optimizer's learning rate for this layer; 0 keeps the layer as it is.
 
     Attributes
     ----------
@@ -58,10 +56,8 @@ class Dense(Layer):
         learning_rate_factor: float = 1.0,
     ) -> None:
         super().__init__()
-        for name, width in (("n_inputs", n_inputs), ("n_outputs", n_outputs)):
-            check_count(name, width)
-        self.n_inputs = int(n_inputs)
-        self.n_outputs = int(n_outputs)
+        self.n_inputs = check_count("n_inputs", n_inputs)
+        self.n_outputs = check_count("n_outputs", n_outputs)
         self.activation = "identity" if activation is None else activation
         if self.activation == "gelu":
             raise ValueError("gelu is a layer of its own: use Dense(n_inputs, n_outputs) and then GELU()")
@@ -69,9 +65,7 @@ class Dense(Layer):
             raise unknown_name("activation", activation, ACTIVATIONS)
         self.use_bias = bool(use_bias)
         self.initializer = initializer or (he if self.activation in RELU_LIKE else glorot)
-        if not 0 <= learning_rate_factor < math.inf:
-            raise ValueError(f"learning_rate_factor must be a finite number from 0 up; got {learning_rate_factor}")
-        self.learning_rate_factor = float(learning_rate_factor)
+        self.learning_rate_factor = check_non_negative("learning_rate_factor", learning_rate_factor)
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         """Draw the first weights, and set the bias to zero."""
@@ -84,8 +78,8 @@ class Dense(Layer):
         if self.bias is not None:
             self.bias[...] = 0
 
-    def move_parameters(self, weights: NDArray[Any], bias: NDArray[Any] | None = None) -> None:
-        """Use these arrays, which hold the same numbers, in place of the weights and the bias."""
+    def use_arrays(self, weights: NDArray[Any], bias: NDArray[Any] | None = None) -> None:
+        """Replace the arrays of weights and bias by these, which hold the same numbers."""
         self._weights, self._bias = weights, bias
 
     def _draw_weights(self, rng: np.random.Generator) -> NDArray[Any]:
@@ -98,7 +92,7 @@ class Dense(Layer):
     @property
     def weights(self) -> NDArray[Any]:
         """w, shape (n_inputs, n_outputs)."""
-        self.kernels  # noqa: B018 - says what to do where there are no weights yet
+        self.kernels  # noqa: B018 - raises the helpful error while there are no weights
         return self._weights
 
     @property
@@ -123,19 +117,14 @@ class Dense(Layer):
             raise ValueError(f"Dense({self.n_inputs}, {self.n_outputs}) cannot follow a layer of {n_inputs} outputs")
         return self.n_outputs
 
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x w + b)."""
         arguments = (self.weights, self.bias, self.activation, out)
         if isinstance(x, Packed):
             return self.kernels.sparse_forward(x, *arguments)
         return self.kernels.dense_forward(x, *arguments)
 
-    def start_gradient(self) -> None:
-        """Set `gradient` to new arrays of zeros."""
-        zeros = {name: aligned_full(array.shape, 0, array.dtype) for name, array in self.parameters.items()}
-        self.gradient = Gradient(**zeros)
-
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
+    def add_gradient(self, x: RowBlock, grad_z: NDArray[Any], accumulate: bool = True) -> None:
         """Add x^T grad_z, and the column sums of grad_z."""
         arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, accumulate)
         if isinstance(x, Packed):
@@ -158,22 +147,24 @@ class Dense(Layer):
         accumulate: bool,
         out: NDArray[Any] | None = None,
     ) -> tuple[float, int, NDArray[Any]]:
-        """Compute the loss of the softmax of this layer's outputs, which are not kept, and add its gradient.
+        """Compute the cross-entropy of the softmax of this layer's outputs, and add its gradient.
+
+        The outputs themselves are not stored.
 
         Parameters
         ----------
         x : ndarray, shape (n_rows, n_inputs)
-            What `activation` returned.
+            Outputs of `activation`.
         labels : ndarray of int64, shape (n_rows,)
             Classes.
         scale : float
-            Of the sum of all rows' losses.
+            Factor of the sum of all rows' losses.
         activation : str
-            What made x.
+            The activation that made x.
         accumulate : bool
-            Add to `gradient`; without it what was there before is overwritten.
+            Whether to add to `gradient`; otherwise it is overwritten.
         out : ndarray like `x`, optional
-            Where the gradient is written; x itself to write it there.
+            OUT: the gradient with respect to x; may be x itself.
 
         Returns
         -------
@@ -184,19 +175,28 @@ class Dense(Layer):
         grad : ndarray like `x`
             The gradient with respect to the pre-activation of x.
         """
-        layer = (x, self.weights, self.bias)
-        given = (out, self.gradient.weights, self.gradient.bias, accumulate)
-        loss, n_correct, grad, *_ = self.kernels.dense_cross_entropy(*layer, labels, scale, activation, *given)
-        return loss, n_correct, grad
+        loss, n_correct, grad, _, _ = self.kernels.dense_cross_entropy(
+            x,
+            self.weights,
+            self.bias,
+            labels,
+            scale,
+            activation,
+            out,
+            self.gradient.weights,
+            self.gradient.bias,
+            accumulate,
+        )
+        return loss, n_correct, cast(NDArray[Any], grad)
 
     def loss_and_correct(self, x: NDArray[Any], labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
-        """Compute the loss as `cross_entropy` does, and how many rows are right, alone."""
-        layer = (x, self.weights, self.bias)
-        loss, n_correct, *_ = self.kernels.dense_cross_entropy(*layer, labels, scale, with_gradients=False)
+        """Compute the loss as `cross_entropy` does, and the number of rows classified right."""
+        weights, bias = self.weights, self.bias
+        loss, n_correct, *_ = self.kernels.dense_cross_entropy(x, weights, bias, labels, scale, with_gradients=False)
         return loss, n_correct
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, without its initializer."""
+        """Return the constructor arguments of a layer like this one, without its initializer."""
         return {
             "n_inputs": self.n_inputs,
             "n_outputs": self.n_outputs,

@@ -1,41 +1,49 @@
-"""What every layer can do."""
+"""The base of all layers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn.tiles import Tile
+from fastfnn._memory import aligned_full
+from fastfnn.backends import get_backend
+from fastfnn.inputs.row_blocks import RowBlock
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """The gradient of the loss with respect to a layer's parameters; None for what a layer has not."""
+    """The gradient of the loss with respect to a layer's parameters; None for a parameter the layer does not have."""
 
     weights: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
 
 
 class Layer(ABC):
-    """A differentiable step y = f(z), where z comes linearly from x.
+    """A differentiable step y = f(z), where z is linear in x.
+
+    A layer of your own derives from this class. It implements `n_outputs_for`, `forward`, `config`, and one of two
+    ways back: `backward`, which is called with x, y and the gradient with respect to y; or `input_gradient`, and
+    `add_gradient` if there are parameters, which leave f to the layer behind. The arrays of `parameters` are named
+    "weights" and "bias"; `draw_parameters` makes them.
 
     Attributes
     ----------
     activation : str
-        f, one of `fastfnn_kernels.arguments.ACTIVATIONS`. Its derivative is known from y, so nothing else is stored.
+        f, one of `fastfnn_kernels.arguments.ACTIVATIONS`. Its derivative follows from y, so nothing else is stored.
     gradient : Gradient
-        Of the last `backward` or training step.
+        Gradient of the last `backward` or training step. Its arrays are None after a step of SGD that one kernel
+        took, see `fastfnn.Network.plan`.
     takes_packed : bool
-        Whether `forward` and `add_gradient` take packed tiles.
+        Whether `forward` and `add_gradient` take packed row blocks.
     is_random : bool
         Whether `training_forward` depends on its seed.
     learning_rate_factor : float
-        What the optimizer's learning rate is multiplied by for this layer.
+        Factor of the optimizer's learning rate for this layer.
     """
 
     activation: str = "identity"
@@ -45,14 +53,23 @@ class Layer(ABC):
 
     def __init__(self) -> None:
         self.gradient = Gradient()
-        self._kernels: ModuleType | None = None
+        self._kernels: Kernels | None = None
 
     @property
-    def kernels(self) -> ModuleType:
+    def kernels(self) -> Kernels:
         """The backend's module of kernels."""
         if self._kernels is None:
             raise RuntimeError(f"this {type(self).__name__} belongs to no network yet: build a Network with it first")
         return self._kernels
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Store the backend by name: modules cannot be pickled or copied."""
+        return self.__dict__ | {"_kernels": None if self._kernels is None else self._kernels.NAME}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Look the backend up again."""
+        name = state["_kernels"]
+        self.__dict__.update(state, _kernels=None if name is None else get_backend(name))
 
     def check_free(self) -> None:
         """Raise ValueError if this layer belongs to a network already."""
@@ -64,11 +81,11 @@ class Layer(ABC):
         return
 
     def reset_parameters(self, rng: np.random.Generator) -> None:
-        """Draw first values again, into the arrays there are; a layer without parameters has none."""
+        """Draw first values again, into the existing arrays; a layer without parameters has none."""
         return
 
-    def join(self, kernels: ModuleType) -> None:
-        """Belong to a network, and take its backend."""
+    def join(self, kernels: Kernels) -> None:
+        """Become part of a network that runs on these kernels."""
         self._kernels = kernels
 
     @property
@@ -76,9 +93,14 @@ class Layer(ABC):
         """The arrays that training changes, by name."""
         return {}
 
+    @property
+    def has_own_backward(self) -> bool:
+        """Whether the class implements `backward` itself; then networks call it."""
+        return type(self).backward is not Layer.backward
+
     @abstractmethod
     def n_outputs_for(self, n_inputs: int | None) -> int | None:
-        """Return the width of the output for a width of the input; None where any will do.
+        """Return the width of the output for a width of the input; None for a layer that takes any width.
 
         Raises
         ------
@@ -87,14 +109,14 @@ class Layer(ABC):
         """
 
     @abstractmethod
-    def forward(self, x: Tile, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs).
 
-        Where `out` is given and returned, the network may overwrite it later; x and any other array it leaves as is.
+        The network may later overwrite `out` if it is returned. It leaves x and every other array unchanged.
         """
 
     def training_forward(
-        self, x: Tile, out: NDArray[Any] | None = None, seed: int | None = None, first_row: int = 0
+        self, x: RowBlock, out: NDArray[Any] | None = None, seed: int | None = None, first_row: int = 0
     ) -> NDArray[Any]:
         """Compute y as in a training step, where a layer may draw random numbers.
 
@@ -103,34 +125,47 @@ class Layer(ABC):
         x, out
             As for `forward`.
         seed : int, optional
-            Of the step's random numbers, from 0 to 2**63 - 1; None for none.
+            Seed of the step's random numbers, from 0 to 2**63 - 1; None for none.
         first_row : int
-            The place of the first row of x in its batch.
+            Index of the first row of x in its batch.
         """
         return self.forward(x, out)
 
     def start_gradient(self) -> None:
-        """Set `gradient` to new arrays of zeros; a layer without parameters has none."""
-        return
+        """Set `gradient` to new arrays of zeros, one for each parameter."""
+        zeros = {name: aligned_full(array.shape, 0, array.dtype) for name, array in self.parameters.items()}
+        self.gradient = Gradient(**zeros)
 
-    def add_gradient(self, x: Tile, grad_z: NDArray[Any], accumulate: bool = True) -> None:
-        """Add to `gradient` what the rows of x and of the loss's gradient with respect to z contribute.
+    def add_gradient(self, x: RowBlock, grad_z: NDArray[Any], accumulate: bool = True) -> None:
+        """Add the contribution of the rows of x, and of the loss's gradient with respect to z, to `gradient`.
 
-        Without `accumulate` what was there before is overwritten.
+        Without `accumulate` the earlier content of `gradient` is overwritten.
         """
         return
 
-    @abstractmethod
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
-        """Hand the gradient with respect to z back through this layer and the activation that made x.
+        """Propagate the gradient with respect to z back through this layer and the activation that made x.
 
         Returns
         -------
         ndarray like `x`
             The gradient with respect to the pre-activation of x; with respect to x for "identity".
         """
+        raise NotImplementedError(f"{type(self).__name__} implements neither backward nor input_gradient")
+
+    def check_backward(self) -> None:
+        """Raise TypeError if the class implements no way back, or names its parameters as no gradient is named."""
+        kind = type(self)
+        if not self.has_own_backward and kind.input_gradient is Layer.input_gradient:
+            raise TypeError(
+                f"{kind.__name__} cannot be trained: implement backward(x, y, grad_y), which returns the gradient "
+                "with respect to x, or input_gradient"
+            )
+        unknown = self.parameters.keys() - Gradient.__dataclass_fields__
+        if unknown:
+            raise TypeError(f"the parameters of {kind.__name__} must be named weights and bias; got {min(unknown)!r}")
 
     def backward(self, x: NDArray[Any], y: NDArray[Any], grad_y: NDArray[Any]) -> NDArray[Any]:
         """Set `gradient`, and return the gradient with respect to x.
@@ -138,9 +173,9 @@ class Layer(ABC):
         Parameters
         ----------
         x : ndarray, shape (n_rows, n_inputs)
-            What `forward` was given.
+            Input of `forward`.
         y : ndarray, shape (n_rows, n_outputs)
-            What `forward` returned.
+            Output of `forward`.
         grad_y : ndarray like `y`
             Gradient of the loss with respect to y.
 
@@ -155,4 +190,4 @@ class Layer(ABC):
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one."""
+        """Return the constructor arguments of a layer like this one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfnn.names import unknown_name
+from fastfnn._checks import unknown_name
 from fastfnn.recipes import digits, kaggle_rmsprop, layers_adam, layers_sgd, sigmoid_sgd, spiral
 from fastfnn.recipes.recipe import Recipe
 

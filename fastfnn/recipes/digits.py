@@ -18,7 +18,7 @@ from fastfnn.initializers import glorot
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.recipes.recipe import Recipe, report_after_update, set_aside
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 from fastfnn.splits import train_test_split
 
 DEFAULTS = Settings(

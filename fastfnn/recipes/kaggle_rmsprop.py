@@ -35,8 +35,8 @@ from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.optimizers import Optimizer, RMSprop
 from fastfnn.recipes.recipe import STANDARD, Recipe, report_after_update
-from fastfnn.settings import Settings
-from fastfnn.training import Epoch
+from fastfnn.recipes.settings import Settings
+from fastfnn.training.events import Epoch
 
 DEFAULTS = Settings(
     recipe="kaggle-rmsprop",

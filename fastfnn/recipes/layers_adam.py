@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastfnn.network import Network
 from fastfnn.recipes import layers_sgd
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 
 DEFAULTS = dataclasses.replace(layers_sgd.DEFAULTS, recipe="layers-adam", optimizer="adam", learning_rate=1e-3)
 

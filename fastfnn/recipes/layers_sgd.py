@@ -24,7 +24,7 @@ from fastfnn.initializers import Initializer, normal
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.recipes.recipe import Recipe, report_after_update, set_aside, watch_test
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 
 DEFAULTS = Settings(
     recipe="layers-sgd",

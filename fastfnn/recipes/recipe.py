@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fastfnn.datasets import Dataset, Labelled
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 from fastfnn.splits import train_test_split
-from fastfnn.training import Epoch
+from fastfnn.training.events import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ from fastfnn.initializers import normal
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.recipes.recipe import Recipe, report_before_updates
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 
 DEFAULTS = Settings(
     recipe="sigmoid-sgd",

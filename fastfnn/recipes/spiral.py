@@ -27,7 +27,7 @@ from fastfnn.initializers import zeros
 from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.recipes.recipe import Recipe, report_before_updates, set_aside
-from fastfnn.settings import Settings
+from fastfnn.recipes.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,122 @@
+"""Checks of numbers, names and dtypes that a user passes. Each stands here once, so that all messages agree."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+FLOAT_DTYPES = ("float32", "float64")
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return a whole number from 1 up; raise ValueError for anything else."""
+    if not is_whole(value) or value < 1:
+        raise ValueError(f"{name} must be a whole number from 1 up; got {value!r}")
+    return int(value)
+
+
+def check_optional_count(name: str, value: Any) -> int | None:
+    """Return None or a whole number from 1 up; raise ValueError for anything else."""
+    if value is None:
+        return None
+    if not is_whole(value) or value < 1:
+        raise ValueError(f"{name} must be None or a whole number from 1 up; got {value!r}")
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return a finite number above 0; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0; got {shown(value)}")
+    return number
+
+
+def check_optional_positive(name: str, value: Any) -> float | None:
+    """Return None or a finite number above 0; raise ValueError for anything else."""
+    if value is None:
+        return None
+    number = _as_float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be None or a finite number above 0; got {shown(value)}")
+    return number
+
+
+def check_non_negative(name: str, value: Any) -> float:
+    """Return a finite number from 0 up; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number from 0 up; got {shown(value)}")
+    return number
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return a number from 0 to below 1; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must lie from 0 to below 1; got {shown(value)}")
+    return number
+
+
+def check_scale(name: str, value: Any, dtype: np.dtype[Any]) -> float:
+    """Return a number other than 0 that `dtype` can hold; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 < abs(number) <= float(np.finfo(dtype).max):
+        raise ValueError(f"{name} must be a finite number other than 0 in {dtype}; got {shown(value)}")
+    return number
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False; raise ValueError for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be true or false; got {value!r}")
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Raise ValueError unless `value` is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def unknown_name(kind: str, name: Any, known: Collection[str]) -> ValueError:
+    """Return the error for an unknown name, suggesting the closest known one."""
+    near = difflib.get_close_matches(name.lower(), known, n=1) if isinstance(name, str) else []
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ValueError(f"unknown {kind} {name!r}: {hint}{kind} must be one of {', '.join(known)}")
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64, given as NumPy takes dtypes; raise ValueError for anything else."""
+    try:
+        known = np.dtype(dtype)
+    except (TypeError, SyntaxError):
+        known = np.dtype(object)
+    if dtype is None or known not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
+    return known
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is an integer, of Python or NumPy, and no boolean."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Return a number as it prints, and anything else as it would be typed."""
+    return str(value) if isinstance(value, (int, float, np.number)) else repr(value)
+
+
+def _as_float(value: Any) -> float:
+    """Return a number as a float, and NaN, which no range holds, for booleans, texts and all else."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -1,0 +1,255 @@
+"""The command line: train, predict, info."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fastfnn._checks import FLOAT_DTYPES, check_choice
+from fastfnn.app import run_folder
+from fastfnn.app.compile_progress import watched_kernels
+from fastfnn.app.config_file import read_config
+from fastfnn.app.experiment import run
+from fastfnn.app.info import describe_installation
+from fastfnn.app.progress import StageDisplay, say
+from fastfnn.app.warmup import usual_work
+from fastfnn.backends import compiled_beside, get_backend
+from fastfnn.datasets import read_dataset
+from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
+from fastfnn.network import Network
+from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
+from fastfnn.recipes.settings import Settings, parse_hidden, settle
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+DEFAULT_RECIPE: Final = kaggle_rmsprop.DEFAULTS.recipe
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    help="Train feed-forward networks on the CPU.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """End a command that was given bad input with one line; a fault of the program keeps its traceback."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            print(f"error: {reason}", file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from error
+        except KeyboardInterrupt as error:
+            print("interrupted: nothing more is written", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from error
+
+    return guarded
+
+
+@app.command()
+@one_line_errors
+def train(
+    recipe: Annotated[
+        str | None, typer.Option(help=f"Published training to start from: {', '.join(RECIPES)}.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="File or folder to train on, instead of the recipe's own data: .csv, .csv.gz, .npz, IDX. "
+            "Bytes are taken for pixels and divided by 255; other numbers are taken as they are."
+        ),
+    ] = None,
+    test_data: Annotated[
+        Path | None,
+        typer.Option(help="File or folder to test on; without labels, predictions are written instead."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="numba or numpy.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=f"{' or '.join(FLOAT_DTYPES)}.")] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(INPUT_FORMATS)}: whether zeros are multiplied; by default by their share."),
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples an update sees.")] = None,
+    shuffle: Annotated[bool | None, typer.Option(help="Draw the order of mini-batches anew for each pass.")] = None,
+    drop_last: Annotated[
+        bool | None, typer.Option(help="Leave out a last mini-batch that would be smaller than the others.")
+    ] = None,
+    input_scale: Annotated[
+        float | None, typer.Option(help="Factor of inputs that are bytes; 1/255 unless the recipe has another.")
+    ] = None,
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,128.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(kaggle_rmsprop.OPTIMIZERS)}.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the optimizer; its own default for another than the recipe's.")
+    ] = None,
+    optimizer_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Another argument of the optimizer, such as rho=0.95; may be given several times."),
+    ] = None,
+    l2: Annotated[float | None, typer.Option(help="Weight of the penalty on squared weights.")] = None,
+    l2_bias: Annotated[float | None, typer.Option(help="Weight of the penalty on squared biases.")] = None,
+    l2_per_sample: Annotated[
+        bool | None, typer.Option(help="Divide both penalties by the number of training samples.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first weights and of the order of batches.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
+    report_every: Annotated[int | None, typer.Option(help="Iterations between two reports.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the model, history, settings and pictures; by default runs/RECIPE."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="config.toml of an earlier run; other options given here override it.")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Iterations from one checkpoint to the next; by default none are written.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run with checkpoints: go on from the last one, with its settings."),
+    ] = None,
+) -> None:
+    """Train a network, and write model, history, settings and pictures into a folder.
+
+    An option that is left out takes the recipe's value.
+    """
+    options = {
+        "recipe": recipe,
+        "data": None if data is None else str(data.absolute()),
+        "test_data": None if test_data is None else str(test_data.absolute()),
+        "backend": backend,
+        "dtype": dtype,
+        "input_format": input_format,
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "shuffle": shuffle,
+        "drop_last": drop_last,
+        "input_scale": input_scale,
+        "hidden": None if hidden is None else parse_hidden(hidden),
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "optimizer_options": tuple(optimizer_option) if optimizer_option else None,
+        "l2": l2,
+        "l2_bias": l2_bias,
+        "l2_per_sample": l2_per_sample,
+        "seed": seed,
+        "threads": threads,
+        "report_every": report_every,
+        "checkpoint_every": checkpoint_every,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if resume is not None:
+        _check_resumed(resume, [*given, *(["out"] if out else []), *(["config"] if config else [])])
+        config, out = resume / run_folder.CONFIG, resume
+    of_config = {} if config is None else read_config(config)
+    settings = _settings(of_config, given)
+    if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None):
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+@one_line_errors
+def predict(
+    model: Annotated[Path, typer.Option(help="model.safetensors of a training.")],
+    data: Annotated[Path, typer.Option(help="File or folder of samples: .csv, .csv.gz, .npz, IDX.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write: ImageId,Label.")],
+    backend: Annotated[str, typer.Option(help="numba or numpy.")] = "numba",
+    input_format: Annotated[str, typer.Option(help=f"{', '.join(INPUT_FORMATS)}, as for train.")] = "auto",
+) -> None:
+    """Predict the label of each sample, as CSV; where the samples have labels, print the accuracy."""
+    check_input_format(input_format)
+    run_folder.require_writable(out)
+    network = Network.load(model, backend)
+    samples = read_dataset(data)
+    check_inputs(samples.X, network.n_inputs, f"{data}: X")
+    predicted = network.predict(samples.X, input_format)
+    if predicted.ndim != 1:
+        raise ValueError(f"{model} gives {network.n_outputs} numbers a sample, not one label: use Network.predict")
+    run_folder.write_submission(out, predicted)
+    say(f"predicted {len(predicted):,} samples: {out}")
+    if samples.y is not None and network.loss.counts_correct:
+        say(f"accuracy {np.mean(predicted == samples.y):.4%}")
+
+
+@app.command()
+@one_line_errors
+def recipes() -> None:
+    """List the published trainings, with a line on each."""
+    _print_columns({name: recipe.summary for name, recipe in RECIPES.items()})
+
+
+@app.command()
+@one_line_errors
+def warmup(
+    dtype: Annotated[str, typer.Option(help=f"{' or '.join(FLOAT_DTYPES)}.")] = FLOAT_DTYPES[0],
+) -> None:
+    """Compile the kernels that most trainings and predictions need, and keep them for later programs."""
+    check_choice("dtype", dtype, FLOAT_DTYPES)
+    get_backend("numba")
+    stages = usual_work(dtype)
+    display = StageDisplay(Console(), len(stages))
+    with compiled_beside(np.dtype(dtype)), display, watched_kernels(display.show) as watch:
+        for name, run_stage in stages.items():
+            display.begin(name)
+            run_stage()
+    say(watch.summary())
+
+
+@app.command()
+@one_line_errors
+def info() -> None:
+    """Tell what there is to compute with: CPU, threads, backends, cache, versions."""
+    facts = describe_installation()
+    console = Console()
+    if console.is_terminal:
+        console.print(_table(facts))
+        return
+    _print_columns(facts)
+
+
+def _check_resumed(folder: Path, given: list[str]) -> None:
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"a resumed training keeps its settings: leave out {names}")
+    for name in (run_folder.CONFIG, run_folder.CHECKPOINT, run_folder.HISTORY):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}: resume the folder of a run with --checkpoint-every")
+
+
+def _settings(config: dict[str, Any], given: dict[str, Any]) -> Settings:
+    recipe = get_recipe(given.get("recipe") or config.get("recipe") or DEFAULT_RECIPE)
+    return settle(recipe.defaults, recipe.optimizers, config, given)
+
+
+def _print_columns(facts: dict[str, str]) -> None:
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _table(facts: dict[str, str]) -> Table:
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    return table

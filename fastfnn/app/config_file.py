@@ -1,0 +1,57 @@
+"""The `config.toml` of a run, which runs the training again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fastfnn.datasets.files import require_file
+from fastfnn.files.atomic import write_and_rename
+from fastfnn.recipes.settings import Settings
+
+HEADING = "# Runs this training again: fastfnn train --config config.toml\n"
+
+
+def write_config(path: str | os.PathLike[str], settings: Settings) -> None:
+    """Write a TOML file that `read_config` reads; what is None is left out.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    values = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    lines = [f"{name} = {_toml(value)}\n" for name, value in values.items()]
+    text = "".join([HEADING, *lines])
+    write_and_rename(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the settings that a TOML file names.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or names what is no setting.
+    OSError
+        If it cannot be read.
+    """
+    require_file(path)
+    try:
+        config = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is no TOML file: {error}") from error
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in config:
+        if name not in known:
+            raise ValueError(f"{os.fspath(path)}: {name!r} is no setting; the settings are {', '.join(known)}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+
+
+def _toml(value: str | float | tuple[int, ...]) -> str:
+    """Write a value as JSON does, which TOML reads alike; but for one control character."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

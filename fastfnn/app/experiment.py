@@ -1,0 +1,247 @@
+"""One training, from its settings to its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.runtime import threads
+from rich.console import Console
+
+from fastfnn import plots
+from fastfnn.app import run_folder
+from fastfnn.app.compile_progress import KernelWatch, watched_kernels
+from fastfnn.app.config_file import write_config
+from fastfnn.app.data import Task, load_task
+from fastfnn.app.progress import progress_display, say
+from fastfnn.app.reporting import Report, Reporter, describe_trial
+from fastfnn.app.warmup import warm_up
+from fastfnn.backends import get_backend
+from fastfnn.checkpoints import Checkpoint, load_checkpoint
+from fastfnn.datasets import Dataset, Labelled
+from fastfnn.grid_search import best_trial, grid_search
+from fastfnn.history import History
+from fastfnn.network import Network
+from fastfnn.optimizers import Optimizer
+from fastfnn.recipes import get_recipe
+from fastfnn.recipes.recipe import Recipe
+from fastfnn.recipes.settings import Settings, make_optimizer
+from fastfnn.training.events import Callback, Epoch
+
+
+def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
+    """Train as `settings` say, print how it goes, and write the files into the folder `out`.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to train.
+    out : Path
+        The folder.
+    given : collection of str
+        Names of settings that someone chose: a recipe's grid leaves them as they are.
+    resume : bool
+        Whether to go on from the checkpoint that is in the folder.
+
+    Returns
+    -------
+    bool
+        Whether the training came to its end. False when Ctrl-C ended it: everything is written as far as it
+        got.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, ImportError
+        If settings, data or folder do not fit; nothing was computed then. ValueError also if the loss becomes
+        infinite or NaN; no model was written then.
+    """
+    recipe = get_recipe(settings.recipe)
+    get_backend(settings.backend)
+    run_folder.make_folder(out)
+    with nullcontext() if settings.threads is None else threads(settings.threads):
+        experiment = Experiment(settings, recipe, load_task(recipe, settings))
+        grid = {name: values for name, values in recipe.grid.items() if name not in given}
+        return experiment.run(out, grid, resume)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A training whose settings, recipe and samples are known."""
+
+    settings: Settings
+    recipe: Recipe
+    task: Task
+
+    def run(self, out: Path, grid: Mapping[str, Sequence[Any]], resume: bool = False) -> bool:
+        """Choose what the grid leaves open, train, test and write; see `run`."""
+        say(self.summary())
+        if self.settings.backend == "numba":
+            self._warm_up()
+        held_out = self.task.held_out
+        chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
+        network = chosen.build_network()
+        chosen._draw_samples(out)
+        if self.settings.checkpoint_every is not None:
+            write_config(out / run_folder.CONFIG, chosen.settings)  # a training that is resumed begins with it
+        history, reports = chosen._train(network, out, resume)
+        chosen._write(network, history, reports, out)
+        if self.task.test is not None:
+            chosen._test(self.task.test, network, out)
+        say(f"the files are in {out}")
+        if history.interrupted:
+            say(f"interrupted after iteration {len(history):,} of {self.settings.iterations:,}")
+        return not history.interrupted
+
+    def summary(self) -> str:
+        """Say what is about to be trained."""
+        settings, task = self.settings, self.task
+        n_test = 0 if task.test is None else len(task.test.X)
+        widths = "-".join(str(width) for width in (task.n_inputs, *settings.hidden, task.n_classes))
+        batch = "full batch" if settings.batch_size is None else f"batches of {settings.batch_size:,}"
+        return (
+            f"{settings.recipe}: {len(task.X):,} samples to train, {n_test:,} to test\n"
+            f"network {widths}, {settings.backend}, {settings.dtype}\n"
+            f"{settings.optimizer}, learning rate {settings.learning_rate:g}, l2 {settings.l2:g}, {batch}"
+        )
+
+    def build_network(self) -> Network:
+        """Build the network as it is before training."""
+        settings, task = self.settings, self.task
+        return self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
+
+    def build_optimizer(self) -> Optimizer:
+        """Build the optimizer as it is before training."""
+        return make_optimizer(self.settings, self.recipe.optimizers)
+
+    def fit(self, network: Network, optimizer: Optimizer, watched: bool = True, **options: Any) -> History:
+        """Train as the settings say; `watched` evaluates on what is held out after each epoch."""
+        task = self.task
+        held_out = task.held_out if watched else None
+        return network.fit(task.X, task.y, optimizer, validation_data=held_out, **self._options(), **options)
+
+    def _options(self) -> dict[str, Any]:
+        """Return the arguments of `Network.fit` that the settings name."""
+        settings = self.settings
+        n_shared = len(self.task.X) if settings.l2_per_sample else 1
+        return {
+            "epochs": settings.iterations,
+            "batch_size": settings.batch_size,
+            "shuffle": settings.shuffle,
+            "drop_last": settings.drop_last,
+            "l2": settings.l2 / n_shared,
+            "l2_bias": settings.l2_bias / n_shared,
+            "input_format": settings.input_format,
+        }
+
+    def _warm_up(self) -> None:
+        task, settings = self.task, self.settings
+        with _shown("preparing the kernels") as watch:
+            warm_up(
+                self.build_network(),
+                self.build_optimizer(),
+                task.X,
+                task.y,
+                settings.batch_size,
+                settings.l2,
+                settings.input_format,
+            )
+        say(watch.summary())
+
+    def _choose(self, grid: Mapping[str, Sequence[Any]], held_out: Labelled, out: Path) -> Experiment:
+        """Train each combination of the grid, and return the one that is best on what is held out."""
+
+        def accuracy(**changes: Any) -> float:
+            changed = dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
+            network = changed.build_network()
+            if changed.fit(network, changed.build_optimizer(), watched=False).interrupted:
+                raise KeyboardInterrupt
+            return network.evaluate(held_out.X, held_out.y, self.settings.input_format)[1]
+
+        say(f"choosing {' and '.join(grid)} by the accuracy on {len(held_out.X):,} samples held out")
+        trials = grid_search(grid, accuracy, lambda trial: say(describe_trial(trial)))
+        if plots.can_draw():
+            run_folder.write_figure(out / run_folder.GRID, plots.trials(trials))
+        best = best_trial(trials)
+        say(f"chosen: {describe_trial(best)}")
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, **best.settings))
+
+    def _draw_samples(self, out: Path) -> None:
+        if not plots.can_draw():
+            say('no pictures without Matplotlib: pip install "fastfnn[plot]" brings them')
+        elif self.task.n_inputs > 2:
+            run_folder.write_figure(
+                out / run_folder.SAMPLES, plots.samples(self.task.X, self.task.y, self.settings.seed)
+            )
+
+    def _train(self, network: Network, out: Path, resume: bool) -> tuple[History, list[Report]]:
+        task, settings = self.task, self.settings
+        display = progress_display(Console(), settings.iterations, len(task.X))
+        optimizer, history, before = self.build_optimizer(), History(), []
+        if resume:
+            history = load_checkpoint(out / run_folder.CHECKPOINT, network, optimizer)
+            before = [
+                report
+                for report in run_folder.read_history(out / run_folder.HISTORY)
+                if report["iteration"] <= len(history)
+            ]
+            say(f"resumed after iteration {len(history):,}")
+        reporter = Reporter(self.recipe.report, settings.report_every, display, before)
+        callbacks: list[Callback] = [reporter]
+        if settings.checkpoint_every is not None:
+            checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
+
+            def save_state(epoch: Epoch) -> None:
+                # The reports first: those that the checkpoint does not know yet are made again.
+                if checkpoint.is_due(epoch):
+                    run_folder.write_history(out / run_folder.HISTORY, reporter.reports)
+                    checkpoint(epoch)
+
+            callbacks.append(save_state)
+        say(network.plan(task.X, task.y, optimizer, **self._options()).summary)
+        # The reporter reports an overflow in one line.
+        with display, np.errstate(over="ignore", invalid="ignore"):
+            self.fit(network, optimizer, callbacks=callbacks, history=history)
+            if not reporter.reports:
+                raise KeyboardInterrupt
+            reporter.report_last()
+        seconds = history["seconds"][-1]
+        speed = len(history) * len(task.X) / seconds
+        say(f"training took {seconds:.1f} s, {speed:,.0f} samples/s")
+        return history, reporter.reports
+
+    def _write(self, network: Network, history: History, reports: list[Report], out: Path) -> None:
+        network.save(out / run_folder.MODEL)
+        run_folder.write_history(out / run_folder.HISTORY, reports)
+        write_config(out / run_folder.CONFIG, self.settings)
+        if plots.can_draw():
+            run_folder.write_figure(out / run_folder.CURVES, plots.curves(history, reports))
+            for name, figure in self.recipe.draw(network, Labelled(self.task.X, self.task.y)).items():
+                run_folder.write_figure(out / name, figure)
+
+    def _test(self, test: Dataset, network: Network, out: Path) -> None:
+        with _shown("testing"):
+            predicted = network.predict(test.X, self.settings.input_format)
+        if test.y is None:
+            run_folder.write_submission(out / run_folder.SUBMISSION, predicted)
+            say(f"predicted {len(predicted):,} samples without labels: {out / run_folder.SUBMISSION}")
+            return
+        with _shown("testing"):
+            loss, accuracy = network.evaluate(test.X, test.y, self.settings.input_format)
+        say(f"test loss {loss:.9g}, accuracy {accuracy:.4%}")
+        if plots.can_draw():
+            run_folder.write_figure(
+                out / run_folder.CONFUSION, plots.confusion(test.y, predicted, self.task.n_classes)
+            )
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[KernelWatch]:
+    """Show what takes a while, and which kernel is prepared for it."""
+    status = Console().status(what)
+    with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
+        yield watch

@@ -1,0 +1,159 @@
+"""What a training prints while it runs: reports, and between them a bar or now and then a line."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich import progress
+from rich.console import Console
+
+from fastfnn.training.events import Epoch
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a pipe; a bar on the terminal moves below it."""
+    print(text, flush=True)
+
+
+class _Shown:
+    """What is shown, by way of a bar of Rich, as long as a `with` lasts."""
+
+    _bar: progress.Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class ProgressBar(_Shown):
+    """A bar on a terminal, with the figures of the last iteration.
+
+    Parameters
+    ----------
+    console : Console
+        The terminal.
+    n_iterations : int
+        Of the whole training.
+    n_samples : int
+        Seen in one iteration.
+    """
+
+    def __init__(self, console: Console, n_iterations: int, n_samples: int) -> None:
+        self._n_samples = n_samples
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.completed}/{task.total}"),
+            progress.BarColumn(bar_width=None),
+            progress.TextColumn("{task.fields[figures]}"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("left"),
+            console=console,
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=n_iterations, figures="")
+
+    def report(self, epoch: Epoch, text: str) -> None:
+        """Print `text` above the bar."""
+        self.advance(epoch)
+        say(text)
+
+    def advance(self, epoch: Epoch) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=epoch.number, figures=_figures(epoch, self._n_samples))
+
+
+class ProgressLines:
+    """Lines for what is no terminal: all reports, and between them one every ten seconds at most.
+
+    Parameters
+    ----------
+    n_samples : int
+        Seen in one iteration.
+    """
+
+    def __init__(self, n_samples: int) -> None:
+        self._n_samples = n_samples
+        self._last_line = time.perf_counter()
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+    def report(self, epoch: Epoch, text: str) -> None:
+        """Print `text`."""
+        self._print(text)
+
+    def advance(self, epoch: Epoch) -> None:
+        """Print where the training is, unless something was printed just now."""
+        if time.perf_counter() - self._last_line >= SECONDS_BETWEEN_LINES:
+            figures = _figures(epoch, self._n_samples)
+            self._print(f"iteration {epoch.number:,} of {epoch.n_epochs:,}: {figures}, {_time_left(epoch)} left")
+
+    def _print(self, text: str) -> None:
+        say(text)
+        self._last_line = time.perf_counter()
+
+
+class StageDisplay(_Shown):
+    """A bar that moves with each of some stages; lines for what is no terminal.
+
+    Parameters
+    ----------
+    console : Console
+        The terminal, or none.
+    n_stages : int
+        How many there are.
+    """
+
+    def __init__(self, console: Console, n_stages: int) -> None:
+        self._on_terminal = console.is_terminal
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=not self._on_terminal,
+        )
+        self._task = self._bar.add_task("", total=n_stages, detail="")
+        self._n_begun = 0
+
+    def begin(self, name: str) -> None:
+        """Go on to the next stage."""
+        self._bar.update(self._task, description=name, completed=self._n_begun)
+        self._n_begun += 1
+        if not self._on_terminal:
+            say(name)
+
+    def show(self, detail: str) -> None:
+        """Tell what the stage is at."""
+        self._bar.update(self._task, detail=detail)
+
+
+def progress_display(console: Console, n_iterations: int, n_samples: int) -> ProgressBar | ProgressLines:
+    """Choose a bar for a terminal, and lines for anything else."""
+    return ProgressBar(console, n_iterations, n_samples) if console.is_terminal else ProgressLines(n_samples)
+
+
+def _figures(epoch: Epoch, n_samples: int) -> str:
+    record = epoch.record
+    samples_per_second = epoch.number * n_samples / record["seconds"]
+    return f"loss {record['loss']:.4g}, accuracy {record['accuracy']:.2%}, {samples_per_second:,.0f} samples/s"
+
+
+def _time_left(epoch: Epoch) -> timedelta:
+    seconds = epoch.record["seconds"] / epoch.number * (epoch.n_epochs - epoch.number)
+    return timedelta(seconds=round(seconds))

@@ -1,0 +1,97 @@
+"""The reports of a training: when they are due, what they say, and that the loss stays finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fastfnn.app.progress import ProgressBar, ProgressLines
+from fastfnn.grid_search import Trial
+from fastfnn.training.events import Epoch
+
+Report = dict[str, Any]
+
+
+class Reporter:
+    """A callback that makes reports when they are due, and shows them and what lies between.
+
+    Parameters
+    ----------
+    make_report : callable
+        Epoch -> report; the recipe's.
+    every : int
+        Iterations from one report to the next; the first and the last are always reported.
+    display : ProgressBar or ProgressLines
+        Where they are shown.
+    reports : iterable of dict
+        Those of the iterations before, where a training is resumed.
+
+    Attributes
+    ----------
+    reports : list of dict
+        In order.
+    """
+
+    def __init__(
+        self,
+        make_report: Callable[[Epoch], Report],
+        every: int,
+        display: ProgressBar | ProgressLines,
+        reports: Iterable[Report] = (),
+    ) -> None:
+        self.reports: list[Report] = list(reports)
+        self._make_report = make_report
+        self._every = every
+        self._display = display
+        self._last_epoch: Epoch | None = None
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Look at one iteration; raises ValueError if its loss is infinite or NaN."""
+        self._last_epoch = epoch
+        _require_finite(epoch.record["loss"], epoch.number)
+        if epoch.number == epoch.n_epochs or (epoch.number - 1) % self._every == 0:
+            self._report(epoch)
+        else:
+            self._display.advance(epoch)
+
+    def report_last(self) -> None:
+        """Report the iteration at which Ctrl-C ended the training, unless it was reported."""
+        if self._last_epoch is not None and self.reports[-1]["iteration"] != self._last_epoch.number:
+            self._report(self._last_epoch)
+
+    def _report(self, epoch: Epoch) -> None:
+        report = self._make_report(epoch)
+        _require_finite(report["loss"], epoch.number)
+        self.reports.append(report)
+        self._display.report(epoch, describe(report, epoch.n_epochs))
+
+
+def describe(report: Mapping[str, Any], n_iterations: int) -> str:
+    """Put a report into words: a line of figures, then a line for each tensor that has step figures."""
+    lines = [
+        f"iteration {report['iteration']:,} of {n_iterations:,}: loss {report['loss']:.9g}, "
+        f"accuracy {report['accuracy']:.4%}, {_held_out(report)}{report['seconds']:.1f} s"
+    ]
+    for tensor, step in report.get("steps", {}).items():
+        figures = "  ".join(f"{name.replace('_', ' ')} {value:<11.5g}" for name, value in step.items())
+        lines.append(f"    {tensor:<10}  {figures}".rstrip())
+    return "\n".join(lines)
+
+
+def describe_trial(trial: Trial) -> str:
+    """Put a combination of settings, and the accuracy it reached, into words."""
+    return f"{', '.join(f'{name} {text}' for name, text in trial.texts.items())}: {trial.score:.2%}"
+
+
+def _held_out(report: Mapping[str, Any]) -> str:
+    if "validation_loss" not in report:
+        return ""
+    return f"held out {report['validation_loss']:.9g}, {report['validation_accuracy']:.4%}, "
+
+
+def _require_finite(loss: float, iteration: int) -> None:
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"the loss became {loss} in iteration {iteration:,}, and no model was written: lower the learning rate"
+        )

@@ -1,0 +1,114 @@
+"""The files that a run leaves: written beside and renamed, so that each is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn.files.atomic import write_and_rename
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODEL = "model.safetensors"
+HISTORY = "history.jsonl"
+CONFIG = "config.toml"
+SUBMISSION = "submission.csv"
+SAMPLES = "samples.png"
+CURVES = "curves.png"
+CONFUSION = "confusion.png"
+GRID = "grid.png"
+CHECKPOINT = "checkpoint.safetensors"
+
+DOTS_PER_INCH = 150
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, unless it is there, and see that files can be written into it.
+
+    Raises
+    ------
+    OSError
+        If they cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _try_to_write_in(path)
+    except OSError as error:
+        raise type(error)(f"cannot write into the folder {path} ({error.strerror}): choose another --out") from error
+
+
+def require_writable(path: Path) -> None:
+    """See that a file can be written at `path`, without touching what is there.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write the file {path} (it is a folder): choose another --out")
+    try:
+        _try_to_write_in(path.parent)
+    except OSError as error:
+        raise type(error)(f"cannot write the file {path} ({error.strerror}): choose another --out") from error
+
+
+def write_history(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:
+    """Write one line of JSON for each report.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    _write_lines(path, (json.dumps(report, allow_nan=False) for report in reports))
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the reports that `write_history` wrote.
+
+    Raises
+    ------
+    OSError, ValueError
+        If they cannot be read.
+    """
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_submission(path: Path, labels: NDArray[np.int64]) -> None:
+    """Write predicted labels as Kaggle takes them: `ImageId,Label`, the first image being 1.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    _write_lines(path, ["ImageId,Label", *(f"{i},{label}" for i, label in enumerate(labels, start=1))])
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a picture as PNG.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    write_and_rename(path, lambda beside: figure.savefig(beside, dpi=DOTS_PER_INCH))
+
+
+def _try_to_write_in(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    write_and_rename(path, lambda beside: beside.write_text(text, encoding="utf-8"))

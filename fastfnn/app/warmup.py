@@ -1,0 +1,108 @@
+"""Compiling before the clock starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn.backends import compiled_beside
+from fastfnn.execution.fused_sgd import samples_of_call
+from fastfnn.execution.options import Options
+from fastfnn.execution.plan import plan_training, possible_formats
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK
+from fastfnn.inputs.density import profile
+from fastfnn.layers import Dense
+from fastfnn.network import Network
+from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+
+# The usual work is on data like MNIST.
+N_INPUTS, N_HIDDEN, N_OUTPUTS = 784, 256, 10
+NON_ZEROS = 0.19
+BATCH_ROWS = 128
+
+
+def warm_up(
+    network: Network,
+    optimizer: Optimizer,
+    X: NDArray[Any],
+    y: NDArray[Any],
+    batch_size: int | None = None,
+    l2: float = 0.0,
+    input_format: str = "auto",
+) -> None:
+    """Run every kernel that a training will need, so that it is compiled or loaded from the cache.
+
+    Parameters
+    ----------
+    network, optimizer
+        Like those of the training; they are changed, and of no use afterwards.
+    X, y, batch_size, l2, input_format
+        Those of the training, X an array. As many samples are used as give batches and tiles of the sizes that all
+        of them give, since a kernel's size decides whether its serial or its parallel variant runs.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C was pressed.
+    """
+    with compiled_beside(network.dtype):
+        data = profile(X, network.dtype, is_repeated=True)
+        for used in possible_formats(network, data, input_format):
+            for size in (batch_size, None) if batch_size else (None,):
+                options = Options(batch_size=size, l2=l2, input_format=used)
+                plan = plan_training(network, data, options, optimizer)
+                n_rows = _enough_rows(len(X), samples_of_call(size) if size else plan.rows_of_block)
+                fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
+                if fitted.interrupted:
+                    raise KeyboardInterrupt
+                network.evaluate(X[:n_rows], y[:n_rows], used)
+
+
+def _enough_rows(n_samples: int, step: int) -> int:
+    """Take one whole step and a last one of the size that is left over, if there are as many."""
+    return min(n_samples, step + (n_samples % step or step))
+
+
+def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
+    """Return what most programs do with a network of two layers, by name: running it prepares its kernels.
+
+    Parameters
+    ----------
+    dtype : str
+        Of the network.
+    """
+    rng = np.random.default_rng(0)
+    dense = rng.random((2 * ROWS_OF_BLOCK, N_INPUTS), dtype=np.float32).astype(dtype)
+    sparse = np.where(dense < NON_ZEROS, dense, 0)
+    y = rng.integers(0, N_OUTPUTS, len(dense))
+
+    def train(X: NDArray[Any], optimizer: Optimizer, n_rows: int = len(dense), batch_size: int | None = None) -> None:
+        _network(dtype).fit(X[:n_rows], y[:n_rows], optimizer, batch_size=batch_size, l2=0.0)
+
+    def step_all() -> None:
+        for optimizer in (SGD(), SGD(momentum=0.9), RMSprop(), RMSprop(granularity="tensor"), Adam(), AdamW()):
+            train(dense, optimizer, BATCH_ROWS)
+
+    def predict() -> None:
+        network = _network(dtype)
+        for X in (dense, sparse):
+            for n_rows in (1, 32, len(X)):
+                network.predict_proba(X[:n_rows])
+
+    return {
+        "training on mostly-zero data": lambda: train(sparse, SGD()),
+        "training on dense data": lambda: train(dense, SGD()),
+        "optimizers": step_all,
+        "mini-batches": lambda: train(dense, SGD(), 2 * BATCH_ROWS, BATCH_ROWS),
+        "mini-batches of mostly-zero data": lambda: train(sparse, SGD(), 3 * BATCH_ROWS, BATCH_ROWS),
+        "single samples": lambda: train(sparse, SGD(), 2 * BATCH_ROWS, 1),
+        "predictions": predict,
+    }
+
+
+def _network(dtype: str) -> Network:
+    layers = [Dense(N_INPUTS, N_HIDDEN, activation="relu"), Dense(N_HIDDEN, N_OUTPUTS)]
+    return Network(layers, "numba", dtype, seed=0)

@@ -1,0 +1,47 @@
+"""The gradient of a batch's loss, computed as a plan chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fastfnn.execution.layerwise import LayerwiseGradient
+from fastfnn.execution.options import Penalty
+from fastfnn.execution.plan import ExecutionPlan, Propagation
+from fastfnn.execution.preparation import Batch
+from fastfnn.execution.whole_stack import WholeStackGradient
+from fastfnn.model import Model
+
+
+class LossGradient(Protocol):
+    """The gradient of a batch's loss, in arrays that are the same at each call."""
+
+    @property
+    def gradients(self) -> Sequence[NDArray[Any]]:
+        """Gradients of all parameters, stored as the parameters are."""
+        ...
+
+    def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
+        """Set each layer's gradient; return the mean loss with its penalty, and the number of right samples."""
+        ...
+
+
+def loss_gradient(model: Model, n_rows: int, penalty: Penalty, plan: ExecutionPlan) -> LossGradient:
+    """Allocate what computes the gradients of batches.
+
+    Parameters
+    ----------
+    model : Model
+        Network.
+    n_rows : int
+        Rows of a batch, at most.
+    penalty : Penalty
+        Penalty added to the loss.
+    plan : ExecutionPlan
+        Plan of the training.
+    """
+    if plan.propagation is Propagation.WHOLE_STACK:
+        return WholeStackGradient(model, penalty)
+    return LayerwiseGradient(model, min(n_rows, plan.rows_of_block), penalty, plan.propagation)

@@ -1,0 +1,250 @@
+"""Forward and backward through a network, layer by layer and block by block, in memory allocated once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastfnn._memory import aligned_empty
+from fastfnn.execution.options import Penalty
+from fastfnn.execution.plan import Propagation
+from fastfnn.execution.preparation import Batch, scale_of_mean
+from fastfnn.inputs.row_blocks import RowBlock
+from fastfnn.inputs.targets import Targets
+from fastfnn.layers import Dense, Gradient, Layer
+from fastfnn.model import Model, start_gradients
+
+Seeds = Sequence[int | None]
+
+
+class Forward:
+    """Forward passes through a network.
+
+    Parameters
+    ----------
+    model : Model
+        Network; its layers are used as they are at each call.
+    n_rows : int
+        Rows of a block, at most.
+    propagation : Propagation
+        One of the two ways that compute layer by layer.
+
+    Attributes
+    ----------
+    output_layer : Dense or None
+        The last layer, where it is computed together with the loss.
+    """
+
+    def __init__(self, model: Model, n_rows: int, propagation: Propagation) -> None:
+        last = model.layers[-1]
+        fused = propagation is Propagation.LAYERWISE_WITH_OUTPUT_LAYER
+        self.output_layer = last if fused and isinstance(last, Dense) else None
+        self._kernels = model.kernels
+        self._loss = model.loss
+        self._layers = model.layers
+        self._outputs = _BlockMemory(model, n_rows)
+
+    def outputs(self, x: RowBlock, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
+        """Return every layer's output for one block, valid until the next call; see `hidden_outputs`."""
+        outputs = self.hidden_outputs(x, seeds, first_row)
+        last = len(self._layers) - 1
+        outputs.append(self._output(last, outputs[-1] if outputs else x, seeds, first_row))
+        return outputs
+
+    def hidden_outputs(self, x: RowBlock, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
+        """Return the output of every layer but the last for one block, valid until the next call.
+
+        Parameters
+        ----------
+        x : RowBlock
+            The block.
+        seeds : sequence of int or None, optional
+            Seeds of the layers' random numbers in a training step, None for a layer that draws none. Without seeds,
+            the outputs are those of a prediction.
+        first_row : int
+            Index of the block's first row in its batch.
+        """
+        outputs = []
+        y: Any = x
+        for layer in range(len(self._layers) - 1):
+            y = self._output(layer, y, seeds, first_row)
+            outputs.append(y)
+        return outputs
+
+    def _output(self, layer: int, x: Any, seeds: Seeds | None, first_row: int) -> NDArray[Any]:
+        out = self._outputs.first(x.shape[0])[layer]
+        if seeds is None:
+            return self._layers[layer].forward(x, out)
+        return self._layers[layer].training_forward(x, out, seeds[layer], first_row)
+
+    def owns(self, output: NDArray[Any], layer: int) -> bool:
+        """Tell whether a layer's output is in the memory allocated for it here; layers need not use that memory."""
+        return output is self._outputs.first(len(output))[layer]
+
+    def logits(self, x: RowBlock) -> NDArray[Any]:
+        """Return the last layer's output for one block, valid until the next call."""
+        return self.outputs(x)[-1]
+
+    def loss_and_correct(self, x: RowBlock, targets: Targets, scale: float) -> tuple[float, int]:
+        """Return the scaled loss of one block, and its number of right samples."""
+        if self.output_layer is not None:
+            return self.output_layer.loss_and_correct(self.hidden_outputs(x)[-1], targets.values, scale)
+        outputs = self.logits(x)
+        n_correct = self._loss.count_correct(self._kernels, outputs, targets)
+        return self._loss.loss_and_gradient(self._kernels, outputs, targets, scale, None)[0], n_correct
+
+
+class LayerwiseGradient:
+    """The gradient of a batch's loss, layer by layer, into arrays that are the same at each call.
+
+    Parameters
+    ----------
+    model : Model
+        Network; the `gradient` of its layers is computed.
+    n_rows : int
+        Rows of a block, at most.
+    penalty : Penalty
+        Penalty added to the loss.
+    propagation : Propagation
+        One of the two ways that compute layer by layer.
+
+    Attributes
+    ----------
+    gradients : sequence of ndarray
+        Gradients of all parameters, stored as the parameters are.
+    """
+
+    def __init__(self, model: Model, n_rows: int, penalty: Penalty, propagation: Propagation) -> None:
+        self.gradients = start_gradients(model)
+        self._kernels = model.kernels
+        self._loss = model.loss
+        self._layers = model.layers
+        self._forward = Forward(model, n_rows, propagation)
+        self._no_seeds: Seeds = [None] * len(self._layers)
+        self._grads = _BlockMemory(model, n_rows)
+        self._layer_gradients = [layer.gradient for layer in self._layers]
+        # A layer with a `backward` of its own takes the gradient with respect to its output.
+        self._activations = ["identity" if layer.has_own_backward else layer.activation for layer in self._layers]
+        self._penalised = [
+            (parameter, getattr(layer.gradient, name), l2)
+            for layer in self._layers
+            for name, parameter in layer.parameters.items()
+            if (l2 := penalty.bias if name == "bias" else penalty.weights) != 0
+        ]
+
+    def run(self, batch: Batch, total_weight: float, seeds: Seeds | None = None) -> tuple[float, int]:
+        """Set each layer's gradient to that of the batch's mean loss, penalty included.
+
+        Parameters
+        ----------
+        batch : iterable
+            Row blocks and their targets, at least one.
+        total_weight : float
+            Sum of all targets' weights; where it is 0, so are the loss and its gradient.
+        seeds : sequence of int, optional
+            Seeds of the layers' random numbers; they draw none when None.
+
+        Returns
+        -------
+        loss : float
+            Mean loss plus the penalty.
+        n_correct : int
+            Number of right samples.
+        """
+        use_gradients(self._layers, self._layer_gradients)
+        seeds = self._no_seeds if seeds is None else seeds
+        scale = scale_of_mean(total_weight)
+        loss, n_correct, n_seen = 0.0, 0, 0
+        for x, targets in batch:
+            loss_of_block, correct_of_block = self._add_block(x, targets, scale, n_seen, seeds)
+            loss, n_correct, n_seen = loss + loss_of_block, n_correct + correct_of_block, n_seen + len(targets)
+        return loss + self._add_penalty(), n_correct
+
+    def _add_block(
+        self, x: RowBlock, targets: Targets, scale: float, n_before: int, seeds: Seeds
+    ) -> tuple[float, int]:
+        """Add one block's share to every layer's gradient; return its loss and its number of right samples."""
+        accumulate = n_before > 0
+        if self._forward.output_layer is None:
+            outputs = self._forward.outputs(x, seeds, n_before)
+            loss, n_correct, grad = self._compare(outputs[-1], targets, scale)
+            self._propagate_back(x, outputs, grad, accumulate)
+            return loss, n_correct
+        outputs = self._forward.hidden_outputs(x, seeds, n_before)
+        hidden, made_by = outputs[-1], self._activations[-2]
+        out = hidden if self._forward.owns(hidden, -2) else self._grads.first(len(targets))[-2]
+        loss, n_correct, grad = self._forward.output_layer.cross_entropy(
+            hidden, targets.values, scale, made_by, accumulate, out
+        )
+        self._propagate_back(x, outputs, grad, accumulate)
+        return loss, n_correct
+
+    def _compare(self, y: NDArray[Any], targets: Targets, scale: float) -> tuple[float, int, NDArray[Any]]:
+        """Compute the loss of the last layer's outputs, and the gradient with respect to its pre-activations."""
+        loss, grad = self._loss.loss_and_gradient(self._kernels, y, targets, scale, self._grads.first(len(y))[-1])
+        last = self._activations[-1]
+        if last != "identity":
+            grad = self._kernels.activation_gradient(y, grad, last)
+        return loss, self._loss.count_correct(self._kernels, y, targets), grad
+
+    def _propagate_back(self, x: RowBlock, outputs: list[NDArray[Any]], grad: NDArray[Any], accumulate: bool) -> None:
+        """Add the gradients that follow from `grad`, that of the last of these outputs' pre-activations."""
+        grads = self._grads.first(len(grad))
+        for i in range(len(outputs) - 1, 0, -1):
+            layer, layer_input, made_by = self._layers[i], outputs[i - 1], self._activations[i - 1]
+            if layer.has_own_backward:
+                grad = self._own_backward(i, layer_input, outputs[i], grad, accumulate)
+                grad = (
+                    grad if made_by == "identity" else self._kernels.activation_gradient(layer_input, grad, made_by)
+                )
+            else:
+                layer.add_gradient(layer_input, grad, accumulate)
+                grad = layer.input_gradient(grad, layer_input, made_by, grads[i - 1])
+        if self._layers[0].has_own_backward:
+            self._own_backward(0, x, outputs[0], grad, accumulate)
+        else:
+            self._layers[0].add_gradient(x, grad, accumulate)
+
+    def _own_backward(self, i: int, x: Any, y: NDArray[Any], grad_y: NDArray[Any], accumulate: bool) -> NDArray[Any]:
+        """Call a layer's own `backward`, add up the gradient that it sets, and return the gradient of its input."""
+        layer, kept = self._layers[i], self._layer_gradients[i]
+        grad_x = layer.backward(x, y, grad_y)
+        if getattr(grad_x, "shape", None) != x.shape:
+            raise ValueError(
+                f"{type(layer).__name__}.backward must return the gradient with respect to x, an array of shape "
+                f"{x.shape}; got {getattr(grad_x, 'shape', grad_x)}"
+            )
+        for name in layer.parameters:
+            total, of_block = getattr(kept, name), getattr(layer.gradient, name)
+            total[...] = total + of_block if accumulate else of_block
+        layer.gradient = kept
+        return grad_x
+
+    def _add_penalty(self) -> float:
+        """Add the gradient of the penalty to that of all parameters, and return the penalty itself."""
+        penalty: float = sum(self._kernels.l2_penalty(*penalised) for penalised in self._penalised)
+        return penalty
+
+
+def use_gradients(layers: Sequence[Layer], gradients: Sequence[Gradient]) -> None:
+    """Set each layer's gradient to the given one; `backward` or a user may have replaced it."""
+    for layer, gradient in zip(layers, gradients, strict=True):
+        layer.gradient = gradient
+
+
+class _BlockMemory:
+    """Memory for every layer's output for one row block."""
+
+    def __init__(self, model: Model, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self._arrays = [aligned_empty((n_rows, width), model.dtype) for width in model.widths]
+        self._views = self._arrays
+
+    def first(self, n_rows: int) -> list[NDArray[Any]]:
+        """Return its first rows; views are made only where the number of rows changes."""
+        if n_rows != self._n_rows:
+            self._n_rows = n_rows
+            self._views = [array[:n_rows] for array in self._arrays]
+        return self._views

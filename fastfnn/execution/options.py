@@ -1,0 +1,133 @@
+"""Options of a training: the checked arguments of `Network.fit` that shape its steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.protocol import Kernels
+from numpy.typing import NDArray
+
+from fastfnn._checks import check_count, check_non_negative, check_optional_positive
+from fastfnn.inputs.validation import check_input_format
+from fastfnn.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A penalty added to the loss: (weights / 2) * sum of squared weights + (bias / 2) * sum of squared biases.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or not finite.
+    """
+
+    weights: float = 0.0
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_non_negative("l2", self.weights)
+        check_non_negative("l2_bias", self.bias)
+
+    def __bool__(self) -> bool:
+        return self.weights != 0 or self.bias != 0
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """Bounds of a gradient, None for none.
+
+    Attributes
+    ----------
+    value : float, optional
+        Bound of the absolute value of every element.
+    norm : float, optional
+        Bound of the Euclidean norm of all parameters' gradients together (Pascanu et al., arXiv 1211.5063).
+
+    Raises
+    ------
+    ValueError
+        If one of them is no finite number above 0.
+    """
+
+    value: float | None = None
+    norm: float | None = None
+
+    def __post_init__(self) -> None:
+        check_optional_positive("clip_value", self.value)
+        check_optional_positive("clip_norm", self.norm)
+
+    def __bool__(self) -> bool:
+        return self.value is not None or self.norm is not None
+
+    def apply(self, kernels: Kernels, gradients: Sequence[NDArray[Any]]) -> None:
+        """Clip the gradients in place: each element first, then the norm of the result."""
+        if self.value is not None:
+            for gradient in gradients:
+                np.clip(gradient, -self.value, self.value, out=gradient)
+        if self.norm is not None:
+            norm = math.sqrt(sum(kernels.squared_norm(gradient) for gradient in gradients))
+            if norm > self.norm:
+                for gradient in gradients:
+                    np.multiply(gradient, self.norm / norm, out=gradient, dtype=gradient.dtype)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Arguments of a training, under their names in `fastfnn.Network.fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them does not fit.
+    """
+
+    epochs: int = 1
+    batch_size: int | None = None
+    shuffle: bool = True
+    drop_last: bool = False
+    l2: float = 0.0
+    l2_bias: float = 0.0
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    schedule: Schedule | None = None
+    callbacks: Sequence[Callable[..., Any]] = ()
+    step_callbacks: Sequence[Callable[..., Any]] = ()
+    input_format: str = "auto"
+
+    def __post_init__(self) -> None:
+        # Iterators are read once, here.
+        object.__setattr__(self, "callbacks", tuple(self.callbacks))
+        object.__setattr__(self, "step_callbacks", tuple(self.step_callbacks))
+        check_count("epochs", self.epochs)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        Penalty(self.l2, self.l2_bias)
+        Clipping(self.clip_value, self.clip_norm)
+        if self.schedule is not None and not callable(self.schedule):
+            raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
+        for callback in (*self.callbacks, *self.step_callbacks):
+            if not callable(callback):
+                raise TypeError(f"a callback must be callable; got {callback!r}")
+        check_input_format(self.input_format)
+
+    @property
+    def penalty(self) -> Penalty:
+        """The penalty added to the loss."""
+        return Penalty(self.l2, self.l2_bias)
+
+    @property
+    def clipping(self) -> Clipping:
+        """The bounds of the gradient."""
+        return Clipping(self.clip_value, self.clip_norm)
+
+    def check_batches(self, n_samples: int) -> None:
+        """Raise ValueError if an epoch of so many samples would have no batch."""
+        if self.batch_size is not None and self.drop_last and self.batch_size > n_samples:
+            raise ValueError(
+                f"drop_last leaves no batch: batch_size is {self.batch_size}, and there are {n_samples} samples"
+            )

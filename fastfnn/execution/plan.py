@@ -1,0 +1,389 @@
+"""The plan of an execution: the one place that decides how a network is computed.
+
+`plan_training`, `plan_evaluation` and `plan_prediction` are pure functions of a model, of facts about the data and of
+the user's options. They read the thresholds of `execution.thresholds` and the capabilities of the backend. The other
+files of this folder carry out a plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
+
+from fastfnn.execution import thresholds
+from fastfnn.execution.options import Options
+from fastfnn.inputs.density import DataProfile
+from fastfnn.layers import Dense, Layer
+from fastfnn.losses import Loss, SoftmaxCrossEntropy
+from fastfnn.model import Model
+from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.parameters import FlatArrays
+
+
+class Storage(Enum):
+    """Form of the inputs."""
+
+    DENSE = "dense"
+    PACKED = "packed for each pass"
+    PACKED_AND_KEPT = "packed once and kept"
+
+
+class Propagation(Enum):
+    """Division of a pass through the layers into kernels."""
+
+    LAYERWISE = "one kernel a layer"
+    LAYERWISE_WITH_OUTPUT_LAYER = "one kernel a layer, the output layer together with the loss"
+    WHOLE_STACK = "one kernel for all layers"
+
+
+class Steps(Enum):
+    """Division of an epoch's steps into calls."""
+
+    ONE_BY_ONE = "one call a step"
+    SGD_BATCHES = "one call for many batches of SGD"
+    SGD_SAMPLES = "one call for many samples of SGD"
+
+
+class Update(Enum):
+    """Division of an update into kernels."""
+
+    FLAT = "one kernel for all parameters"
+    PER_TENSOR = "one kernel a parameter"
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """How a training or a prediction is computed, and why.
+
+    Attributes
+    ----------
+    storage : Storage
+        Form of the inputs.
+    rows_of_block : int
+        Rows, at most, that run through the layers together.
+    propagation : Propagation
+        Kernels of a pass through the layers.
+    steps : Steps or None
+        Calls of an epoch; None for predictions.
+    update : Update or None
+        Kernels of an update; None for predictions.
+    skip_below : float
+        Share of non-zeros below which a kernel that takes dense inputs skips their zeros.
+    data : DataProfile
+        Facts about the data that the plan rests on.
+    because : tuple of str
+        One sentence for each choice, with the figure it rests on.
+    """
+
+    storage: Storage
+    rows_of_block: int
+    propagation: Propagation
+    steps: Steps | None
+    update: Update | None
+    skip_below: float
+    data: DataProfile
+    because: tuple[str, ...]
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether inputs are packed."""
+        return self.storage is not Storage.DENSE
+
+    @property
+    def summary(self) -> str:
+        """The plan in one line."""
+        kept = f", about {self.data.packed_bytes / 1e6:,.0f} MB" if self.storage is Storage.PACKED_AND_KEPT else ""
+        inputs = "packed" if self.is_packed else "dense"
+        n_blocks = -(-self.data.n_rows // self.rows_of_block)
+        parts = [
+            f"{inputs} inputs ({self.data.density:.0%} non-zero{kept})",
+            f"{n_blocks:,} row block{'s' if n_blocks > 1 else ''}",
+            _SHORT[self.propagation],
+        ]
+        if self.steps not in (None, Steps.ONE_BY_ONE):
+            parts[1:] = ["many steps of SGD in a call"]
+        return ", ".join(parts)
+
+
+_SHORT = {
+    Propagation.LAYERWISE: "layer by layer",
+    Propagation.LAYERWISE_WITH_OUTPUT_LAYER: "output layer fused",
+    Propagation.WHOLE_STACK: "all layers in one call",
+}
+
+
+def plan_training(model: Model, data: DataProfile, options: Options, optimizer: Optimizer) -> ExecutionPlan:
+    """Choose how a training is computed.
+
+    Parameters
+    ----------
+    model : Model
+        Network to train.
+    data : DataProfile
+        Facts about the training set.
+    options : Options
+        Arguments of the training.
+    optimizer : Optimizer
+        Rule of its updates.
+    """
+    keep = options.batch_size is None
+    storage, why_storage = _storage(model, data, options.input_format, keep)
+    packed = storage is not Storage.DENSE
+    propagation, why_propagation = _gradient(model, data, packed)
+    steps, why_steps = _steps(model, data, options, optimizer, packed)
+    update, why_update = _update(model, optimizer)
+    because = (why_storage, why_propagation, why_steps, why_update)
+    rows = _rows_of_block(model, packed)
+    return ExecutionPlan(storage, rows, propagation, steps, update, 0.0, data, because)
+
+
+def plan_gradient(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
+    """Choose how one gradient of the loss is computed; the arguments are those of `plan_evaluation`."""
+    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
+    packed = storage is not Storage.DENSE
+    propagation, why_propagation = _gradient(model, data, packed)
+    because = (why_storage, why_propagation)
+    return ExecutionPlan(storage, _rows_of_block(model, packed), propagation, None, None, 0.0, data, because)
+
+
+def plan_evaluation(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
+    """Choose how loss and accuracy are computed.
+
+    Parameters
+    ----------
+    model : Model
+        Network to evaluate.
+    data : DataProfile
+        Facts about the samples; those of `is_repeated` are packed once and kept.
+    input_format : {"auto", "dense", "sparse"}
+        As in `fastfnn.Network.fit`.
+    """
+    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
+    propagation, why_propagation = _layerwise(model, data)
+    because = (why_storage, why_propagation)
+    rows = _rows_of_block(model, storage is not Storage.DENSE)
+    return ExecutionPlan(storage, rows, propagation, None, None, 0.0, data, because)
+
+
+def plan_prediction(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
+    """Choose how outputs are computed; the arguments are those of `plan_evaluation`."""
+    few = plan_few_rows(model, input_format)
+    if few is not None and data.n_rows <= few.rows_of_block and not data.is_sparse:
+        return few
+    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
+    rows = _rows_of_block(model, storage is not Storage.DENSE)
+    because = (why_storage, "layer by layer: there are more rows than one call takes, or other layers")
+    return ExecutionPlan(storage, rows, Propagation.LAYERWISE, None, None, 0.0, data, because)
+
+
+def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan | None:
+    """Choose how the outputs of a few rows of an array are computed, up to `rows_of_block` of them.
+
+    The plan does not depend on the rows, so it can be made once for many predictions. It is None where a layer is
+    none that one kernel computes together with the others.
+    """
+    if _unfused(model.layers) is not None:
+        return None
+    worth = _density_worth_packing(model) if model.kernels.CAPABILITIES.skips_zeros else 0.0
+    skip_below = {"auto": worth, "dense": 0.0, "sparse": 2.0}[input_format]
+    because = (
+        f"one kernel for all layers: at most {thresholds.FEW_ROWS} rows",
+        f"zeros are skipped where less than {skip_below:.0%} of the numbers are not zero",
+    )
+    data = DataProfile(thresholds.FEW_ROWS, model.n_inputs)
+    rows, whole = thresholds.FEW_ROWS, Propagation.WHOLE_STACK
+    return ExecutionPlan(Storage.DENSE, rows, whole, None, None, skip_below, data, because)
+
+
+def possible_formats(model: Model, data: DataProfile, input_format: str = "auto") -> tuple[str, ...]:
+    """Return the input formats that trainings and evaluations on such data can come to.
+
+    A density is measured in a few rows. Where it is near a threshold, one part of the data may be packed and another
+    stay dense.
+    """
+    if input_format != "auto":
+        return (input_format,)
+    settled, _ = _settled_storage(model, data, input_format)
+    if settled is not None:
+        return ("sparse" if settled else "dense",)
+    formats = ["sparse"] if data.density < thresholds.PACKED_DENSITY else []
+    return (*formats, *(["dense"] if data.density >= 0.75 * _density_worth_packing(model) else []))
+
+
+def _storage(model: Model, data: DataProfile, input_format: str, keep: bool) -> tuple[Storage, str]:
+    """Choose the form of the inputs; `keep` allows to pack them once for many passes."""
+    packed, why = _settled_storage(model, data, input_format)
+    share = f"{data.density:.0%} of the numbers are not zero"
+    kept_bytes = data.packed_bytes
+    can_keep = keep and data.is_repeated and not data.is_mapped and kept_bytes <= thresholds.KEPT_BYTES
+    if packed is None:
+        worth = thresholds.PACKED_DENSITY if can_keep else _density_worth_packing(model)
+        packed = data.density < worth
+        why = f"{share}, and packing pays below {worth:.0%}"
+    if not packed:
+        return Storage.DENSE, f"dense inputs: {why}"
+    if can_keep:
+        return Storage.PACKED_AND_KEPT, f"packed inputs, kept: {why}; they take about {kept_bytes / 1e6:,.0f} MB"
+    return Storage.PACKED, f"packed inputs: {why}"
+
+
+def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tuple[bool | None, str]:
+    """Return whether inputs are packed, where that does not depend on their density; else None."""
+    first = model.layers[0]
+    if input_format == "dense":
+        return False, 'input_format is "dense"'
+    if not first.takes_packed:
+        return False, f"the first layer, {first!r}, takes no packed inputs"
+    if input_format == "sparse":
+        return True, 'input_format is "sparse"'
+    if data.is_sparse:
+        return True, "X is a sparse array"
+    if not model.kernels.CAPABILITIES.skips_zeros:
+        return False, f"the {model.backend} backend writes packed inputs out in full"
+    return None, ""
+
+
+def _density_worth_packing(model: Model) -> float:
+    """Return the share of non-zeros below which packing pays even for one pass.
+
+    A packed product takes density / PACKED_DENSITY of the dense product's time, and packing comes on top of it.
+    """
+    return thresholds.PACKED_DENSITY * (1 - thresholds.PACKING_OUTPUTS / model.widths[0])
+
+
+def _rows_of_block(model: Model, packed: bool) -> int:
+    large = model.kernels.CAPABILITIES.splits_long_sums and not packed
+    return thresholds.ROWS_OF_LARGE_BLOCK if large else thresholds.ROWS_OF_BLOCK
+
+
+def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagation, str]:
+    """Choose the kernels of a gradient."""
+    obstacle = _why_not_whole_stack(model, data, packed)
+    if obstacle is None:
+        n_bytes = _parameter_bytes(model)
+        return Propagation.WHOLE_STACK, f"one kernel for all layers: the parameters take {n_bytes:,} bytes"
+    propagation, why = _layerwise(model, data)
+    return propagation, f"{why}; not all layers in one kernel, because {obstacle}"
+
+
+def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
+    """Choose between the two ways that compute layer by layer."""
+    obstacle = _why_not_output_layer(model, data)
+    if obstacle is None:
+        n_bytes = model.layers[-1].parameters["weights"].nbytes
+        why = f"output layer fused with the loss: its weights take {n_bytes:,} bytes"
+        return Propagation.LAYERWISE_WITH_OUTPUT_LAYER, why
+    return Propagation.LAYERWISE, f"layer by layer: {obstacle}"
+
+
+def _why_not_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
+    unfused = _unfused(model.layers)
+    if unfused is not None:
+        return f"{unfused!r} is not fused"
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    if data.is_weighted:
+        return "samples have weights"
+    if packed:
+        return "inputs are packed"
+    parameters, n_bytes = model.parameter_arrays, _parameter_bytes(model)
+    if not (isinstance(parameters, FlatArrays) and parameters.layout.is_contiguous):
+        return f"the parameters, {n_bytes:,} bytes, are not stored without gaps"
+    if n_bytes > thresholds.WHOLE_STACK_BYTES:
+        return f"the parameters take {n_bytes:,} bytes, more than {thresholds.WHOLE_STACK_BYTES:,}"
+    return None
+
+
+def _why_not_output_layer(model: Model, data: DataProfile) -> str | None:
+    last = model.layers[-1]
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    if data.is_weighted:
+        return "samples have weights"
+    if len(model.layers) == 1:
+        return "there is no layer before the output layer"
+    if not (type(last) is Dense and last.activation == "identity"):
+        return f"the last layer is {last!r}, not a Dense layer without activation"
+    before = model.layers[-2]
+    if before.activation not in FUSED_ACTIVATIONS:
+        return f"the activation before the output layer, {before.activation}, is not fused"
+    if last.weights.nbytes > thresholds.OUTPUT_LAYER_BYTES:
+        return f"the output layer's weights take {last.weights.nbytes:,} bytes"
+    return None
+
+
+def _steps(
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
+) -> tuple[Steps, str]:
+    """Choose the calls of an epoch."""
+    obstacle = _why_not_sgd_kernels(model, data, options, optimizer, packed)
+    if obstacle is not None:
+        return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"
+    if options.batch_size == 1:
+        return Steps.SGD_SAMPLES, "many samples in a call: plain SGD in batches of one"
+    return Steps.SGD_BATCHES, f"many batches in a call: plain SGD in packed batches of {options.batch_size:,}"
+
+
+def _why_not_sgd_kernels(
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
+) -> str | None:
+    size, unfused = options.batch_size, _unfused(model.layers)
+    if size is None:
+        return "a full batch has one step an epoch"
+    # A class derived from SGD may compute more.
+    if type(optimizer) is not SGD or optimizer.momentum:
+        return f"the optimizer, {type(optimizer).__name__}, is not plain SGD"
+    if options.penalty:
+        return "there is a penalty (l2 or l2_bias)"
+    if options.clipping:
+        return "gradients are clipped"
+    if _rate_factors(model):
+        return "layers have learning rate factors"
+    if data.is_weighted:
+        return "samples have weights"
+    if any(getattr(callback, "reads_gradients", False) for callback in options.step_callbacks):
+        return "a step callback reads gradients"
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    if unfused is not None:
+        return f"{unfused!r} is not fused"
+    if size > 1 and not packed:
+        return "batches of dense inputs are not among the kernels of SGD"
+    if size > thresholds.SGD_BATCH_ROWS:
+        return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
+    return None
+
+
+def _update(model: Model, optimizer: Optimizer) -> tuple[Update, str]:
+    """Choose the kernels of an update."""
+    if not isinstance(model.parameter_arrays, FlatArrays):
+        return Update.PER_TENSOR, "one update a parameter: a layer of another class has arrays of its own"
+    if not optimizer.updates_by_element:
+        name = type(optimizer).__name__
+        return Update.PER_TENSOR, f"one update a parameter: {name} does not treat each element by itself"
+    if _rate_factors(model):
+        return Update.PER_TENSOR, "one update a parameter: layers have learning rate factors"
+    return Update.FLAT, "one update for all parameters: they are stored in one vector"
+
+
+def _unfused(layers: tuple[Layer, ...]) -> Layer | None:
+    """Return the first layer that kernels of whole stacks do not know; a class derived from Dense may do more."""
+    for layer in layers:
+        if type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS:
+            return layer
+    return None
+
+
+def _is_plain_softmax(loss: Loss) -> bool:
+    """Tell whether a loss is softmax cross-entropy and no more; a derived class may do more."""
+    return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
+
+
+def _rate_factors(model: Model) -> bool:
+    return any(layer.learning_rate_factor != 1 for layer in model.layers if layer.parameters)
+
+
+def _parameter_bytes(model: Model) -> int:
+    return sum(array.nbytes for array in model.parameter_arrays)

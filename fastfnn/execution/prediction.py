@@ -1,0 +1,74 @@
+"""Predictions and evaluations of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn.execution.layerwise import Forward
+from fastfnn.execution.plan import Propagation, plan_few_rows, plan_prediction
+from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
+from fastfnn.execution.whole_stack import StackForward
+from fastfnn.inputs.csr import Csr
+from fastfnn.inputs.density import profile
+from fastfnn.inputs.row_blocks import RowBlocks
+from fastfnn.inputs.targets import Targets
+from fastfnn.model import Model
+
+
+class Predictor:
+    """Predictions of one network; its plans for few rows, which do not depend on the rows, are made once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._few_rows: dict[str, tuple[int, StackForward | None]] = {}
+
+    def predict(
+        self, X: NDArray[Any] | Csr, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return the result of `finish`, which maps outputs to predictions row by row, for all samples.
+
+        Parameters
+        ----------
+        X : ndarray or Csr, shape (n_samples, n_inputs)
+            Checked samples.
+        input_format : {"auto", "dense", "sparse"}
+            As in `fastfnn.Network.predict`.
+        finish : callable
+            Outputs of some rows -> a new array with as many rows.
+        """
+        if input_format not in self._few_rows:
+            plan = plan_few_rows(self._model, input_format)
+            few = (0, None) if plan is None else (plan.rows_of_block, StackForward(self._model, plan))
+            self._few_rows[input_format] = few
+        n_few, stack = self._few_rows[input_format]
+        if stack is not None and X.shape[0] <= n_few and not isinstance(X, Csr):
+            return finish(stack.logits(X))
+        model = self._model
+        plan = plan_prediction(model, profile(X, model.dtype), input_format)
+        return _in_blocks(model, prepare(model, X, plan), plan.propagation, finish)
+
+
+def _in_blocks(
+    model: Model, blocks: RowBlocks, propagation: Propagation, finish: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    nothing = finish(np.empty((0, model.n_outputs), model.dtype))
+    made = np.empty((blocks.n_rows, *nothing.shape[1:]), nothing.dtype)
+    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
+    for first in range(0, blocks.n_rows, blocks.rows_of_block):
+        part = made[first : first + blocks.rows_of_block]
+        part[...] = finish(forward.logits(blocks.block(first, first + len(part))))
+    return made
+
+
+def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagation) -> tuple[float, float]:
+    """Return the mean loss, without penalty, and the accuracy; NaN for losses without right and wrong."""
+    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
+    scale = scale_of_mean(y.total_weight)
+    of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]
+    loss, n_correct = sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
+    return loss, n_correct / len(y) if model.loss.counts_correct else math.nan

@@ -1,0 +1,58 @@
+"""Row blocks of samples, in the form that a plan chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn.execution.plan import ExecutionPlan, Storage
+from fastfnn.inputs.csr import Csr
+from fastfnn.inputs.row_blocks import DenseBlocks, PackedBlocks, RowBlock, RowBlocks
+from fastfnn.inputs.targets import Targets
+from fastfnn.model import Model
+
+# Row blocks of one batch, with their targets.
+Batch = Iterable[tuple[RowBlock, Targets]]
+
+
+def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBlocks:
+    """Divide checked samples into row blocks; blocks that are kept are packed now.
+
+    Parameters
+    ----------
+    model : Model
+        Network that takes the samples.
+    X : ndarray or Csr, shape (n_samples, n_inputs)
+        From `fastfnn.inputs.validation.check_inputs`.
+    plan : ExecutionPlan
+        Plan of the training, evaluation or prediction.
+    """
+    samples = model.samples(X)
+    if plan.storage is Storage.DENSE:
+        return DenseBlocks(samples, plan.rows_of_block)
+    return PackedBlocks(samples, plan.rows_of_block, keep=plan.storage is Storage.PACKED_AND_KEPT)
+
+
+def in_order(blocks: RowBlocks, y: Targets) -> Iterator[tuple[RowBlock, Targets]]:
+    """Yield all samples, block by block, with their targets."""
+    if blocks.n_rows <= blocks.rows_of_block:
+        yield blocks.block(0, blocks.n_rows), y
+        return
+    for first in range(0, blocks.n_rows, blocks.rows_of_block):
+        targets = y.take(slice(first, first + blocks.rows_of_block))
+        yield blocks.block(first, first + len(targets)), targets
+
+
+def gathered(blocks: RowBlocks, rows: NDArray[np.int64], y: Targets) -> Iterator[tuple[RowBlock, Targets]]:
+    """Yield the samples of some rows in their order, block by block; y holds the targets of these rows alone."""
+    for first in range(0, len(rows), blocks.rows_of_block):
+        part = slice(first, first + blocks.rows_of_block)
+        yield blocks.gather(rows[part]), y.take(part)
+
+
+def scale_of_mean(total_weight: float) -> float:
+    """Return the factor that turns a sum of losses into their mean; 0 where all weights are 0."""
+    return 1 / total_weight if total_weight else 0.0

@@ -1,0 +1,91 @@
+"""Small networks, and few rows: one kernel for all layers, because calls of each layer would take longer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from fastfnn.execution.layerwise import use_gradients
+from fastfnn.execution.options import Penalty
+from fastfnn.execution.plan import ExecutionPlan
+from fastfnn.execution.preparation import Batch, scale_of_mean
+from fastfnn.layers import Dense
+from fastfnn.model import Model, start_gradients
+from fastfnn.parameters import FlatArrays
+
+
+class StackForward:
+    """The outputs of a few rows.
+
+    Parameters
+    ----------
+    model : Model
+        Network of fused dense layers; their parameters are used as they are at each call.
+    plan : ExecutionPlan
+        Plan for few rows.
+    """
+
+    def __init__(self, model: Model, plan: ExecutionPlan) -> None:
+        self._model = model
+        self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
+        self._skip_below = plan.skip_below
+
+    def logits(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return the last layer's outputs."""
+        model = self._model
+        if X.dtype != model.dtype or not X.flags.c_contiguous:
+            X = model.samples(X).dense(slice(None))
+        weights, biases, activations = zip(
+            *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
+        )
+        return model.kernels.stack_forward(X, weights, biases, activations, self._skip_below)
+
+
+class WholeStackGradient:
+    """The gradient of a batch's loss, by one call for each row block.
+
+    Parameters
+    ----------
+    model : Model
+        Network of fused dense layers whose parameters are stored without gaps, with plain softmax cross-entropy.
+    penalty : Penalty
+        Penalty added to the loss.
+
+    Attributes
+    ----------
+    gradients : FlatArrays
+        Gradients of all parameters.
+    """
+
+    def __init__(self, model: Model, penalty: Penalty) -> None:
+        self.gradients = cast(FlatArrays, start_gradients(model))
+        self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
+        self._layer_gradients = [layer.gradient for layer in self._layers]
+        self._kernels = model.kernels
+        self._network = (
+            cast(FlatArrays, model.parameter_arrays).vector,
+            tuple(layer.n_outputs for layer in self._layers),
+            tuple(layer.activation for layer in self._layers),
+            tuple(layer.use_bias for layer in self._layers),
+        )
+        self._penalty = (penalty.weights, penalty.bias)
+
+    def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
+        """Set each layer's gradient to that of the batch's mean loss; see `LayerwiseGradient.run`."""
+        use_gradients(self._layers, self._layer_gradients)
+        scale = scale_of_mean(total_weight)
+        loss, n_correct, penalty = 0.0, 0, self._penalty
+        for i, (x, targets) in enumerate(batch):
+            of_block, correct_of_block, _ = self._kernels.stack_cross_entropy(
+                cast(NDArray[Any], x),
+                *self._network,
+                targets.values,
+                scale,
+                *penalty,
+                self.gradients.vector,
+                i > 0,
+            )
+            loss, n_correct, penalty = loss + of_block, n_correct + correct_of_block, (0.0, 0.0)
+        return loss, n_correct

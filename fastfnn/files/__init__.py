@@ -1,0 +1,1 @@
+"""Files of networks: safetensors and ONNX."""

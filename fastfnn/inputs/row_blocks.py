@@ -1,0 +1,108 @@
+"""Samples handed out in blocks of rows, dense or packed.
+
+A row block is small enough for its activations to stay in cache. A batch of any size, in memory or in a mapped file,
+costs the memory of one block. A block holds successive rows, or rows gathered from a shuffled batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
+from numpy.typing import NDArray
+
+from fastfnn.inputs.samples import Samples, packed_in_order
+
+RowBlock = NDArray[Any] | Packed
+
+
+class RowBlocks(Protocol):
+    """Samples in blocks of at most `rows_of_block` rows."""
+
+    n_rows: int
+    rows_of_block: int
+
+    def block(self, first: int, end: int) -> RowBlock:
+        """Return rows first:end, where `first` is a multiple of `rows_of_block`; valid until the next call."""
+        ...
+
+    def gather(self, rows: NDArray[np.int64]) -> RowBlock:
+        """Return at most `rows_of_block` rows in the given order; valid until the next call."""
+        ...
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the given order, packed in batches."""
+        ...
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return the non-zeros of rows in the given order, row by row."""
+        ...
+
+
+class DenseBlocks:
+    """Blocks that are arrays."""
+
+    def __init__(self, samples: Samples, rows_of_block: int) -> None:
+        self.n_rows = samples.n_rows
+        self.rows_of_block = rows_of_block
+        self._samples = samples
+        self._latest: tuple[int, int] | None = None
+        self._block: Any = None
+
+    def block(self, first: int, end: int) -> NDArray[Any]:
+        """Return rows first:end; the only block of few samples is converted once."""
+        if self._latest != (first, end):
+            self._latest, self._block = (first, end), self._samples.dense(slice(first, end))
+        block: NDArray[Any] = self._block
+        return block
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return rows in the given order."""
+        self._latest = None  # its memory is reused
+        return self._samples.dense(rows)
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the given order, packed in batches."""
+        return self._samples.batches(rows, batch_size)
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return the non-zeros of rows in the given order, row by row."""
+        return self._samples.compressed(rows)
+
+
+class PackedBlocks:
+    """Blocks of mostly-zero samples, packed once and kept, or packed each time they are requested.
+
+    Parameters
+    ----------
+    samples : Samples
+        The rows.
+    rows_of_block : int
+        Rows of a block, at most.
+    keep : bool
+        Whether all blocks are packed now, for many passes.
+    """
+
+    def __init__(self, samples: Samples, rows_of_block: int, keep: bool = False) -> None:
+        self.n_rows = samples.n_rows
+        self.rows_of_block = rows_of_block
+        self._samples = samples
+        firsts = range(0, self.n_rows, rows_of_block) if keep else ()
+        self._kept = [samples.packed_alike(slice(first, min(first + rows_of_block, self.n_rows))) for first in firsts]
+
+    def block(self, first: int, end: int) -> Packed:
+        """Return rows first:end."""
+        return self._kept[first // self.rows_of_block] if self._kept else self._samples.packed(slice(first, end))
+
+    def gather(self, rows: NDArray[np.int64]) -> Packed:
+        """Return rows in the given order; those that are alike are packed together."""
+        return packed_in_order(self._samples, rows, np.argsort(self._samples.patterns(rows), kind="stable"))
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Return rows in the given order, packed in batches."""
+        return self._samples.batches(rows, batch_size)
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Return the non-zeros of rows in the given order, row by row."""
+        return self._samples.compressed(rows)

@@ -1,0 +1,206 @@
+"""Samples of a data set, converted to the network's dtype or packed, any rows of them at a time."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol
+
+import numpy as np
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches
+from fastfnn_kernels.protocol import Kernels
+from numpy.typing import NDArray
+
+from fastfnn._memory import aligned_empty
+from fastfnn.inputs.csr import Csr, compress_entries, pack_entries, take_rows, write_dense
+from fastfnn.inputs.row_patterns import row_patterns, sample_step, telling_columns
+
+Rows = slice | NDArray[np.int64]
+
+# Rows whose patterns are found at once, so that few entries of sparse samples are written out at a time.
+PATTERN_ROWS = 3072
+
+
+class Samples(Protocol):
+    """Rows in the network's dtype, dense or packed."""
+
+    n_rows: int
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Return these rows; they are valid until the next call."""
+        ...
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        ...
+
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows for many uses: rows with their non-zeros in much the same columns share a group."""
+        ...
+
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close for rows with their non-zeros in much the same columns."""
+        ...
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
+        ...
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store the non-zeros of these rows, row by row."""
+        ...
+
+
+def samples_of(X: NDArray[Any] | Csr, dtype: np.dtype[Any], scale: float, kernels: Kernels) -> Samples:
+    """Return the samples of a checked X.
+
+    Parameters
+    ----------
+    X : ndarray or Csr, shape (n_samples, n_inputs)
+        From `fastfnn.inputs.validation.check_inputs`.
+    dtype : dtype
+        Of the network.
+    scale : float
+        Factor of uint8 numbers; floats are taken as they are.
+    kernels : Kernels
+        The backend that packs.
+    """
+    if isinstance(X, Csr):
+        return CsrSamples(X, dtype, scale)
+    return ArraySamples(X, dtype, scale, kernels)
+
+
+class ArraySamples:
+    """Samples in an array or a memory-mapped file, converted when rows are requested; uint8 is scaled."""
+
+    def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, kernels: Kernels) -> None:
+        self.n_rows = len(X)
+        self._is_mapped = isinstance(X, np.memmap)
+        self._kernels = kernels
+        self._X = np.asarray(X)
+        self._dtype = dtype
+        self._scale = scale if X.dtype == np.uint8 else 1.0
+        self._gathered = _Buffer(self._X.shape[1], X.dtype)
+        self._converted = _Buffer(self._X.shape[1], dtype)
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Return these rows; a view of X if they need no conversion."""
+        taken = self._take(rows)
+        if taken.dtype == self._dtype and taken.flags.c_contiguous:
+            return taken
+        converted = self._converted.rows(len(taken))
+        if taken.dtype == np.uint8:
+            np.multiply(taken, self._dtype.type(self._scale), out=converted)
+        else:
+            converted[...] = taken
+        return converted
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        x, taken = self._contiguous(rows)
+        return self._kernels.pack_rows(x, self._dtype, self._scale, taken)
+
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows for many uses: rows with their non-zeros in much the same columns share a group."""
+        x, _ = self._contiguous(rows)
+        return packed_in_order(self, np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
+
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close for rows with their non-zeros in much the same columns.
+
+        The patterns of a mapped file are found anew each time; finding all of them once would read the file once
+        more.
+        """
+        return row_patterns(self._X[rows], self._columns) if self._is_mapped else self._patterns[rows]
+
+    @functools.cached_property
+    def _columns(self) -> NDArray[np.int64]:
+        return telling_columns(self._X[:: sample_step(self.n_rows)])
+
+    @functools.cached_property
+    def _patterns(self) -> NDArray[np.uint16]:
+        return row_patterns(self._X, self._columns)
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
+        x, taken = self._contiguous(rows)
+        return self._kernels.pack_batches(x, self._dtype, batch_size, self._scale, taken)
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store the non-zeros of these rows, row by row."""
+        x, taken = self._contiguous(rows)
+        return self._kernels.compress_rows(x, self._dtype, self._scale, taken)
+
+    def _contiguous(self, rows: Rows) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Return a contiguous array, and the indices of these rows in it; None for all of its rows."""
+        if isinstance(rows, slice) or not self._X.flags.c_contiguous:
+            return np.ascontiguousarray(self._X[rows]), None
+        return self._X, rows
+
+    def _take(self, rows: Rows) -> NDArray[Any]:
+        # `take` would first copy a non-contiguous array as a whole.
+        if isinstance(rows, slice) or not self._X.flags.c_contiguous:
+            return self._X[rows]
+        return self._X.take(rows, 0, out=self._gathered.rows(len(rows)), mode="clip")
+
+
+class CsrSamples:
+    """Samples in compressed sparse rows; uint8 is scaled."""
+
+    def __init__(self, csr: Csr, dtype: np.dtype[Any], scale: float) -> None:
+        self.n_rows = csr.shape[0]
+        values = csr.values.astype(dtype, copy=False)
+        self._csr = csr._replace(values=values * dtype.type(scale) if csr.dtype == np.uint8 else values)
+        self._written = _Buffer(csr.shape[1], dtype)
+
+    def dense(self, rows: Rows) -> NDArray[Any]:
+        """Write these rows out in full."""
+        entries = take_rows(self._csr, rows)
+        written = self._written.rows(entries.shape[0])
+        write_dense(entries, written)
+        return written
+
+    def packed(self, rows: Rows) -> Packed:
+        """Pack these rows."""
+        return pack_entries(take_rows(self._csr, rows))
+
+    def packed_alike(self, rows: slice) -> Packed:
+        """Pack these rows in their own order: sparse samples have too many columns to compare the rows."""
+        return self.packed(rows)
+
+    def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return numbers that are close for rows with their non-zeros in much the same columns."""
+        return self._patterns[rows]
+
+    @functools.cached_property
+    def _patterns(self) -> NDArray[np.uint16]:
+        columns = telling_columns(take_rows(self._csr, np.arange(0, self.n_rows, sample_step(self.n_rows))))
+        firsts = range(0, self.n_rows, PATTERN_ROWS)
+        parts = [slice(first, min(first + PATTERN_ROWS, self.n_rows)) for first in firsts]
+        return np.concatenate([row_patterns(take_rows(self._csr, rows), columns) for rows in parts])
+
+    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
+        """Pack these rows in batches."""
+        batches = [self.packed(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size)]
+        return join_batches(batches, batch_size, self._csr.shape[1], self._csr.dtype)
+
+    def compressed(self, rows: NDArray[np.int64]) -> Compressed:
+        """Store the non-zeros of these rows, row by row."""
+        return compress_entries(take_rows(self._csr, rows))
+
+
+def packed_in_order(samples: Samples, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
+    """Pack these rows in groups that are filled in the given order of the rows."""
+    return samples.packed(rows[order])._replace(order=order.astype(np.int32))
+
+
+class _Buffer:
+    """Memory for converted rows, allocated for the largest number of rows requested so far."""
+
+    def __init__(self, n_columns: int, dtype: np.dtype[Any]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._array = np.empty((0, n_columns), self._dtype)
+
+    def rows(self, n_rows: int) -> NDArray[Any]:
+        if n_rows > len(self._array):
+            self._array = aligned_empty((n_rows, self._array.shape[1]), self._dtype)
+        return self._array[:n_rows]

@@ -1,0 +1,230 @@
+"""Model: the layers, the loss and the parameters of a network, without what trains and evaluates it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.protocol import Kernels
+from numpy.typing import DTypeLike, NDArray
+
+from fastfnn._checks import check_scale, float_dtype
+from fastfnn.backends import get_backend
+from fastfnn.inputs.csr import Csr
+from fastfnn.inputs.samples import Samples, samples_of
+from fastfnn.inputs.targets import Targets
+from fastfnn.inputs.validation import check_finite, check_inputs
+from fastfnn.layers import Dense, Gradient, Layer
+from fastfnn.losses import Loss, get_loss
+from fastfnn.parameters import FlatArrays
+
+
+class Model:
+    """Layers in order, a loss, a dtype and a backend; see `fastfnn.Network` for the arguments.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        In order. The arrays of all `Dense` layers are views of one flat vector.
+    loss : Loss
+        Loss of the training, which also gives outputs their meaning.
+    dtype : dtype
+        float32 or float64.
+    input_scale : float
+        Factor of uint8 inputs.
+    widths : list of int
+        Widths of the layers' outputs.
+    rng : numpy.random.Generator
+        Source of first weights, orders of mini-batches, and seeds of dropout.
+    parameter_arrays : FlatArrays, or list of ndarray
+        All parameters in order. They are separate arrays where a class of a user's own holds some of them.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        backend: str = "numba",
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        input_scale: float = 1.0,
+        loss: str | Loss = "softmax_cross_entropy",
+    ) -> None:
+        kernels = get_backend(backend)
+        self._backend = backend
+        self.loss = get_loss(loss)
+        self.dtype = float_dtype(dtype)
+        self.input_scale = check_scale("input_scale", input_scale, self.dtype)
+        self.layers = tuple(layers)
+        self.widths = output_widths(self.layers)
+        self._n_inputs = next(layer.n_inputs for layer in self.layers if isinstance(layer, Dense))
+        self.rng = np.random.default_rng(seed)
+        for layer in self.layers:
+            layer.check_free()
+        for layer in self.layers:
+            layer.draw_parameters(self.dtype, self.rng)
+        for layer in self.layers:
+            layer.join(kernels)
+        for layer in self.layers:
+            layer.check_backward()
+        self.parameter_arrays = _stored(self.layers)
+
+    @property
+    def backend(self) -> str:
+        """Name of the kernels."""
+        return self._backend
+
+    @functools.cached_property
+    def kernels(self) -> Kernels:
+        """The backend's module of kernels."""
+        return get_backend(self._backend)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features of a sample."""
+        return self._n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs; of classes, for softmax cross-entropy."""
+        return self.widths[-1]
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """All arrays that training changes, named `<layer>.<parameter>`: "0.weights", "0.bias", "1.weights", ..."""
+        return {
+            f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.parameters.items()
+        }
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Description of the network in a model file, without its parameters."""
+        return {
+            "dtype": self.dtype.name,
+            "input_scale": self.input_scale,
+            "loss": {"type": type(self.loss).__name__, **self.loss.config()},
+            "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
+        }
+
+    def reset(self, seed: int | None = None) -> None:
+        """Draw all first values again, into the existing arrays: the network forgets its training.
+
+        An optimizer that is used again has a `reset` of its own.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Seed of the values and of the order of mini-batches, as for a new network. Without it, the network's
+            random numbers go on where they are.
+        """
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        for layer in self.layers:
+            layer.reset_parameters(self.rng)
+
+    def samples(self, X: NDArray[Any] | Csr) -> Samples:
+        """Return the rows of a checked X in the network's dtype, or packed, as they are requested."""
+        return samples_of(X, self.dtype, self.input_scale, self.kernels)
+
+    def check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, Targets]:
+        """Return checked samples, and their targets as the loss takes them.
+
+        Parameters
+        ----------
+        X, y
+            As in `fastfnn.Network.fit`.
+        whose : str
+            Word before the names in messages, such as "validation ".
+
+        Raises
+        ------
+        TypeError
+            If X or y has a wrong type.
+        ValueError
+            If shapes do not fit, y is out of range, there are no samples, or X holds NaN, inf or a number beyond the
+            network's dtype.
+        """
+        return check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Store the backend by name, and the parameters once, with their layers."""
+        left_out = ("kernels", "parameter_arrays")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Look the backend up again, and store the parameters in a flat vector again."""
+        self.__dict__.update(state)
+        self.parameter_arrays = _stored(self.layers)
+
+
+def check_samples(
+    X: Any,
+    y: Any,
+    n_inputs: int | None,
+    n_outputs: int,
+    loss: Loss,
+    dtype: np.dtype[Any],
+    whose: str = "",
+) -> tuple[NDArray[Any] | Csr, Targets]:
+    """Check samples as `Model.check_samples` does, before there is a network."""
+    X = check_inputs(X, n_inputs, f"{whose}X")
+    targets = loss.targets(y, X.shape[0], n_outputs, dtype, f"{whose}y")
+    if X.shape[0] == 0:
+        raise ValueError(f"{whose}X has no rows: there is nothing to learn from")
+    check_finite(X, dtype, f"{whose}X")
+    return X, targets
+
+
+def output_widths(layers: Sequence[Layer]) -> list[int]:
+    """Return the width of every layer's output.
+
+    Raises
+    ------
+    TypeError
+        If something else than a layer is among them.
+    ValueError
+        If there is no Dense layer, a layer occurs twice, or two widths do not fit.
+    """
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers must be instances of Layer, such as ReLU(); got {layer!r}")
+    if not any(isinstance(layer, Dense) for layer in layers):
+        raise ValueError("a network needs at least one Dense layer")
+    if len({id(layer) for layer in layers}) != len(layers):
+        raise ValueError("a layer stands twice in the network: make one for each place")
+    widths: list[int | None] = []
+    for layer in layers:
+        widths.append(layer.n_outputs_for(widths[-1] if widths else None))
+    first_dense = next(layer for layer in layers if isinstance(layer, Dense))
+    return [first_dense.n_inputs if width is None else width for width in widths]
+
+
+def start_gradients(model: Model) -> Sequence[NDArray[Any]]:
+    """Set the gradient of each layer to zeros, stored as the parameters are; return them in order."""
+    if not isinstance(model.parameter_arrays, FlatArrays):
+        for layer in model.layers:
+            layer.start_gradient()
+        return [getattr(layer.gradient, name) for layer in model.layers for name in layer.parameters]
+    gradients = model.parameter_arrays.filled(0)
+    in_order = iter(gradients)
+    for layer in model.layers:
+        layer.gradient = Gradient(**{name: next(in_order) for name in layer.parameters})
+    return gradients
+
+
+def _stored(layers: Sequence[Layer]) -> FlatArrays | list[NDArray[Any]]:
+    """Store the parameters of all layers in one flat vector, from now on.
+
+    A class derived from `Dense`, or a layer of a user's own, may hold other references to its arrays. Where one of
+    them has parameters, all arrays stay as they are.
+    """
+    arrays = [array for layer in layers for array in layer.parameters.values()]
+    if not all(type(layer) is Dense or not layer.parameters for layer in layers):
+        return arrays
+    flat = FlatArrays.copied(arrays)
+    in_order = iter(flat)
+    for layer in layers:
+        if isinstance(layer, Dense):
+            layer.use_arrays(**{name: next(in_order) for name in layer.parameters})
+    return flat

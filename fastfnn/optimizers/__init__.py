@@ -1,0 +1,8 @@
+"""Optimizers: they own their state and call the update kernels, one step for all parameters of a network."""
+
+from fastfnn.optimizers.adam import Adam, AdamW
+from fastfnn.optimizers.optimizer import Optimizer
+from fastfnn.optimizers.rmsprop import RMSprop, TensorStep
+from fastfnn.optimizers.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "TensorStep"]

@@ -1,0 +1,94 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastfnn_kernels.protocol import Kernels
+from numpy.typing import NDArray
+
+from fastfnn._checks import check_non_negative, check_positive, check_share
+from fastfnn.optimizers.optimizer import Index, Optimizer, State, filled_like, state_at
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba, arXiv 1412.6980).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+    beta1, beta2 : float
+        Shares of the running means of the gradient and of its square that are kept, from 0 to below 1.
+    epsilon : float
+        Added to the root of the corrected mean square.
+    """
+
+    _STATE = ("first_moments", "second_moments")
+    _BY_ELEMENT = True
+
+    def __init__(
+        self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(learning_rate)
+        self.beta1 = check_share("beta1", beta1)
+        self.beta2 = check_share("beta2", beta2)
+        self.epsilon = check_positive("epsilon", epsilon)
+        self._first_moments: State = []
+        self._second_moments: State = []
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        self._first_moments, self._second_moments = filled_like(parameters, 0), filled_like(parameters, 0)
+
+    def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        kernels.adam(
+            parameter,
+            gradient,
+            state_at(self._first_moments, index),
+            state_at(self._second_moments, index),
+            self.n_steps,
+            self._rate(index),
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101).
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float
+        As in `Adam`.
+    weight_decay : float
+        Share of every parameter, times the learning rate, that each step takes away.
+    """
+
+    _BY_ELEMENT = True
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon)
+        self.weight_decay = check_non_negative("weight_decay", weight_decay)
+
+    def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        kernels.adamw(
+            parameter,
+            gradient,
+            state_at(self._first_moments, index),
+            state_at(self._second_moments, index),
+            self.n_steps,
+            self._rate(index),
+            self.beta1,
+            self.beta2,
+            self.epsilon,
+            self.weight_decay,
+        )

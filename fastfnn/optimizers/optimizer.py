@@ -1,0 +1,228 @@
+"""The base of all optimizers: steps counted, state kept, one update for each parameter or for all of them."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fastfnn_kernels.protocol import Kernels
+from numpy.typing import NDArray
+
+from fastfnn._checks import check_positive
+from fastfnn._memory import aligned_full
+from fastfnn.parameters import FlatArrays
+
+State = Sequence[NDArray[Any]]
+
+# Sentinel index: the flat vector of all parameters. None, because lists reject it.
+ALL = None
+Index = Any
+
+
+class Optimizer(ABC):
+    """A rule that changes parameters by their gradients.
+
+    A class of your own derives from this one and implements `_update`; `_start` makes its state at the first step.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of the steps.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps taken since the start or the last `reset`.
+    """
+
+    _STATE: tuple[str, ...] = ()
+
+    # Whether an element changes by its own gradient and state alone, so that one update can cover all parameters. A
+    # derived class may compute more, so it does not inherit the flag and has to set it itself.
+    _BY_ELEMENT = False
+
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = check_positive("learning_rate", learning_rate)
+        self.n_steps = 0
+        self._rate_factors: Sequence[float] = ()
+        self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
+        self._known: FlatArrays | None = None
+
+    @property
+    def updates_by_element(self) -> bool:
+        """Whether each element changes by its own gradient and state alone; see `step_flat`."""
+        return bool(vars(type(self)).get("_BY_ELEMENT", False))
+
+    def step(
+        self,
+        kernels: Kernels,
+        parameters: Sequence[NDArray[Any]],
+        gradients: Sequence[NDArray[Any]],
+        rate_factors: Sequence[float] = (),
+    ) -> None:
+        """Change each parameter in place by its gradient.
+
+        Parameters
+        ----------
+        kernels : module
+            The backend.
+        parameters, gradients : sequences of ndarray
+            Pairs of one shape and dtype, the same ones at each step.
+        rate_factors : sequence of float
+            Factor of the learning rate for each parameter; 1 for all when empty.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
+        self.count_steps(parameters, 1)
+        self._rate_factors = rate_factors
+        for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+            self._update(kernels, index, parameter, gradient)
+        self._after_step(parameters)
+
+    def step_flat(self, kernels: Kernels, parameters: FlatArrays, gradients: FlatArrays) -> None:
+        """Change all parameters by one elementwise update of their flat vector; needs `updates_by_element`.
+
+        The bits are those of `step`.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
+        self.count_steps(parameters, 1)
+        self._rate_factors = ()
+        self._update(kernels, ALL, parameters.vector, gradients.vector)
+        self._after_step(parameters)
+
+    def count_steps(self, parameters: Sequence[NDArray[Any]], n_steps: int) -> None:
+        """Count steps for these parameters, and make the state at the first of them.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
+        if self.n_steps > 0 and parameters is self._known:
+            self.n_steps += n_steps
+            return
+        kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
+        if self.n_steps == 0:
+            self._kinds = kinds
+            self._start(parameters)
+        elif kinds != self._kinds:
+            raise ValueError(
+                f"this {type(self).__name__} holds the state of a network with parameters {_listed(self._kinds)}; "
+                f"got {_listed(kinds)}: make a new one, or call reset()"
+            )
+        # Flat arrays keep their shapes, so the same ones need no second check.
+        self._known = parameters if isinstance(parameters, FlatArrays) else None
+        if self._known is not None:
+            self._flatten_state()
+        self.n_steps += n_steps
+
+    def reset(self) -> None:
+        """Forget all steps taken."""
+        self.n_steps = 0
+
+    @property
+    def state(self) -> dict[str, list[Any]]:
+        """The state that is kept from step to step: by name, an array or a number for each parameter.
+
+        Empty before the first step. The arrays are the optimizer's own.
+        """
+        return {name: list(getattr(self, f"_{name}")) for name in self._STATE if self.n_steps > 0}
+
+    def restore(self, parameters: Sequence[NDArray[Any]], n_steps: int, state: dict[str, list[Any]]) -> None:
+        """Go on from a state that `state` gave after `n_steps` steps.
+
+        Parameters
+        ----------
+        parameters : sequence of ndarray
+            Those that will be stepped.
+        n_steps : int
+            Steps taken.
+        state : dict
+            As `state` returns it; arrays are copied.
+
+        Raises
+        ------
+        ValueError
+            If names, shapes or dtypes are not those of this optimizer and these parameters; nothing is changed then.
+        """
+        fresh = copy.copy(self)  # a new start makes new lists
+        fresh.reset()
+        if n_steps > 0:
+            fresh.count_steps(parameters, n_steps)
+        expected = fresh.state
+        if _described(state) != _described(expected):
+            raise ValueError(
+                f"the state is not that of {type(self).__name__} for these parameters: "
+                f"expected {_described(expected)}; got {_described(state)}"
+            )
+        for name, values in state.items():
+            fresh_values = getattr(fresh, f"_{name}")
+            for i, value in enumerate(values):
+                if isinstance(value, np.ndarray):
+                    fresh_values[i][...] = value
+                else:
+                    fresh_values[i] = value
+        self.__dict__.update(fresh.__dict__)
+
+    def _flatten_state(self) -> None:
+        """Store the state flat, like the parameters; steps for separate arrays have made separate ones."""
+        for name in self._STATE:
+            state = getattr(self, f"_{name}")
+            if len(state) > 0 and isinstance(state, list) and isinstance(state[0], np.ndarray):
+                setattr(self, f"_{name}", FlatArrays.copied(state))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the parameters of the last step: they are the network's."""
+        return self.__dict__ | {"_known": None}
+
+    def _rate(self, index: Index) -> float:
+        """Return the learning rate of the parameter at `index`."""
+        if index is ALL or not self._rate_factors:
+            return self.learning_rate
+        return self.learning_rate * self._rate_factors[index]
+
+    def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
+        """Make the state for these parameters; plain gradient descent has none."""
+        return
+
+    def _after_step(self, parameters: Sequence[NDArray[Any]]) -> None:
+        """Finish a step after all parameters were updated; most rules have nothing left to do."""
+        return
+
+    @abstractmethod
+    def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        """Change the parameter at `index`, or the flat vector of all of them where that is `ALL`."""
+
+
+def state_at(state: Any, index: Index) -> Any:
+    """Return the state of the parameter at `index`, or the flat vector of all."""
+    return state.vector if index is ALL else state[index]
+
+
+def filled_like(parameters: Sequence[NDArray[Any]], value: float) -> State:
+    """Make one array for each parameter, of its shape and dtype; flat where the parameters are."""
+    if isinstance(parameters, FlatArrays):
+        return parameters.filled(value)
+    return [aligned_full(parameter.shape, value, parameter.dtype) for parameter in parameters]
+
+
+def _described(state: dict[str, list[Any]]) -> dict[str, list[str]]:
+    """Name the kind of each value of a state."""
+    return {
+        name: [f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else "number" for v in values]
+        for name, values in state.items()
+    }
+
+
+def _listed(kinds: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
+    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in kinds)

@@ -1,0 +1,119 @@
+"""Arrays stored back to back in one flat vector, so that one elementwise update covers all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn._memory import CACHE_LINE, aligned_full
+
+Shape = tuple[int, ...]
+
+# Up to so many bytes, arrays are stored without gaps: they fit in a core's first cache (32 KiB and more on every x86
+# and ARM core since 2010), and the kernels that compute a whole network in one call take them in this form.
+CONTIGUOUS_BYTES = 2**15
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places of arrays in a flat vector.
+
+    Attributes
+    ----------
+    shapes : tuple of tuple
+        Of the arrays, in order.
+    starts : tuple of int
+        Index of each array's first number.
+    size : int
+        Numbers in the vector, gaps included.
+    """
+
+    shapes: tuple[Shape, ...]
+    starts: tuple[int, ...]
+    size: int
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether there are no gaps between the arrays."""
+        return self.size == sum(map(math.prod, self.shapes))
+
+
+def layout_of(shapes: Iterable[Shape], dtype: np.dtype[Any]) -> Layout:
+    """Lay arrays out: without gaps where they are small together, else each from a cache line on.
+
+    Parameters
+    ----------
+    shapes : iterable of tuple
+        Of the arrays, in order.
+    dtype : dtype
+        Of all arrays.
+    """
+    shapes = tuple(shapes)
+    sizes = [math.prod(shape) for shape in shapes]
+    small = sum(sizes) * dtype.itemsize <= CONTIGUOUS_BYTES
+    step = 1 if small else CACHE_LINE // dtype.itemsize
+    starts, end = [], 0
+    for size in sizes:
+        starts.append(-(-end // step) * step)
+        end = starts[-1] + size
+    return Layout(shapes, tuple(starts), end)
+
+
+class FlatArrays(Sequence[NDArray[Any]]):
+    """Arrays of one dtype as views of one flat vector, in order.
+
+    Parameters
+    ----------
+    layout : Layout
+        Places of the arrays.
+    vector : ndarray, shape (layout.size,)
+        The vector; numbers in gaps are zero and stay so under every elementwise update.
+
+    Attributes
+    ----------
+    layout : Layout
+    vector : ndarray, shape (layout.size,)
+    """
+
+    def __init__(self, layout: Layout, vector: NDArray[Any]) -> None:
+        self.layout = layout
+        self.vector = vector
+        self._views = [
+            vector[start : start + math.prod(shape)].reshape(shape)
+            for start, shape in zip(layout.starts, layout.shapes, strict=True)
+        ]
+
+    @classmethod
+    def copied(cls, arrays: Sequence[NDArray[Any]]) -> FlatArrays:
+        """Copy arrays of one dtype, at least one, into a new vector."""
+        dtype = arrays[0].dtype
+        layout = layout_of((array.shape for array in arrays), dtype)
+        flat = cls(layout, aligned_full((layout.size,), 0, dtype))
+        for view, array in zip(flat, arrays, strict=True):
+            view[...] = array
+        return flat
+
+    def filled(self, value: float) -> FlatArrays:
+        """Make arrays of the same layout, all of whose numbers are `value`."""
+        return FlatArrays(self.layout, aligned_full(self.vector.shape, value, self.vector.dtype))
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | list[NDArray[Any]]:
+        return self._views[index]
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __reduce__(self) -> tuple[type[FlatArrays], tuple[Layout, NDArray[Any]]]:
+        """Copy and pickle the vector alone: copies of the views would not be views of its copy."""
+        return FlatArrays, (self.layout, self.vector)

@@ -1,0 +1,214 @@
+"""Settings: everything that a run of a recipe can change."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastfnn._checks import (
+    FLOAT_DTYPES,
+    check_choice,
+    check_count,
+    check_flag,
+    check_non_negative,
+    check_positive,
+    check_scale,
+    is_whole,
+)
+from fastfnn.inputs.validation import check_input_format
+from fastfnn.optimizers import Optimizer
+
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that one training can change.
+
+    Attributes
+    ----------
+    recipe : str
+        The published training that all else starts from.
+    iterations : int
+        Passes over the training data.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    optimizer : str
+        Its name among the recipe's optimizers.
+    learning_rate : float
+        Of the optimizer.
+    optimizer_options : tuple of str
+        Its other arguments, such as "rho=0.95"; the recipe's own where they are not named.
+    l2, l2_bias : float
+        Weights of the penalties on squared weights and on squared biases.
+    l2_per_sample : bool
+        Whether both are divided by the number of training samples.
+    seed : int
+        Of the first weights, the order of mini-batches, and the samples that are drawn as a picture.
+    report_every : int
+        Iterations from one report to the next; the first and the last are always reported.
+    batch_size : int, optional
+        Samples an update sees; all of them when None.
+    shuffle : bool
+        Whether mini-batches take the samples in a new order in each epoch, or as they stand.
+    drop_last : bool
+        Whether a last mini-batch that would be smaller is left out.
+    input_scale : float, optional
+        Factor of inputs that are bytes; 1/255, as for pixels, when None.
+    data, test_data : str, optional
+        Files to train and to test on; the recipe's own data when `data` is None.
+    backend : str
+        "numba" or "numpy".
+    dtype : str
+        "float32" or "float64".
+    input_format : str
+        "auto", "dense" or "sparse", as in `Network.fit`.
+    threads : int, optional
+        Threads to compute with; as many as there are when None.
+    checkpoint_every : int, optional
+        Iterations from one checkpoint to the next; none are written when None.
+
+    Raises
+    ------
+    ValueError
+        If a value has another type or lies out of range.
+    """
+
+    recipe: str
+    iterations: int
+    hidden: tuple[int, ...]
+    optimizer: str
+    learning_rate: float
+    l2: float
+    seed: int
+    report_every: int
+    optimizer_options: tuple[str, ...] = ()
+    batch_size: int | None = None
+    l2_bias: float = 0.0
+    l2_per_sample: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    input_scale: float | None = None
+    data: str | None = None
+    test_data: str | None = None
+    backend: str = "numba"
+    dtype: str = "float32"
+    input_format: str = "auto"
+    threads: int | None = None
+    checkpoint_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "report_every"):
+            check_count(name, getattr(self, name))
+        for name in ("batch_size", "threads", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        for name in ("recipe", "optimizer", "backend", "data", "test_data"):
+            _check_text(name, getattr(self, name))
+        _check_hidden(self.hidden)
+        if not isinstance(self.optimizer_options, tuple):
+            raise ValueError(f"optimizer_options must be a list of texts; got {self.optimizer_options!r}")
+        for option in self.optimizer_options:
+            _check_text("an optimizer option", option)
+        check_positive("learning_rate", self.learning_rate)
+        for name in ("l2", "l2_bias"):
+            check_non_negative(name, getattr(self, name))
+        for name in ("l2_per_sample", "shuffle", "drop_last"):
+            check_flag(name, getattr(self, name))
+        if self.input_scale is not None:
+            check_scale("input_scale", self.input_scale, np.dtype(np.float64))
+        if not is_whole(self.seed) or not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}; got {self.seed!r}")
+        check_choice("dtype", self.dtype, FLOAT_DTYPES)
+        check_input_format(self.input_format)
+
+
+def settle(
+    defaults: Settings, optimizers: Mapping[str, Callable[..., Optimizer]], *changes: Mapping[str, Any]
+) -> Settings:
+    """Apply changes to a recipe's defaults, one mapping after the other.
+
+    A mapping that names another optimizer brings that optimizer's own learning rate and options where it names none.
+
+    Parameters
+    ----------
+    defaults : Settings
+        Of the recipe.
+    optimizers : mapping
+        The optimizers that can be named, each made with its own learning rate when called without arguments.
+    *changes : mappings
+        New values by name.
+
+    Raises
+    ------
+    ValueError
+        If an optimizer is unknown or a value does not fit.
+    """
+    settings = defaults
+    for change in changes:
+        name = change.get("optimizer", settings.optimizer)
+        check_choice("optimizer", name, optimizers)
+        own = {"learning_rate": optimizers[name]().learning_rate, "optimizer_options": ()}
+        settings = dataclasses.replace(settings, **{**({} if name == settings.optimizer else own), **change})
+    make_optimizer(settings, optimizers)
+    return settings
+
+
+def make_optimizer(settings: Settings, optimizers: Mapping[str, Callable[..., Optimizer]]) -> Optimizer:
+    """Make the optimizer that the settings name, as it is before training.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or its value does not fit.
+    """
+    factory = optimizers[settings.optimizer]
+    known = [name for name in inspect.signature(factory).parameters if name != "learning_rate"]
+    options = dict(_parse_option(option) for option in settings.optimizer_options)
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"{settings.optimizer} has no option {name!r}; its options are {', '.join(known) or 'none'}"
+            )
+    return factory(learning_rate=settings.learning_rate, **options)
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    """Read "rho=0.95" as a name and a TOML value."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise ValueError(f"an optimizer option must be NAME=VALUE, such as rho=0.95; got {text!r}") from error
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Read the widths of hidden layers, such as "256" or "256,128".
+
+    Raises
+    ------
+    ValueError
+        If they are not whole numbers from 1 up.
+    """
+    widths = text.split(",")
+    if not all(width.strip().isdecimal() for width in widths):
+        raise ValueError(f"hidden must be whole numbers separated by commas, such as 256,128; got {text!r}")
+    hidden = tuple(int(width) for width in widths)
+    _check_hidden(hidden)
+    return hidden
+
+
+def _check_hidden(hidden: Any) -> None:
+    if not isinstance(hidden, tuple) or not all(is_whole(width) and width >= 1 for width in hidden):
+        raise ValueError(f"hidden must be widths from 1 up, such as 256,128; got {hidden!r}")
+
+
+def _check_text(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be a text in quotes; got {value!r}")

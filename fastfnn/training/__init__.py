@@ -1,0 +1,1 @@
+"""Training: the loop over epochs, the steps of an epoch, and the events that callbacks see."""

@@ -1,0 +1,93 @@
+"""Events of a training: an epoch or a step as a callback sees it, and the exception by which a callback ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastfnn.execution.plan import Propagation
+from fastfnn.execution.prediction import evaluate
+from fastfnn.history import History, Record
+from fastfnn.inputs.row_blocks import RowBlocks
+from fastfnn.inputs.targets import Targets
+from fastfnn.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """Prepared samples, and the way to evaluate a network on them."""
+
+    blocks: RowBlocks
+    y: Targets
+    propagation: Propagation
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch that has just ended.
+
+    Attributes
+    ----------
+    number : int
+        Counts from 1.
+    n_epochs : int
+        Epochs that the training was asked for.
+    record : dict
+        The epoch's record in the history; a callback may add to it.
+    network : Network
+        The network after the epoch.
+    optimizer : Optimizer
+        The optimizer after the epoch.
+    history : History
+        Records of all epochs so far, this one included.
+    """
+
+    number: int
+    n_epochs: int
+    record: Record
+    network: Any  # a fastfnn.Network; its file is above this one
+    optimizer: Optimizer
+    history: History
+    _training: PreparedSet
+
+    def evaluate_training_set(self) -> tuple[float, float]:
+        """Compute the loss, without penalty, and the accuracy of the current network on the training set."""
+        training = self._training
+        return evaluate(self.network, training.blocks, training.y, training.propagation)
+
+
+@dataclass(frozen=True)
+class Step:
+    """An update of the parameters that has just been made.
+
+    Attributes
+    ----------
+    number : int
+        Steps that the optimizer has taken.
+    loss : float
+        Mean over the batch before the update, penalty included.
+    accuracy : float or None
+        Share of the batch that was right before the update; None for losses without right and wrong.
+    network : Network
+        The network after the update. `network.layers[i].gradient` is the gradient of the update, if the callback has
+        an attribute `reads_gradients` that is true. Without it, a kernel of plain SGD may take the step, which stores
+        no gradients; they are None then.
+    optimizer : Optimizer
+        The optimizer after the update.
+    """
+
+    number: int
+    loss: float
+    accuracy: float | None
+    network: Any  # a fastfnn.Network
+    optimizer: Optimizer
+
+
+class StopTraining(Exception):  # noqa: N818 - it is no error
+    """Raised by a callback to end the training after the epoch or the step it was shown."""
+
+
+Callback = Callable[[Epoch], Any]
+
+StepCallback = Callable[[Step], Any]
