@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,8 +24,6 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import Schedule
 from fastfnn.training.events import Callback, StepCallback
 from fastfnn.training.loop import Checked, fit
-
-log = logging.getLogger("fastfnn")
 
 
 class Network(Model):
@@ -174,9 +171,7 @@ class Network(Model):
                 raise TypeError("validation_data must be a pair (X, y)")
             validation = self.check_samples(*validation_data, "validation ")
         plan = self._plan(training, optimizer, options)
-        log.info("%s", plan.summary)
-        for reason in plan.because:
-            log.info("%s", reason)
+        _log(plan)
         return fit(self, training, optimizer, options, plan, validation, history)
 
     def plan(
@@ -388,3 +383,13 @@ class Network(Model):
         state = super().__getstate__()
         state.pop("_predictor", None)
         return state
+
+
+def _log(plan: ExecutionPlan) -> None:
+    """Log a plan and its reasons at INFO, as "fastfnn"."""
+    import logging  # here, because an import of the package does without it
+
+    log = logging.getLogger("fastfnn")
+    if log.isEnabledFor(logging.INFO):
+        for sentence in (plan.summary, *plan.because):
+            log.info("%s", sentence)

@@ -1,115 +1,73 @@
-"""Peak memory of a full-batch training, in a process of its own.
-
-The kernels are compiled by a small training in a process before, so that the compiler's memory is not counted, and
-loaded from the cache by the same training in the process that is measured. The C library is told to give freed memory
-back at once: what the small training leaves behind would hide as much of the large one.
-"""
-
-import json
-import os
-import subprocess
-import sys
-
-import pytest
-
-import fastfnn
-
-MEGABYTE = 2**20
-
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-
-TRAIN = """
-import json
-import threading
+"""Arrays that begin at a cache line."""
 
 import numpy as np
+import pytest
+from fastfnn_kernels import jitted
 
 import fastfnn
-from fastfnn.tiles import LARGE_TILE_ROWS
+from fastfnn.memory import CACHE_LINE, aligned_copy, aligned_empty, aligned_full
+
+# So large that alignment pays, whatever the sizes from which it does.
+SHAPES = [(100_001,), (317, 1001), (101, 11, 97)]
 
 
-def memory(name):
-    with open("/proc/self/status") as status:
-        return next(1024 * int(line.split()[1]) for line in status if line.startswith(name + ":"))
+def is_aligned(array):
+    return array.ctypes.data % CACHE_LINE == 0
 
 
-def fit(X, y, epochs):
-    net = fastfnn.Network(
-        [fastfnn.Dense(784, 256, "relu"), fastfnn.Dense(256, 10, use_bias=False)], seed=1, input_scale=1 / 255
-    )
-    return net.fit(X, y, fastfnn.RMSprop(0.5, 0.99, 1e-3, "tensor", 1.0, 500), epochs=epochs, l2=1e-6)
+def assert_ordinary(array, shape, dtype):
+    assert type(array) is np.ndarray
+    assert (array.shape, array.dtype) == (shape, dtype)
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
 
 
-rng = np.random.default_rng(1)
-for density in (0.1, 1.0):  # packed inputs, and dense ones
-    few = (255 * (rng.random((2 * LARGE_TILE_ROWS + 1, 784)) < density)).astype(np.uint8)
-    fit(few, rng.integers(0, 10, 2 * LARGE_TILE_ROWS + 1), epochs=1)
-del few
-"""
-
-EMBEDDED = """
-before = memory("VmRSS")
-train, test = fastfnn.datasets.load_mnist()
-loaded = sum(array.nbytes for split in (train, test) for array in (split.X, split.y))
-history = fit(train.X, train.y, epochs=3)
-peak = memory("VmHWM")
-print(json.dumps({"loaded": loaded, "grown": peak - before, "n_epochs": len(history)}))
-"""
-
-MAPPED = """
-class Watch(threading.Thread):
-    peak, done = 0, False
-
-    def run(self):
-        while not self.done:
-            self.peak = max(self.peak, memory("RssAnon"))
-            threading.Event().wait(0.001)
+@pytest.mark.parametrize("shape", [*SHAPES, (), (0,), (3, 0), (1,), (5, 7)])
+def test_arrays_are_as_those_of_numpy(shape, dtype, rng):
+    values = rng.standard_normal(shape)
+    assert_ordinary(aligned_empty(shape, dtype), shape, dtype)
+    full, copy = aligned_full(shape, 0.25, dtype), aligned_copy(np.asarray(values), dtype)
+    assert_ordinary(full, shape, dtype)
+    assert_ordinary(copy, shape, dtype)
+    assert (full == 0.25).all()
+    assert np.array_equal(copy, np.asarray(values).astype(dtype))
 
 
-X = np.memmap({path!r}, np.uint8, "r", shape=({n_rows}, 784))
-y = np.arange({n_rows}) % 10
-watch, before = Watch(), memory("RssAnon")
-watch.start()
-fit(X, y, epochs=1)
-watch.done = True
-watch.join()
-print(json.dumps({{"grown": watch.peak - before}}))
-"""
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_arrays_begin_at_a_cache_line(shape, dtype, rng):
+    for _ in range(5):
+        values = rng.standard_normal(shape)
+        assert is_aligned(aligned_empty(shape, dtype))
+        assert is_aligned(aligned_full(shape, 1, dtype))
+        assert is_aligned(aligned_copy(values, dtype))
+        assert is_aligned(aligned_copy(np.asfortranarray(values), dtype))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled():
-    run("")
+def test_a_copy_has_memory_of_its_own(dtype):
+    array = np.ones(SHAPES[1], dtype)
+    copy = aligned_copy(array, dtype)
+    copy[0, 0] = 7
+    assert array[0, 0] == 1
+    assert not np.shares_memory(array, copy)
 
 
-def measured(script):
-    return json.loads(run(script))
+def test_every_byte_can_be_written(dtype):
+    arrays = [aligned_full((10_007,), value, dtype) for value in range(20)]
+    for value, array in enumerate(arrays):
+        array[...] = -value
+    assert [array.min() == array.max() == -value for value, array in enumerate(arrays)] == [True] * 20
 
 
-def run(script):
-    command, environment = [sys.executable, "-c", TRAIN + script], os.environ | GIVE_BACK
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+def test_kernels_take_aligned_arrays_as_outputs(dtype, rng):
+    x, w = rng.standard_normal((300, 70)).astype(dtype), rng.standard_normal((70, 90)).astype(dtype)
+    out = aligned_full((300, 90), np.nan, dtype)
+    assert jitted.dense_forward(x, w, out=out) is out
+    assert np.array_equal(out, jitted.dense_forward(x, w))
 
 
-def test_training_on_the_embedded_data_stays_under_the_data_and_300_mb():
-    """The peak of the resident set by the end of three epochs, above its size just before the data is loaded."""
-    result = measured(EMBEDDED)
-    assert result["n_epochs"] == 3
-    assert result["grown"] > result["loaded"] / 2
-    assert result["grown"] < result["loaded"] + 300 * MEGABYTE
-
-
-def test_ten_times_the_rows_in_a_memmap_take_no_more_memory(tmp_path):
-    """Anonymous memory alone, sampled during the training: mapped pages of the file are cache."""
-    rows = fastfnn.datasets.load_mnist()[0].X
-    path = tmp_path / "X"
-    with path.open("wb") as file:
-        for _ in range(10):
-            rows.tofile(file)
-    once = measured(MAPPED.format(path=str(path), n_rows=len(rows)))
-    ten_times = measured(MAPPED.format(path=str(path), n_rows=10 * len(rows)))
-    path.unlink()
-    assert 0 < once["grown"] < 50 * MEGABYTE
-    assert 0 < ten_times["grown"] < once["grown"] + 10 * MEGABYTE
+@pytest.mark.parametrize("optimizer", [fastfnn.SGD(0.1, 0.5), fastfnn.RMSprop(), fastfnn.Adam()])
+def test_parameters_and_gradients_are_aligned(optimizer, rng):
+    net = fastfnn.Network([fastfnn.Dense(300, 200, "relu"), fastfnn.Dense(200, 10)], seed=1)
+    net.fit(rng.random((50, 300)), rng.integers(0, 10, 50), optimizer)
+    assert is_aligned(net.layers[0].weights)
+    assert is_aligned(net.layers[0].gradient.weights)

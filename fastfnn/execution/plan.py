@@ -235,7 +235,7 @@ def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tupl
     if input_format == "dense":
         return False, 'input_format is "dense"'
     if not first.takes_packed:
-        return False, f"the first layer, {first!r}, takes no packed inputs"
+        return False, f"the first layer, {_named(first)}, takes no packed inputs"
     if input_format == "sparse":
         return True, 'input_format is "sparse"'
     if data.is_sparse:
@@ -250,7 +250,7 @@ def _density_worth_packing(model: Model) -> float:
 
     A packed product takes density / PACKED_DENSITY of the dense product's time, and packing comes on top of it.
     """
-    return thresholds.PACKED_DENSITY * (1 - thresholds.PACKING_OUTPUTS / model.widths[0])
+    return thresholds.PACKED_DENSITY * max(0.0, 1 - thresholds.PACKING_OUTPUTS / model.widths[0])
 
 
 def _rows_of_block(model: Model, packed: bool) -> int:
@@ -281,7 +281,7 @@ def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
 def _why_not_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
     unfused = _unfused(model.layers)
     if unfused is not None:
-        return f"{unfused!r} is not fused"
+        return f"{_named(unfused)} is not among the layers of one kernel"
     if not _is_plain_softmax(model.loss):
         return f"the loss is {model.loss!r}"
     if data.is_weighted:
@@ -305,7 +305,7 @@ def _why_not_output_layer(model: Model, data: DataProfile) -> str | None:
     if len(model.layers) == 1:
         return "there is no layer before the output layer"
     if not (type(last) is Dense and last.activation == "identity"):
-        return f"the last layer is {last!r}, not a Dense layer without activation"
+        return f"the last layer, {_named(last)}, is not a Dense layer without activation"
     before = model.layers[-2]
     if before.activation not in FUSED_ACTIVATIONS:
         return f"the activation before the output layer, {before.activation}, is not fused"
@@ -348,7 +348,7 @@ def _why_not_sgd_kernels(
     if not _is_plain_softmax(model.loss):
         return f"the loss is {model.loss!r}"
     if unfused is not None:
-        return f"{unfused!r} is not fused"
+        return f"{_named(unfused)} is not among the layers of one kernel"
     if size > 1 and not packed:
         return "batches of dense inputs are not among the kernels of SGD"
     if size > thresholds.SGD_BATCH_ROWS:
@@ -374,6 +374,11 @@ def _unfused(layers: tuple[Layer, ...]) -> Layer | None:
         if type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS:
             return layer
     return None
+
+
+def _named(layer: Layer) -> str:
+    """Return how a reason names a layer: classes of a user's own need not have a repr."""
+    return type(layer).__name__ if type(layer).__repr__ is object.__repr__ else repr(layer)
 
 
 def _is_plain_softmax(loss: Loss) -> bool:

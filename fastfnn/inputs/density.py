@@ -72,7 +72,7 @@ def profile(
         return DataProfile(n_rows, n_columns, density, packed_bytes, True, False, is_weighted, is_repeated)
     # NumPy counts contiguous numbers several times as fast.
     rows = np.ascontiguousarray(X[::step])
-    density = np.count_nonzero(rows) / max(1, rows.size)
+    density = float(np.count_nonzero(rows) / max(1, rows.size))
     packed_bytes = _packed_bytes(rows, dtype) * n_rows // max(1, len(rows)) if is_repeated else 0
     is_mapped = isinstance(X, np.memmap)
     return DataProfile(n_rows, n_columns, density, packed_bytes, False, is_mapped, is_weighted, is_repeated)
