@@ -149,24 +149,34 @@ class TensorBoardLogger:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder)
+        self._next_epoch: int | None = None
+        self._file: Any = self._opened()
+
+    def _opened(self) -> Any:
+        """Begin a new file in the folder."""
         try:
             from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto.event_pb2 import Event
         except ModuleNotFoundError as error:
             raise ImportError(
                 "TensorBoard's files are written by tensorboardX, which is not installed: "
                 'pip install "fastfnn[tensorboard]"'
             ) from error
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        # EventsWriter, because SummaryWriter leaves writing to a thread, for which its `flush` does not wait.
-        # A file's name holds the second it was made in; the suffix tells those of the same second apart.
-        self._file = EventsWriter(str(Path(folder) / "events"), f".{time.time_ns()}")
-        weakref.finalize(self, self._file.close)
-        self._event = Event
-        self._next_epoch: int | None = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # EventsWriter, because SummaryWriter writes in a thread, and its `flush` does not wait for that thread.
+        # A file's name holds the second it was made in; the suffix tells files of the same second apart.
+        file = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")
+        weakref.finalize(self, file.close)
+        return file
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open file: a copy begins one of its own at its first epoch."""
+        return self.__dict__ | {"_file": None, "_next_epoch": None}
 
     def __call__(self, epoch: Epoch) -> None:
         """Write the figures of one epoch through to the disk."""
+        if self._file is None:
+            self._file = self._opened()
         if epoch.number != self._next_epoch:
             self._write(epoch.number, session_log={"status": "START"})
         self._next_epoch = epoch.number + 1
@@ -175,4 +185,6 @@ class TensorBoardLogger:
         self._file.flush()
 
     def _write(self, step: int, **content: Any) -> None:
-        self._file.write_event(self._event(wall_time=time.time(), step=step, **content))
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._file.write_event(Event(wall_time=time.time(), step=step, **content))
