@@ -24,13 +24,13 @@ from main_job import (
 from numpy.typing import NDArray
 
 import fastfnn
-from fastfnn.interrupt import Interrupt
-from fastfnn.memory import aligned_empty
+from fastfnn.training.interrupt import Interrupt
+from fastfnn._memory import aligned_empty
 from fastfnn.parts import Parts
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.steps import Steps
-from fastfnn.targets import Targets
+from fastfnn.inputs.targets import Targets
 from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
 
 Run = Callable[[], Any]

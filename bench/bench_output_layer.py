@@ -12,7 +12,7 @@ from measurement import Measure, Work
 from numpy.typing import NDArray
 from verification import TOLERANCES, assert_close
 
-from fastfnn.tiles import TILE_ROWS
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK
 
 DTYPE = "float32"
 
@@ -40,6 +40,6 @@ def bench_output_layer(measure: Measure, contender: str) -> None:
 
 def _operands() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     rng = np.random.default_rng(0)
-    x = np.maximum(rng.standard_normal((TILE_ROWS, N_HIDDEN), dtype=np.float32), 0)
+    x = np.maximum(rng.standard_normal((ROWS_OF_BLOCK, N_HIDDEN), dtype=np.float32), 0)
     weights = 0.1 * rng.standard_normal((N_HIDDEN, N_CLASSES), dtype=np.float32)
-    return x, weights, np.zeros(N_CLASSES, np.float32), rng.integers(0, N_CLASSES, TILE_ROWS)
+    return x, weights, np.zeros(N_CLASSES, np.float32), rng.integers(0, N_CLASSES, ROWS_OF_BLOCK)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from verification import TRAINING_TOLERANCE, assert_changed_alike
 
 from fastfnn.datasets import Labelled
-from fastfnn.interrupt import Interrupt
+from fastfnn.training.interrupt import Interrupt
 from fastfnn.plan import Batching, Penalty, Plan
 from fastfnn.preparation import prepare, prepare_to_keep
 from fastfnn.recipes import RECIPES
-from fastfnn.settings import Settings, make_optimizer
+from fastfnn.recipes.settings import Settings, make_optimizer
 from fastfnn.steps import Steps
-from fastfnn.targets import Targets
+from fastfnn.inputs.targets import Targets
 
 # Samples of an epoch, fewer than the page's where one sample is a step: a few seconds of NumPy.
 SAMPLES = {"layers-adam": 50_000, "sigmoid-sgd": 3_000, "spiral": None, "digits": None}

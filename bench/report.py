@@ -1,6 +1,7 @@
-"""Turn the results of a run into a Markdown table and bar charts beside them, and into the README's short table.
+"""Turn the results of a run into a Markdown table and bar charts beside them, and into the short table
+of bench/README.md.
 
-usage: python bench/report.py RESULTS.json [--readme README.md]
+usage: python bench/report.py RESULTS.json [--readme bench/README.md]
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 usage: python bench/run.py [PYTEST OPTIONS]          (for instance -k full_batch, -m "not peer")
 
-The JSON file is named for the day and the CPU. A run of the whole suite also renews the README's short table.
+The JSON file is named for the day and the CPU. A run of the whole suite also renews the short table in
+bench/README.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main() -> None:
     pytest = [sys.executable, "-m", "pytest", str(BENCH), "-q", "--benchmark-enable", "--benchmark-quiet"]
     subprocess.run([*pytest, f"--benchmark-json={results}", *options], check=True)
     report = [sys.executable, str(BENCH / "report.py"), str(results)]
-    subprocess.run(report if options else [*report, "--readme", str(BENCH.parent / "README.md")], check=True)
+    subprocess.run(report if options else [*report, "--readme", str(BENCH / "README.md")], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Results as Markdown: every entry in full, and the short table of ratios for the README."""
+"""Results as Markdown: every entry in full, and the short table of ratios for bench/README.md."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from typer.testing import CliRunner
 
-from fastfnn.cli import app
+from fastfnn.app.cli import app
 
 N_COLUMNS = 16
 N_CLASSES = 3

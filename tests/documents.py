@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from fastfnn.cli import app
+from fastfnn.app.cli import app
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ from fastfnn_kernels import jitted, reference
 from networks import assert_close, each_dtype, samples, small_network
 
 import fastfnn
-from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK
 
 
 def test_a_backend_is_the_module_of_its_name():
@@ -78,7 +78,7 @@ def test_both_backends_stay_together_over_five_steps(index, batch_size):
         assert_close(parameters[name], parameters_too[name], 1e-11)
 
 
-@pytest.mark.parametrize("n_rows", [1, TILE_ROWS - 1, TILE_ROWS + 1, LARGE_TILE_ROWS + 1])
+@pytest.mark.parametrize("n_rows", [1, ROWS_OF_BLOCK - 1, ROWS_OF_BLOCK + 1, ROWS_OF_LARGE_BLOCK + 1])
 def test_both_backends_give_the_same_loss_and_gradients(n_rows):
     X, y = samples(n_rows)
     loss, gradients = small_network("numba").loss_and_gradients(X, y, l2=0.1)

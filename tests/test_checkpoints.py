@@ -11,7 +11,7 @@ from networks import bytes_of, each_backend, samples, small_network
 import fastfnn
 from fastfnn import SGD, Adam, AdamW, Network, RMSprop, StopTraining, schedules
 from fastfnn.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from fastfnn.model_files import digest_of, read_model, write_model
+from fastfnn.files.container import digest_of, read_model, write_model
 
 OPTIMIZERS = {
     "sgd": lambda: SGD(0.1),

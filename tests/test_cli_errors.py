@@ -3,7 +3,7 @@ import pytest
 from command_line import TINY, fail, invoke, succeed, write_csv
 from safetensors.numpy import save_file
 
-from fastfnn.model_files import read_model, write_model
+from fastfnn.files.container import read_model, write_model
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(train_csv, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fastfnn.cli.run", broken)
+    monkeypatch.setattr("fastfnn.app.cli.run", broken)
     assert isinstance(invoke("train", "--data", train_csv).exception, ZeroDivisionError)
 
 
@@ -219,7 +219,7 @@ def test_an_interruption_before_the_training(train_csv, old_run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastfnn.experiment.load_task", interrupted)
+    monkeypatch.setattr("fastfnn.app.experiment.load_task", interrupted)
     result = invoke("train", "--data", train_csv, *TINY, "--out", old_run)
     assert result.exit_code == 130
     assert result.stderr == "interrupted: nothing more is written\n"

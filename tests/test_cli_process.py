@@ -8,13 +8,13 @@ import pytest
 from command_line import TINY, make_samples, read_history, write_csv
 
 from fastfnn import Network
-from fastfnn.settings import read_config
+from fastfnn.app.config_file import read_config
 
 # Whoever starts the tests in the background has them ignore Ctrl-C.
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fastfnn.cli import main
+from fastfnn.app.cli import main
 main()
 """
 
@@ -89,7 +89,7 @@ def test_without_numba(tmp_path):
     program = f"""
 import sys
 sys.modules["numba"] = None
-from fastfnn.cli import app
+from fastfnn.app.cli import app
 app({["info"]!r}, standalone_mode=False)
 app({["train", "--data", str(data), *TINY, "--out", str(tmp_path / "run")]!r}, standalone_mode=False)
 sys.argv[1:] = {["train", "--data", str(data), *TINY, "--backend", "numba", "--out", str(tmp_path / "no")]!r}

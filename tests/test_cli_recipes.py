@@ -5,8 +5,8 @@ from command_line import fail, read_history, succeed, write_csv
 from matplotlib.image import imread
 
 from fastfnn import Network
+from fastfnn.app.config_file import read_config
 from fastfnn.recipes import RECIPES
-from fastfnn.settings import read_config
 
 COMMON = {"config.toml", "confusion.png", "curves.png", "history.jsonl", "model.safetensors"}
 

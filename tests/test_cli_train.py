@@ -7,9 +7,9 @@ from command_line import N_COLUMNS, TINY, make_samples, read_history, succeed, w
 from matplotlib.image import imread
 
 from fastfnn import Network
+from fastfnn.app.config_file import read_config
 from fastfnn.datasets import Dataset
 from fastfnn.recipes import RECIPES
-from fastfnn.settings import read_config
 
 FILES = ["config.toml", "curves.png", "history.jsonl", "model.safetensors", "samples.png"]
 

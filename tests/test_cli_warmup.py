@@ -8,19 +8,19 @@ from command_line import fail, succeed
 from fastfnn_kernels.runtime import compiling
 from processes import output_of
 
-from fastfnn.kernel_watch import watched_kernels
+from fastfnn.app.compile_progress import watched_kernels
 
 WARM_UP = """
     import sys
     sys.argv = ["fastfnn", "warmup", "--dtype", "float32"]
-    from fastfnn.cli import main
+    from fastfnn.app.cli import main
     main()
 """
 
 TRAIN_AFTERWARDS = """
     import numpy as np
     import fastfnn
-    from fastfnn.kernel_watch import watched_kernels
+    from fastfnn.app.compile_progress import watched_kernels
 
     X = np.random.default_rng(0).random((7000, 784), dtype=np.float32)
     X[X > 0.2] = 0
@@ -44,7 +44,7 @@ def test_later_programs_find_what_it_compiled():
 
 
 def test_it_says_what_it_did(monkeypatch):
-    monkeypatch.setattr("fastfnn.cli.usual_work", lambda dtype: {f"work in {dtype}": lambda: None})
+    monkeypatch.setattr("fastfnn.app.cli.usual_work", lambda dtype: {f"work in {dtype}": lambda: None})
     assert succeed("warmup", "--dtype", "float64").splitlines()[0] == "work in float64"
 
 

@@ -3,7 +3,7 @@ import pytest
 from networks import ROUNDING, assert_close, bytes_of, each_backend, each_dtype, samples, small_network
 
 from fastfnn import SGD, get_backend
-from fastfnn.clipping import Clipping
+from fastfnn.execution.options import Clipping
 
 
 def gradients(dtype="float64"):

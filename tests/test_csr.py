@@ -22,9 +22,12 @@ from networks import (
 from scipy import sparse
 
 import fastfnn
-from fastfnn import preparation, sgd_steps
-from fastfnn.csr import as_csr, pack_entries, take_rows
-from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
+from fastfnn.execution import thresholds
+from fastfnn.execution.plan import plan_evaluation
+from fastfnn.execution.preparation import prepare
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK
+from fastfnn.inputs.csr import as_csr, pack_entries, take_rows
+from fastfnn.inputs.density import profile
 
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
 each_input_format = pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
@@ -97,7 +100,7 @@ def samples(n_rows, dtype="float64", seed=8):
 @each_dtype
 @each_input_dtype
 @each_input_format
-@pytest.mark.parametrize("n_rows", [1, 3, 4, 5, TILE_ROWS + 3])
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 5, ROWS_OF_BLOCK + 3])
 def test_every_method_takes_them_as_the_dense_array(backend, dtype, input_dtype, input_format, n_rows):
     X, y = samples(n_rows, input_dtype)
     csr, rounding = sparse.csr_array(X), ROUNDING[dtype]
@@ -114,10 +117,10 @@ def test_every_method_takes_them_as_the_dense_array(backend, dtype, input_dtype,
 @each_backend
 @each_input_dtype
 @each_input_format
-@pytest.mark.parametrize("batch_size", [None, 1, 7, LARGE_TILE_ROWS + 50])
+@pytest.mark.parametrize("batch_size", [None, 1, 7, ROWS_OF_LARGE_BLOCK + 50])
 def test_trainings_follow_the_dense_array(monkeypatch, backend, input_dtype, input_format, batch_size):
-    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", 20)
-    X, y = samples(30 if batch_size in (1, 7) else LARGE_TILE_ROWS + 100, input_dtype)
+    monkeypatch.setattr(thresholds, "SGD_SAMPLES_OF_CALL", 20)
+    X, y = samples(30 if batch_size in (1, 7) else ROWS_OF_LARGE_BLOCK + 100, input_dtype)
     net, expected = small_network(backend), small_network(backend)
     options = {"epochs": 3, "batch_size": batch_size, "l2": 0.01}
     history = net.fit(sparse.csr_array(X), y, fastfnn.SGD(0.05), **options, input_format=input_format)
@@ -129,9 +132,9 @@ def test_trainings_follow_the_dense_array(monkeypatch, backend, input_dtype, inp
 
 @each_input_dtype
 @pytest.mark.parametrize("input_format", ["dense", "sparse"])
-@pytest.mark.parametrize("batch_size", [7, LARGE_TILE_ROWS + 50])
+@pytest.mark.parametrize("batch_size", [7, ROWS_OF_LARGE_BLOCK + 50])
 def test_within_a_format_they_train_to_the_bits_of_the_array(input_dtype, input_format, batch_size):
-    X, y = samples(30 if batch_size == 7 else LARGE_TILE_ROWS + 100, input_dtype)
+    X, y = samples(30 if batch_size == 7 else ROWS_OF_LARGE_BLOCK + 100, input_dtype)
     net, other = (small_network("numba", "float32", input_scale=1 / 255) for _ in range(2))
     net.fit(sparse.csr_array(X), y, fastfnn.Adam(0.05), 2, batch_size, input_format=input_format)
     other.fit(X, y, fastfnn.Adam(0.05), 2, batch_size, input_format=input_format)
@@ -188,10 +191,10 @@ def test_validation_data_may_be_of_another_format(backend, input_format):
 
 @pytest.mark.parametrize("batch_size", [None, 500])
 def test_what_does_not_fit_in_memory_is_packed_as_it_is_needed(monkeypatch, batch_size):
-    X, y = samples(LARGE_TILE_ROWS + 100)
+    X, y = samples(ROWS_OF_LARGE_BLOCK + 100)
     kept, streamed = small_network("numba"), small_network("numba")
     kept.fit(sparse.csr_array(X), y, fastfnn.SGD(0.05), 3, batch_size)
-    monkeypatch.setattr(preparation, "PACKING_BYTES", 0)
+    monkeypatch.setattr(thresholds, "KEPT_BYTES", 0)
     streamed.fit(sparse.csr_array(X), y, fastfnn.SGD(0.05), 3, batch_size)
     assert bytes_of(kept) == bytes_of(streamed)
 
@@ -209,8 +212,9 @@ def test_many_columns_are_not_written_out():
     rng = np.random.default_rng(1)
     columns = rng.integers(0, 100_000, (30, 5))
     csr = as_csr(sparse.csr_array((np.ones(150), columns.ravel(), np.arange(0, 151, 5)), (30, 100_000)), "X")
-    tile = preparation.prepare(fastfnn.Network([fastfnn.Dense(100_000, 2)]), csr).tile(0, 30)
-    assert tile.nbytes < 10_000
+    net = fastfnn.Network([fastfnn.Dense(100_000, 2)])
+    plan = plan_evaluation(net, profile(csr, net.dtype))
+    assert prepare(net, csr, plan).block(0, 30).nbytes < 10_000
 
 
 @given(

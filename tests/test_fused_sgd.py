@@ -18,7 +18,10 @@ from networks import (
 from scipy import sparse
 
 import fastfnn
-from fastfnn import SGD, Dense, Network, sgd_steps
+from fastfnn import SGD, Dense, Network
+from fastfnn.execution import thresholds
+from fastfnn.execution.fused_sgd import FusedSgd
+from fastfnn.execution.plan import Steps
 from fastfnn.initializers import zeros
 
 
@@ -28,15 +31,15 @@ class StepByStep(SGD):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How many samples each call was handed."""
-    handed, take = [], sgd_steps.SgdSteps.take
+    """How many samples each call of a kernel was given."""
+    given, take = [], FusedSgd.take
 
-    def spy(self, order, interrupt):
-        handed.append(len(order))
-        return take(self, order, interrupt)
+    def spy(self, rows):
+        given.append(len(rows))
+        return take(self, rows)
 
-    monkeypatch.setattr(sgd_steps.SgdSteps, "take", spy)
-    return handed
+    monkeypatch.setattr(FusedSgd, "take", spy)
+    return given
 
 
 def trained(optimizer, X, y, backend="numba", dtype="float64", batch_size=1, **options):
@@ -70,19 +73,19 @@ def test_steps_are_those_of_layers_and_optimizer(calls, backend, dtype, input_dt
 
 @each_backend
 @each_dtype
-@pytest.mark.parametrize(("batch_size", "n_in_calls"), [(2, 38), (7, 35), (39, 39), (40, 0), (50, 0)])
+@pytest.mark.parametrize(("batch_size", "n_in_calls"), [(2, 38), (7, 35), (39, 39), (40, None), (50, None)])
 def test_batches_of_packed_samples_are_those_of_layers_and_optimizer(calls, backend, dtype, batch_size, n_in_calls):
     X, y = sparse_samples(40, 4, 3, "uint8")
     options = {"backend": backend, "dtype": dtype, "epochs": 3, "batch_size": batch_size, "input_format": "sparse"}
     in_one_call = trained(SGD(0.05), X, y, **options)
-    assert calls == [n_in_calls] * 3
+    assert calls == ([] if n_in_calls is None else [n_in_calls] * 3)
     step_by_step = trained(StepByStep(0.05), X, y, **options)
-    assert len(calls) == 3
+    assert len(calls) == (0 if n_in_calls is None else 3)
     assert_same_training(in_one_call, step_by_step, 20 * ROUNDING[dtype])
 
 
-def test_batches_of_more_rows_than_a_tile_go_through_the_layers(calls, monkeypatch):
-    monkeypatch.setattr(sgd_steps, "TILE_ROWS", 15)
+def test_batches_of_more_rows_than_a_block_go_through_the_layers(calls, monkeypatch):
+    monkeypatch.setattr(thresholds, "SGD_BATCH_ROWS", 15)
     X, y = sparse_samples(40, 4, 3, "uint8")
     trained(SGD(0.05), X, y, batch_size=15, input_format="sparse")
     trained(SGD(0.05), X, y, batch_size=16, input_format="sparse")
@@ -149,13 +152,13 @@ def test_views_are_taken(backend, view):
 
 
 @each_backend
-@pytest.mark.parametrize("samples_of_a_call", [1, 7, 10, 29, 30, 1000])
+@pytest.mark.parametrize("samples_of_call", [1, 7, 10, 29, 30, 1000])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_the_length_of_a_call_changes_nothing(monkeypatch, backend, batch_size, samples_of_a_call):
+def test_the_length_of_a_call_changes_nothing(monkeypatch, backend, batch_size, samples_of_call):
     X, y = sparse_samples(30, 4, 3, "float64")
     options = {"backend": backend, "epochs": 2, "batch_size": batch_size, "input_format": "sparse"}
     expected, expected_history = trained(SGD(0.05), X, y, **options)
-    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", samples_of_a_call)
+    monkeypatch.setattr(thresholds, "SGD_SAMPLES_OF_CALL", samples_of_call)
     optimizer = SGD(0.05)
     net, history = trained(optimizer, X, y, **options)
     assert optimizer.n_steps == 2 * -(-30 // batch_size)
@@ -198,6 +201,7 @@ class WatchingDense(Dense):
 )
 def test_other_trainings_go_through_the_layers(calls, layers, optimizer, options):
     net = Network(layers, seed=1)
+    assert net.plan(*samples(5), optimizer, **options).steps is Steps.ONE_BY_ONE
     net.fit(*samples(5), optimizer, **options)
     assert calls == []
     assert net.layers[0].gradient.weights is not None
@@ -206,7 +210,7 @@ def test_other_trainings_go_through_the_layers(calls, layers, optimizer, options
 @each_backend
 def test_ctrl_c_ends_the_training_after_the_call(monkeypatch, backend):
     """Zero weights answer class 0 at a cost of log 2; of three calls the first is gone through."""
-    monkeypatch.setattr(sgd_steps, "SAMPLES_OF_A_CALL", 3)
+    monkeypatch.setattr(thresholds, "SGD_SAMPLES_OF_CALL", 3)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def count_and_press(self, parameters, n_steps, count=SGD.count_steps):

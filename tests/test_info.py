@@ -7,7 +7,8 @@ from fastfnn_kernels.runtime.cpu import UNIT
 from fastfnn_kernels.runtime.thread_count import current_limit
 from rich.console import Console
 
-from fastfnn import cli, get_num_threads, info
+from fastfnn import get_num_threads
+from fastfnn.app import cli, info
 
 
 def test_facts():

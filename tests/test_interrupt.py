@@ -145,7 +145,7 @@ def test_at_the_command_line(tmp_path):
         import signal, sys
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["fastfnn", "train", "--iterations", "1000000", "--out", {out!r}]
-        from fastfnn.cli import main
+        from fastfnn.app.cli import main
         main()
     """
     process = start(command.format(out=str(tmp_path / "run")))

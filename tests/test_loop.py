@@ -17,8 +17,8 @@ from networks import (
 
 import fastfnn
 from fastfnn import SGD, Dense, Network, StopTraining
+from fastfnn.execution.thresholds import ROWS_OF_LARGE_BLOCK
 from fastfnn.initializers import zeros
-from fastfnn.tiles import LARGE_TILE_ROWS
 
 
 @each_backend
@@ -46,7 +46,7 @@ def test_full_batch_steps_follow_the_chain_rule(backend, dtype):
 @pytest.mark.parametrize("backend_of_validation", ["same data", "other data"])
 def test_validation_figures_are_those_after_the_epoch(backend, backend_of_validation):
     X, y = samples(20)
-    held_out = (X, y) if backend_of_validation == "same data" else samples(LARGE_TILE_ROWS + 3, seed=1)
+    held_out = (X, y) if backend_of_validation == "same data" else samples(ROWS_OF_LARGE_BLOCK + 3, seed=1)
     net = small_network(backend)
     seen = []
     history = net.fit(

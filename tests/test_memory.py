@@ -5,7 +5,7 @@ import pytest
 from fastfnn_kernels import jitted
 
 import fastfnn
-from fastfnn.memory import CACHE_LINE, aligned_copy, aligned_empty, aligned_full
+from fastfnn._memory import CACHE_LINE, aligned_copy, aligned_empty, aligned_full
 
 # So large that alignment pays, whatever the sizes from which it does.
 SHAPES = [(100_001,), (317, 1001), (101, 11, 97)]

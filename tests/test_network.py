@@ -21,8 +21,10 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn import Dense, Network, ReLU, Tanh, propagation
-from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
+from fastfnn import SGD, Dense, Network, ReLU, Tanh
+from fastfnn.execution import thresholds
+from fastfnn.execution.plan import Propagation
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK
 
 
 @each_backend
@@ -99,9 +101,11 @@ def test_computing_gradients_does_not_change_the_parameters(backend):
 
 
 @each_backend
-@pytest.mark.parametrize("cuts", [[1], [TILE_ROWS], [TILE_ROWS - 1, TILE_ROWS + 1], [800, 1600], [5, 6, 2000]])
+@pytest.mark.parametrize(
+    "cuts", [[1], [ROWS_OF_BLOCK], [ROWS_OF_BLOCK - 1, ROWS_OF_BLOCK + 1], [800, 1600], [5, 6, 2000]]
+)
 def test_the_gradient_of_a_batch_is_the_mean_over_its_parts(backend, cuts):
-    X, y = samples(LARGE_TILE_ROWS + TILE_ROWS + 1)
+    X, y = samples(ROWS_OF_LARGE_BLOCK + ROWS_OF_BLOCK + 1)
     net = small_network(backend)
     loss, gradients = net.loss_and_gradients(X, y)
     total, weights, bias = 0.0, 0.0, 0.0
@@ -145,9 +149,13 @@ def test_a_layer_may_return_its_input(backend, widths):
 @each_dtype
 def test_an_output_layer_of_many_weights_gives_the_same(backend, dtype, monkeypatch):
     X, y = samples(70, dtype=dtype)
+    monkeypatch.setattr(thresholds, "WHOLE_STACK_BYTES", 0)
+    plan = small_network(backend, dtype).plan(X, y, SGD())
+    assert plan.propagation is Propagation.LAYERWISE_WITH_OUTPUT_LAYER
     loss, gradients = small_network(backend, dtype).loss_and_gradients(X, y, 0.1)
     evaluated = small_network(backend, dtype).evaluate(X, y)
-    monkeypatch.setattr(propagation, "OUTPUT_LAYER_BYTES", 0)
+    monkeypatch.setattr(thresholds, "OUTPUT_LAYER_BYTES", 0)
+    assert small_network(backend, dtype).plan(X, y, SGD()).propagation is Propagation.LAYERWISE
     other_loss, other = small_network(backend, dtype).loss_and_gradients(X, y, 0.1)
     assert loss == pytest.approx(other_loss, rel=ROUNDING[dtype])
     for gradient, expected in zip(gradients, other, strict=True):
@@ -159,7 +167,8 @@ def test_an_output_layer_of_many_weights_gives_the_same(backend, dtype, monkeypa
 @each_backend
 @each_dtype
 @pytest.mark.parametrize(
-    "n_rows", [1, 5, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 1, LARGE_TILE_ROWS - 1, LARGE_TILE_ROWS + 1]
+    "n_rows",
+    [1, 5, ROWS_OF_BLOCK, ROWS_OF_BLOCK + 1, 2 * ROWS_OF_BLOCK + 1, ROWS_OF_LARGE_BLOCK - 1, ROWS_OF_LARGE_BLOCK + 1],
 )
 def test_predictions_follow_the_formulas(backend, dtype, n_rows):
     X, y = samples(n_rows, dtype=dtype)

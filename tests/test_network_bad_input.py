@@ -49,7 +49,7 @@ BAD_SAMPLES = {
     "NaN in float32": (
         with_value(np.nan, 4, 2).astype(np.float32), GOOD_Y, ValueError, "must be finite; got nan in row 4, column 2",
     ),
-    "NaN behind a tile": (
+    "NaN behind a row block": (
         with_value(np.nan, 2405, 1, 2406), samples(2406)[1], ValueError, "got nan in row 2405, column 1",
     ),
     "NaN between columns": (

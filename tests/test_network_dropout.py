@@ -7,11 +7,13 @@ from networks import assert_close, bytes_of, each_backend, numeric_gradient, sam
 import fastfnn
 from fastfnn import SGD, Adam, Dense, Dropout, Network
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
-from fastfnn.plan import Penalty
-from fastfnn.propagation import in_order
-from fastfnn.small_networks import backpropagation
-from fastfnn.targets import Targets
-from fastfnn.tiles import LARGE_TILE_ROWS
+from fastfnn.execution.gradient import loss_gradient
+from fastfnn.execution.options import Penalty
+from fastfnn.execution.plan import plan_gradient
+from fastfnn.execution.preparation import in_order, prepare
+from fastfnn.execution.thresholds import ROWS_OF_LARGE_BLOCK
+from fastfnn.inputs.density import profile
+from fastfnn.inputs.targets import Targets
 
 
 def network(backend, dtype="float64", rate=0.5):
@@ -22,12 +24,12 @@ def network(backend, dtype="float64", rate=0.5):
 @each_backend
 def test_gradients_are_those_of_the_masked_network(backend):
     net, (X, y) = network(backend), samples(30)
-    tiles = fastfnn.preparation.prepare(net, X)
-    gradient_of_loss = backpropagation(net, 30, Penalty(), is_weighted=False, is_packed=False)
+    plan = plan_gradient(net, profile(X, net.dtype))
+    blocks, gradient_of_loss = prepare(net, X, plan), loss_gradient(net, 30, Penalty(), plan)
     seeds = [11, 12, 13, 14, 15, 16]
 
     def loss():
-        return gradient_of_loss.run(in_order(tiles, Targets(y)), 30, seeds)[0]
+        return gradient_of_loss.run(in_order(blocks, Targets(y)), 30, seeds)[0]
 
     loss()
     gradients = [gradient.copy() for gradient in gradient_of_loss.gradients]
@@ -58,7 +60,7 @@ def test_a_seed_gives_the_same_training_and_another_one_another(backend):
 
 
 def test_the_mask_does_not_depend_on_the_threads():
-    X, y = samples(LARGE_TILE_ROWS + 100, dtype="float32")
+    X, y = samples(ROWS_OF_LARGE_BLOCK + 100, dtype="float32")
     trained = []
     for n_threads in (1, 2):
         net = network("numba", "float32")

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastfnn
 from fastfnn import Dense, Identity, Network, ReLU, Sigmoid, Tanh
-from fastfnn.model_files import FORMAT, digest_of, read_model
+from fastfnn.files.container import FORMAT, digest_of, read_model
 
 X = samples(6)[0]
 

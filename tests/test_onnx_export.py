@@ -10,7 +10,7 @@ from fastfnn_kernels.arguments import ACTIVATIONS
 from networks import Doubling, each_backend, each_dtype, samples, small_network
 
 from fastfnn import GELU, Adam, Dense, Dropout, Identity, Network, ReLU, Sigmoid, Tanh, onnx_export
-from fastfnn.architecture import LAYERS
+from fastfnn.files.network_file import LAYERS
 from fastfnn.losses import LOSSES, SoftmaxCrossEntropy
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}

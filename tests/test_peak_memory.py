@@ -25,7 +25,7 @@ import threading
 import numpy as np
 
 import fastfnn
-from fastfnn.tiles import LARGE_TILE_ROWS
+from fastfnn.execution.thresholds import ROWS_OF_LARGE_BLOCK
 
 
 def memory(name):
@@ -42,8 +42,8 @@ def fit(X, y, epochs):
 
 rng = np.random.default_rng(1)
 for density in (0.1, 1.0):  # packed inputs, and dense ones
-    few = (255 * (rng.random((2 * LARGE_TILE_ROWS + 1, 784)) < density)).astype(np.uint8)
-    fit(few, rng.integers(0, 10, 2 * LARGE_TILE_ROWS + 1), epochs=1)
+    few = (255 * (rng.random((2 * ROWS_OF_LARGE_BLOCK + 1, 784)) < density)).astype(np.uint8)
+    fit(few, rng.integers(0, 10, 2 * ROWS_OF_LARGE_BLOCK + 1), epochs=1)
 del few
 """
 

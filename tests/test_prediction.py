@@ -5,7 +5,9 @@ import pytest
 from networks import each_backend, each_dtype, small_network, sparse_samples
 from scipy import sparse
 
-from fastfnn import Dense, Network, Tanh, few_rows
+from fastfnn import Dense, Network, Tanh
+from fastfnn.execution.thresholds import FEW_ROWS
+from fastfnn.execution.whole_stack import StackForward
 
 
 class WatchingDense(Dense):
@@ -14,15 +16,15 @@ class WatchingDense(Dense):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How many rows each call was handed."""
-    handed, logits = [], few_rows.FewRows.logits
+    """How many rows each call of the kernel of all layers was given."""
+    given, logits = [], StackForward.logits
 
-    def spy(self, X, input_format):
-        handed.append(len(X))
-        return logits(self, X, input_format)
+    def spy(self, X):
+        given.append(len(X))
+        return logits(self, X)
 
-    monkeypatch.setattr(few_rows.FewRows, "logits", spy)
-    return handed
+    monkeypatch.setattr(StackForward, "logits", spy)
+    return given
 
 
 @each_backend
@@ -30,17 +32,17 @@ def calls(monkeypatch):
 @pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
 def test_rows_get_the_bits_they_get_among_many(calls, backend, dtype, input_dtype, input_format):
-    X, _ = sparse_samples(few_rows.FEW_ROWS + 1, 4, 3, input_dtype)
+    X, _ = sparse_samples(FEW_ROWS + 1, 4, 3, input_dtype)
     net = small_network(backend, dtype, input_scale=0.125)
     labels, probabilities = net.predict(X, input_format), net.predict_proba(X, input_format)
     assert calls == []
-    for rows in (slice(0, few_rows.FEW_ROWS), slice(5, 6), slice(3, 7), slice(2, 20, 3), slice(0, 0)):
+    for rows in (slice(0, FEW_ROWS), slice(5, 6), slice(3, 7), slice(2, 20, 3), slice(0, 0)):
         few = net.predict(X[rows], input_format)
         assert few.dtype == np.int64
         assert np.array_equal(few, labels[rows])
         if backend == "numba":
             assert net.predict_proba(X[rows], input_format).tobytes() == probabilities[rows].tobytes()
-    assert {1, 4, few_rows.FEW_ROWS} <= set(calls)
+    assert {1, 4, FEW_ROWS} <= set(calls)
 
 
 @each_backend

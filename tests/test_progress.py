@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from fastfnn import progress
-from fastfnn.progress import ProgressBar, ProgressLines, StageDisplay, progress_display
-from fastfnn.training import Epoch
+from fastfnn.app import progress
+from fastfnn.app.progress import ProgressBar, ProgressLines, StageDisplay, progress_display
+from fastfnn.training.events import Epoch
 
 
 def epoch(number, n_epochs=200, seconds=4.0):

@@ -9,7 +9,7 @@ from networks import assert_close, each_backend
 
 from fastfnn.datasets import load_mnist
 from fastfnn.recipes import RECIPES, digits, spiral
-from fastfnn.settings import make_optimizer
+from fastfnn.recipes.settings import make_optimizer
 
 EXACT = 1e-12
 

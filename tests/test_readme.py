@@ -33,3 +33,21 @@ def test_links_lead_somewhere(target):
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake (\w+)", README))))
 def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def rows_by_work(page):
+    """Return the cells of a page's table of benches, by the work."""
+    lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("| ")]
+    header = next((cells for cells in lines if [cell.strip() for cell in cells[:2]] == ["work", "fastfnn"]), [])
+    names = [cell.strip() for cell in header]
+    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == len(names)]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+
+def test_figures_of_the_table_are_those_of_the_last_bench():
+    shown, measured = rows_by_work(PAGE), rows_by_work(ROOT / "bench" / "README.md")
+    assert len(shown) > 5
+    for work, row in shown.items():
+        assert row["fastfnn"] == measured[work]["fastfnn"]
+        assert row["NumPy takes"] == measured[work]["NumPy takes"]
+        assert row["best other library takes"] == measured[work]["best peer takes"]

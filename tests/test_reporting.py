@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from fastfnn.reports import Reporter, describe
-from fastfnn.training import Epoch
+from fastfnn.app.reporting import Reporter, describe
+from fastfnn.training.events import Epoch
 
 
 class Display:

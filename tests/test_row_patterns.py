@@ -7,12 +7,18 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.packing import unpack
 from scipy import sparse
 
-from fastfnn.csr import as_csr, take_rows
-from fastfnn.row_patterns import TELLING_COLUMNS, row_patterns, telling_columns
-from fastfnn.tiles import TILE_ROWS, ArraySamples, CsrSamples, PackedTiles
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK
+from fastfnn.inputs.csr import as_csr, take_rows
+from fastfnn.inputs.row_blocks import PackedBlocks
+from fastfnn.inputs.row_patterns import TELLING_COLUMNS, row_patterns, telling_columns
+from fastfnn.inputs.samples import ArraySamples, CsrSamples
 
 SOURCES = ["uint8", "float32", "float64"]
 FLOAT32 = np.dtype(np.float32)
+
+
+def gathered(samples, rows):
+    return PackedBlocks(samples, ROWS_OF_BLOCK).gather(rows)
 
 
 def patterns_of(X):
@@ -83,16 +89,16 @@ def test_a_gathered_batch_keeps_the_order_given_and_holds_fewer_entries(kernels,
     X, rows = clustered(rng, 900, 200, source), rng.permutation(900)[:500]
     for array in (X, np.asfortranarray(X)):
         samples = ArraySamples(array, FLOAT32, 1.0, kernels)
-        gathered = PackedTiles(samples).gather(rows)
-        assert np.array_equal(unpack(gathered), X[rows].astype(np.float32))
-        assert len(gathered.indices) < 0.6 * len(samples.packed(rows).indices)
+        packed = gathered(samples, rows)
+        assert np.array_equal(unpack(packed), X[rows].astype(np.float32))
+        assert len(packed.indices) < 0.6 * len(samples.packed(rows).indices)
 
 
-@pytest.mark.parametrize("n_rows", [500, 2 * TILE_ROWS + 5])
+@pytest.mark.parametrize("n_rows", [500, 2 * ROWS_OF_BLOCK + 5])
 def test_batches_of_compressed_rows_are_packed_as_those_of_the_array(n_rows, rng):
     X, rows = clustered(rng, n_rows, 40, "float32"), rng.permutation(n_rows)[:500]
-    of_array = PackedTiles(ArraySamples(X, FLOAT32, 1.0, jitted)).gather(rows)
-    of_csr = PackedTiles(CsrSamples(as_csr(sparse.csr_array(X), "X"), FLOAT32, 1.0)).gather(rows)
+    of_array = gathered(ArraySamples(X, FLOAT32, 1.0, jitted), rows)
+    of_csr = gathered(CsrSamples(as_csr(sparse.csr_array(X), "X"), FLOAT32, 1.0), rows)
     for array, expected in zip(of_csr, of_array, strict=True):
         assert np.array_equal(array, expected)
 
@@ -101,6 +107,6 @@ def test_a_batch_of_a_mapped_file_is_packed_as_that_of_the_array(tmp_path, rng):
     X, rows = clustered(rng, 900, 200, "uint8"), rng.permutation(900)[:500]
     mapped = np.memmap(tmp_path / "X", np.uint8, "w+", shape=X.shape)
     mapped[...] = X
-    expected, gathered = (PackedTiles(ArraySamples(each, FLOAT32, 1.0, jitted)).gather(rows) for each in (X, mapped))
-    for array, wanted in zip(gathered, expected, strict=True):
+    expected, of_file = (gathered(ArraySamples(each, FLOAT32, 1.0, jitted), rows) for each in (X, mapped))
+    for array, wanted in zip(of_file, expected, strict=True):
         assert np.array_equal(array, wanted)

@@ -16,7 +16,7 @@ from networks import (
 )
 
 import fastfnn
-from fastfnn.tiles import LARGE_TILE_ROWS, TILE_ROWS
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK
 
 each_format = pytest.mark.parametrize("input_format", ["dense", "sparse"])
 each_input_dtype = pytest.mark.parametrize("input_dtype", ["uint8", "float32", "float64"])
@@ -24,12 +24,12 @@ BOUNDARIES = [
     1,
     2,
     5,
-    TILE_ROWS - 1,
-    TILE_ROWS,
-    TILE_ROWS + 1,
-    2 * TILE_ROWS,
-    LARGE_TILE_ROWS - 1,
-    LARGE_TILE_ROWS + 1,
+    ROWS_OF_BLOCK - 1,
+    ROWS_OF_BLOCK,
+    ROWS_OF_BLOCK + 1,
+    2 * ROWS_OF_BLOCK,
+    ROWS_OF_LARGE_BLOCK - 1,
+    ROWS_OF_LARGE_BLOCK + 1,
 ]
 
 
@@ -70,9 +70,9 @@ def test_packed_inputs_of_any_shape(n_rows, n_inputs, density, backend, seed):
 @each_backend
 @each_dtype
 @each_input_dtype
-@pytest.mark.parametrize("batch_size", [None, 1, 7, LARGE_TILE_ROWS + 50])
+@pytest.mark.parametrize("batch_size", [None, 1, 7, ROWS_OF_LARGE_BLOCK + 50])
 def test_training_on_packed_inputs_follows_the_dense_one(backend, dtype, input_dtype, batch_size):
-    n_rows = LARGE_TILE_ROWS + 100 if batch_size in (None, LARGE_TILE_ROWS + 50) else 30
+    n_rows = ROWS_OF_LARGE_BLOCK + 100 if batch_size in (None, ROWS_OF_LARGE_BLOCK + 50) else 30
     X, y = sparse_samples(n_rows, 4, 3, input_dtype)
     packed, dense = small_network(backend, dtype), small_network(backend, dtype)
     packed.fit(X, y, fastfnn.SGD(0.05), epochs=4, batch_size=batch_size, input_format="sparse")
@@ -93,7 +93,7 @@ def test_sparse_inputs_of_a_network_that_starts_with_an_activation(backend):
 
 @each_backend
 @each_dtype
-@pytest.mark.parametrize("n_rows", [3, LARGE_TILE_ROWS + 1])
+@pytest.mark.parametrize("n_rows", [3, ROWS_OF_LARGE_BLOCK + 1])
 def test_bytes_are_scaled_as_by_hand(backend, dtype, n_rows):
     X = np.random.default_rng(2).integers(0, 256, (n_rows, 4), np.uint8)
     y = samples(n_rows)[1]
@@ -143,8 +143,8 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_the_layout_of_the_inputs_does_not_matter(backend, dtype, input_dtype, input_format, layout, batch_size):
-    tile_rows = LARGE_TILE_ROWS if backend == "numba" else TILE_ROWS
-    n_rows = tile_rows + 3 if batch_size is None else 20
+    rows_of_block = ROWS_OF_LARGE_BLOCK if backend == "numba" else ROWS_OF_BLOCK
+    n_rows = rows_of_block + 3 if batch_size is None else 20
     X = np.random.default_rng(3).integers(0, 9, (n_rows, 4)).astype(input_dtype)
     y = samples(n_rows)[1]
     X_too = LAYOUTS[layout](X)
@@ -181,8 +181,8 @@ def test_read_only_samples_are_taken_and_left_as_they_are(backend, dtype, input_
 @each_format
 @pytest.mark.parametrize("batch_size", [None, 500])
 def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, input_format, batch_size, tmp_path):
-    """To the last bit, except where packed tiles are kept for the array, whose rows are put in another order."""
-    X, y = sparse_samples(LARGE_TILE_ROWS + 100, 4, 3, input_dtype)
+    """To the last bit, except where packed blocks are kept for the array, whose rows are put in another order."""
+    X, y = sparse_samples(ROWS_OF_LARGE_BLOCK + 100, 4, 3, input_dtype)
     X.tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", input_dtype, "r", shape=X.shape)
     net, other = small_network(backend), small_network(backend)
@@ -199,10 +199,15 @@ def test_a_memmap_trains_as_the_same_array_in_memory(backend, input_dtype, input
 @each_dtype
 @pytest.mark.parametrize("input_format", ["dense", "sparse"])
 def test_a_prediction_is_the_same_wherever_its_row_stands(dtype, input_format):
-    X, _ = sparse_samples(LARGE_TILE_ROWS + 3, 4, 3, dtype)
+    X, _ = sparse_samples(ROWS_OF_LARGE_BLOCK + 3, 4, 3, dtype)
     net = small_network("numba", dtype)
     together = net.predict_proba(X, input_format)
-    for rows in (slice(0, 1), slice(1, 4), slice(5, TILE_ROWS + 3), slice(LARGE_TILE_ROWS - 1, LARGE_TILE_ROWS + 2)):
+    for rows in (
+        slice(0, 1),
+        slice(1, 4),
+        slice(5, ROWS_OF_BLOCK + 3),
+        slice(ROWS_OF_LARGE_BLOCK - 1, ROWS_OF_LARGE_BLOCK + 2),
+    ):
         assert np.array_equal(net.predict_proba(X[rows], input_format), together[rows])
 
 

@@ -3,9 +3,10 @@ import re
 
 import pytest
 
+from fastfnn.app.config_file import read_config, write_config
 from fastfnn.optimizers import SGD, Adam
 from fastfnn.recipes import kaggle_rmsprop
-from fastfnn.settings import Settings, make_optimizer, parse_hidden, read_config, settle, write_config
+from fastfnn.recipes.settings import Settings, make_optimizer, parse_hidden, settle
 
 DEFAULTS = Settings(
     recipe="some", iterations=7, hidden=(5,), optimizer="own", learning_rate=0.5, l2=1e-6, seed=1, report_every=3

@@ -3,9 +3,8 @@ import pytest
 from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Entries
 
 from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
-from fastfnn.sgd_steps import SAMPLES_OF_A_CALL
-from fastfnn.tiles import LARGE_TILE_ROWS
-from fastfnn.warmup import warm_up
+from fastfnn.app.warmup import warm_up
+from fastfnn.execution.thresholds import ROWS_OF_LARGE_BLOCK, SGD_SAMPLES_OF_CALL
 
 
 def network_and_optimizer():
@@ -28,7 +27,7 @@ def variants(monkeypatch):
 
 @pytest.mark.parametrize("density", [0.1, 1.0])
 @pytest.mark.parametrize("batch_size", [None, 64, 1500])
-@pytest.mark.parametrize("n_samples", [50, LARGE_TILE_ROWS + 7, 2 * LARGE_TILE_ROWS])
+@pytest.mark.parametrize("n_samples", [50, ROWS_OF_LARGE_BLOCK + 7, 2 * ROWS_OF_LARGE_BLOCK])
 @pytest.mark.parametrize("input_format", ["auto", "sparse"])
 def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, batch_size, density, input_format):
     X = (rng.random((n_samples, 100)) < density).astype(np.float32)
@@ -46,11 +45,11 @@ def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, b
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam])
 @pytest.mark.parametrize("batch_size", [1, 48])
-@pytest.mark.parametrize("n_samples", [50, SAMPLES_OF_A_CALL + 50])
+@pytest.mark.parametrize("n_samples", [50, SGD_SAMPLES_OF_CALL + 50])
 @pytest.mark.parametrize("input_format", ["auto", "dense", "sparse"])
 def test_a_training_in_small_batches_runs_warm(variants, rng, n_samples, batch_size, optimizer, input_format):
     """So many inputs that threads share the work of storing the samples of a call."""
-    n_inputs = 2 * PARALLEL_OPERATIONS // SAMPLES_OF_A_CALL
+    n_inputs = 2 * PARALLEL_OPERATIONS // SGD_SAMPLES_OF_CALL
     X = ((rng.random((n_samples, n_inputs)) < 0.1) * 200).astype(np.uint8)
     y = rng.integers(0, 4, n_samples)
     networks = [Network([Dense(n_inputs, 8, activation="relu"), Dense(8, 4)], seed=0) for _ in range(2)]
@@ -68,9 +67,9 @@ def test_few_samples_are_enough(monkeypatch, rng):
     seen = []
     monkeypatch.setattr(Network, "fit", lambda self, X, *_, **__: seen.append(len(X)) or self)
     monkeypatch.setattr(Network, "interrupted", False, raising=False)
-    X, y = np.ones((10 * LARGE_TILE_ROWS + 5, 100), np.uint8), np.zeros(10 * LARGE_TILE_ROWS + 5, np.int64)
+    X, y = np.ones((10 * ROWS_OF_LARGE_BLOCK + 5, 100), np.uint8), np.zeros(10 * ROWS_OF_LARGE_BLOCK + 5, np.int64)
     warm_up(*network_and_optimizer(), X, y)
-    assert seen == [LARGE_TILE_ROWS + 5]
+    assert seen == [ROWS_OF_LARGE_BLOCK + 5]
 
 
 def test_an_interruption_is_passed_on(monkeypatch):
