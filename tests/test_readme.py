@@ -40,7 +40,7 @@ def rows_by_work(page):
     lines = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("| ")]
     header = next((cells for cells in lines if [cell.strip() for cell in cells[:2]] == ["work", "fastfnn"]), [])
     names = [cell.strip() for cell in header]
-    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == len(names)]
+    rows = [[cell.strip() for cell in cells] for cells in lines if len(cells) == len(names) and cells != header]
     return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
 
