@@ -1,4 +1,4 @@
-"""Checks of numbers, names and dtypes that a user passes. Each stands here once, so that all messages agree."""
+"""Checks of numbers, names and dtypes passed by users, each defined once so that all messages agree."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def check_optional_count(name: str, value: Any) -> int | None:
         return None
     if not is_whole(value) or value < 1:
         raise ValueError(f"{name} must be None or a whole number from 1 up; got {value!r}")
+    return int(value)
+
+
+def check_whole(name: str, value: Any, least: int, largest: int, meaning: str = "") -> int:
+    """Return a whole number from `least` to `largest`; raise ValueError, with the bound's meaning, for others."""
+    if not is_whole(value) or not least <= value <= largest:
+        raise ValueError(f"{name} must be a whole number from {least} to {largest}{meaning}; got {value!r}")
     return int(value)
 
 
@@ -63,8 +70,16 @@ def check_share(name: str, value: Any) -> float:
     return number
 
 
+def check_part(name: str, value: Any) -> float:
+    """Return a number above 0 and below 1; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 < number < 1:
+        raise ValueError(f"{name} must be a share above 0 and below 1; got {shown(value)}")
+    return number
+
+
 def check_scale(name: str, value: Any, dtype: np.dtype[Any]) -> float:
-    """Return a number other than 0 that `dtype` can hold; raise ValueError for anything else."""
+    """Return a finite nonzero number that `dtype` can hold; raise ValueError for anything else."""
     number = _as_float(value)
     if not 0 < abs(number) <= float(np.finfo(dtype).max):
         raise ValueError(f"{name} must be a finite number other than 0 in {dtype}; got {shown(value)}")
@@ -92,7 +107,7 @@ def unknown_name(kind: str, name: Any, known: Collection[str]) -> ValueError:
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return float32 or float64, given as NumPy takes dtypes; raise ValueError for anything else."""
+    """Return float32 or float64 from any form that NumPy accepts as a dtype; raise ValueError for anything else."""
     try:
         known = np.dtype(dtype)
     except (TypeError, SyntaxError):
@@ -103,17 +118,17 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def is_whole(value: Any) -> bool:
-    """Tell whether a value is an integer, of Python or NumPy, and no boolean."""
+    """Tell whether a value is a Python or NumPy integer, and not a boolean."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def shown(value: Any) -> str:
-    """Return a number as it prints, and anything else as it would be typed."""
+    """Return `str` of a number and `repr` of anything else."""
     return str(value) if isinstance(value, (int, float, np.number)) else repr(value)
 
 
 def _as_float(value: Any) -> float:
-    """Return a number as a float, and NaN, which no range holds, for booleans, texts and all else."""
+    """Convert a number to float, and anything else, booleans and texts included, to NaN, which fails every check."""
     if isinstance(value, (bool, np.bool_, str, bytes)):
         return math.nan
     try:

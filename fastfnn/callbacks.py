@@ -1,4 +1,4 @@
-"""Callbacks: early stopping, and logs of the figures of each epoch.
+"""Callbacks: early stopping, and loggers of each epoch's record.
 
 A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends the training.
 """
@@ -15,36 +15,36 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_non_negative
+from fastfnn._checks import check_choice, check_count, check_non_negative
 from fastfnn.history import Record
 from fastfnn.training.events import Epoch, StopTraining
 
 
 class EarlyStopping:
-    """End the training when a figure has not become better for a while, with the best parameters restored.
+    """Stop the training when a metric no longer improves, and restore the best parameters.
 
-    They are restored as well when the training comes to the end it was asked for. In a training that is resumed the
-    earlier epochs count as well, but their parameters are gone: if the best is one of them, nothing is restored.
+    They are also restored when the training reaches its last epoch. In a resumed training the earlier epochs count
+    too, but their parameters are gone: if the best epoch is one of them, nothing is restored.
 
     Parameters
     ----------
     patience : int
-        Epochs without a better figure after which the training ends.
+        Number of epochs without improvement after which the training stops.
     monitor : str
-        Name of the figure in the epoch's record.
+        Name of the metric in the epoch's record.
     mode : {"min", "max"}
-        Whether smaller or larger is better.
+        Whether smaller or larger values are better.
     min_delta : float
-        By how much, at least.
+        Smallest change that counts as an improvement.
     restore_best : bool
-        Whether the network gets back the parameters of its best epoch.
+        Whether to restore the parameters of the best epoch.
 
     Attributes
     ----------
     best_epoch : int or None
         Number of the best epoch so far.
     best : float
-        Its figure.
+        Value of the metric in that epoch.
 
     Raises
     ------
@@ -61,8 +61,7 @@ class EarlyStopping:
         restore_best: bool = True,
     ) -> None:
         patience = check_count("patience", patience)
-        if mode not in ("min", "max"):
-            raise ValueError(f'mode must be "min" or "max"; got {mode!r}')
+        check_choice("mode", mode, ("min", "max"))
         self._patience, self._monitor = patience, monitor
         self._min_delta = check_non_negative("min_delta", min_delta)
         self._sign = 1 if mode == "min" else -1
@@ -72,7 +71,7 @@ class EarlyStopping:
         self.best = self._sign * math.inf
 
     def __call__(self, epoch: Epoch) -> None:
-        """Look at one epoch."""
+        """Check one epoch, and stop the training when `patience` is exhausted."""
         if self._monitor not in epoch.record:
             raise ValueError(
                 f"EarlyStopping watches {self._monitor!r}, which is not recorded; there are {', '.join(epoch.record)}"
@@ -91,7 +90,7 @@ class EarlyStopping:
             raise StopTraining
 
     def _is_best(self, record: Record) -> bool:
-        """Tell whether an epoch is the best so far, and note it if it is."""
+        """Tell whether an epoch is the best so far, and remember it if so."""
         figure = record.get(self._monitor, math.nan)
         if not self._sign * figure < self._sign * self.best - self._min_delta:
             return False
@@ -100,18 +99,18 @@ class EarlyStopping:
 
 
 class CsvLogger:
-    """Write the figures of each epoch into a CSV file, line by line while the training runs.
+    """Write each epoch's record as a line of a CSV file, while the training runs.
 
     Parameters
     ----------
     path : path-like
-        The file; one that is there is written anew, with all epochs of a training that is resumed. Its columns are
-        the figures of the first epoch.
+        The file. An existing one is overwritten; a resumed training writes its earlier epochs again. The columns are
+        the names in the first epoch's record.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -120,7 +119,7 @@ class CsvLogger:
         self._path.write_text("", encoding="utf-8")
 
     def __call__(self, epoch: Epoch) -> None:
-        """Write one line; a figure that an epoch has not stays empty."""
+        """Write one line; a value missing from the record stays empty."""
         records = [epoch.record] if self._columns else epoch.history.records
         with self._path.open("a", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
@@ -131,21 +130,20 @@ class CsvLogger:
 
 
 class TensorBoardLogger:
-    """Write the figures of each epoch for TensorBoard, which shows them while the training runs.
+    """Write each epoch's record for TensorBoard, which shows it while the training runs.
 
     Parameters
     ----------
     folder : path-like
-        Made if it is not there. A training adds a file of its own; from its first epoch on, TensorBoard no longer
-        shows what others wrote there before. So a resumed training goes on with its curves, and one that is begun
-        again begins new ones.
+        Created if missing. Each training adds its own file. From that training's first epoch on, TensorBoard hides
+        the values of earlier files: a resumed training continues its curves, and a restarted one begins new curves.
 
     Raises
     ------
     ImportError
         If tensorboardX is not installed.
     OSError
-        If the folder or the file cannot be made.
+        If the folder or the file cannot be created.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -174,7 +172,7 @@ class TensorBoardLogger:
         return self.__dict__ | {"_file": None, "_next_epoch": None}
 
     def __call__(self, epoch: Epoch) -> None:
-        """Write the figures of one epoch through to the disk."""
+        """Write one epoch's record and flush it to the disk."""
         if self._file is None:
             self._file = self._opened()
         if epoch.number != self._next_epoch:

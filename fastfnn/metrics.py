@@ -1,4 +1,4 @@
-"""How good predictions are. Labels are integers from 0 on, as everywhere in the package."""
+"""Metrics of predictions. Labels are integers from 0 up, as everywhere in the package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn._checks import check_whole
+
 
 def accuracy(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     """Return the share of samples whose class was predicted.
@@ -14,7 +16,7 @@ def accuracy(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     Parameters
     ----------
     labels, predicted : ndarrays of integers, shape (n_samples,)
-        What is right, and what was predicted.
+        True and predicted classes.
 
     Raises
     ------
@@ -31,16 +33,16 @@ def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5
     Parameters
     ----------
     labels : ndarray of integers, shape (n_samples,)
-        What is right.
+        True classes.
     probabilities : ndarray, shape (n_samples, n_classes)
-        Probabilities, or scores. Of classes that are equally probable, the first come first.
+        Probabilities, or scores. Among equally probable classes, lower numbers rank first.
     k : int
-        From 1 to n_classes.
+        Number of classes taken, from 1 to n_classes.
 
     Raises
     ------
     ValueError
-        If there are no samples, lengths differ, a label is no class, or `k` is out of range.
+        If there are no samples, lengths differ, a label is not a class, or `k` is out of range.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
@@ -49,8 +51,7 @@ def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5
             f"got {probabilities.shape} and {labels.shape}"
         )
     n_classes = probabilities.shape[1]
-    if not 1 <= k <= n_classes:
-        raise ValueError(f"k must be from 1 to {n_classes}, the number of classes; got {k}")
+    k = check_whole("k", k, 1, n_classes, ", the number of classes")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(f"labels must be from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
@@ -60,14 +61,14 @@ def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5
 def confusion_matrix(
     labels: NDArray[Any], predicted: NDArray[Any], n_classes: int | None = None
 ) -> NDArray[np.int64]:
-    """Count how often each class (row) was taken for each (column).
+    """Count how often each class (row) was predicted as each class (column).
 
     Parameters
     ----------
     labels, predicted : ndarrays of integers, shape (n_samples,)
-        What is right, and what was predicted.
+        True and predicted classes.
     n_classes : int, optional
-        Rows and columns; one more than the largest number when None.
+        Number of rows and columns; one more than the largest class when None.
 
     Returns
     -------
@@ -89,12 +90,12 @@ def confusion_matrix(
 def macro_f1(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     """Return the mean over the classes of 2 TP / (2 TP + FP + FN).
 
-    The classes are those that occur among labels or predictions, each of the same weight.
+    The classes are those that occur among labels or predictions, equally weighted.
 
     Parameters
     ----------
     labels, predicted : ndarrays of integers, shape (n_samples,)
-        What is right, and what was predicted.
+        True and predicted classes.
 
     Raises
     ------

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn._checks import check_part
+
 
 def train_test_split(
     X: Any, y: Any, test_size: float = 0.25, seed: int | None = None, stratify: bool = False
@@ -43,8 +45,7 @@ def train_test_split(
     labels, n_samples = np.asarray(y), X.shape[0]
     if labels.shape != (n_samples,):
         raise ValueError(f"y must hold one label for each of the {n_samples} rows of X; got shape {labels.shape}")
-    if not 0 < test_size < 1:
-        raise ValueError(f"test_size must be a share above 0 and below 1; got {test_size}")
+    test_size = check_part("test_size", test_size)
     n_test = math.ceil(test_size * n_samples)
     if not 0 < n_test < n_samples:
         raise ValueError(

@@ -19,6 +19,7 @@ from fastfnn._checks import (
     check_non_negative,
     check_positive,
     check_scale,
+    check_whole,
     is_whole,
 )
 from fastfnn.inputs.validation import check_input_format
@@ -123,8 +124,7 @@ class Settings:
             check_flag(name, getattr(self, name))
         if self.input_scale is not None:
             check_scale("input_scale", self.input_scale, np.dtype(np.float64))
-        if not is_whole(self.seed) or not 0 <= self.seed <= LARGEST_SEED:
-            raise ValueError(f"seed must be a whole number from 0 to {LARGEST_SEED}; got {self.seed!r}")
+        check_whole("seed", self.seed, 0, LARGEST_SEED)
         check_choice("dtype", self.dtype, FLOAT_DTYPES)
         check_input_format(self.input_format)
 
