@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
@@ -146,6 +146,12 @@ class Model:
             network's dtype.
         """
         return check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
+
+    def __copy__(self) -> Self:
+        """Share all layers and parameters, as shallow copies do; `copy.deepcopy` makes an independent network."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__getstate__(), parameter_arrays=self.parameter_arrays)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Store the backend by name, and the parameters once, with their layers."""

@@ -1,6 +1,6 @@
 """Thresholds: every size and share at which another way to compute becomes faster.
 
-`execution.plan` reads them; no other file chooses between two ways.
+`execution.plan` reads them, and `execution.fused_sgd` the size of its calls. No other file chooses between two ways.
 """
 
 from __future__ import annotations
