@@ -10,15 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
-
-from fastfnn.execution import thresholds
+from fastfnn.execution import obstacles, thresholds
 from fastfnn.execution.options import Options
 from fastfnn.inputs.density import DataProfile
-from fastfnn.layers import Dense, Layer
-from fastfnn.losses import Loss, SoftmaxCrossEntropy
 from fastfnn.model import Model
-from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.optimizers import Optimizer
 from fastfnn.parameters import FlatArrays
 
 
@@ -170,11 +166,12 @@ def plan_evaluation(model: Model, data: DataProfile, input_format: str = "auto")
 def plan_prediction(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
     """Choose how outputs are computed; the arguments are those of `plan_evaluation`."""
     few = plan_few_rows(model, input_format)
-    if few is not None and data.n_rows <= few.rows_of_block and not data.is_sparse:
+    obstacle = obstacles.to_few_rows(model, data)
+    if few is not None and obstacle is None:
         return few
     storage, why_storage = _storage(model, data, input_format, data.is_repeated)
     rows = _rows_of_block(model, storage is not Storage.DENSE)
-    because = (why_storage, "layer by layer: there are more rows than one call takes, or other layers")
+    because = (why_storage, f"layer by layer: {obstacle}")
     return ExecutionPlan(storage, rows, Propagation.LAYERWISE, None, None, 0.0, data, because)
 
 
@@ -184,7 +181,7 @@ def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan | N
     The plan does not depend on the rows, so it can be made once for many predictions. It is None where a layer is
     none that one kernel computes together with the others.
     """
-    if _unfused(model.layers) is not None:
+    if obstacles.to_one_call(model) is not None:
         return None
     worth = _density_worth_packing(model) if model.kernels.CAPABILITIES.skips_zeros else 0.0
     skip_below = {"auto": worth, "dense": 0.0, "sparse": 2.0}[input_format]
@@ -235,7 +232,7 @@ def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tupl
     if input_format == "dense":
         return False, 'input_format is "dense"'
     if not first.takes_packed:
-        return False, f"the first layer, {_named(first)}, takes no packed inputs"
+        return False, f"the first layer, {obstacles.named(first)}, takes no packed inputs"
     if input_format == "sparse":
         return True, 'input_format is "sparse"'
     if data.is_sparse:
@@ -260,9 +257,9 @@ def _rows_of_block(model: Model, packed: bool) -> int:
 
 def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagation, str]:
     """Choose the kernels of a gradient."""
-    obstacle = _why_not_whole_stack(model, data, packed)
+    obstacle = obstacles.to_whole_stack(model, data, packed)
     if obstacle is None:
-        n_bytes = _parameter_bytes(model)
+        n_bytes = obstacles.parameter_bytes(model)
         return Propagation.WHOLE_STACK, f"one kernel for all layers: the parameters take {n_bytes:,} bytes"
     propagation, why = _layerwise(model, data)
     return propagation, f"{why}; not all layers in one kernel, because {obstacle}"
@@ -270,7 +267,7 @@ def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagatio
 
 def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
     """Choose between the two ways that compute layer by layer."""
-    obstacle = _why_not_output_layer(model, data)
+    obstacle = obstacles.to_output_layer(model, data)
     if obstacle is None:
         n_bytes = model.layers[-1].parameters["weights"].nbytes
         why = f"output layer fused with the loss: its weights take {n_bytes:,} bytes"
@@ -278,82 +275,16 @@ def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
     return Propagation.LAYERWISE, f"layer by layer: {obstacle}"
 
 
-def _why_not_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
-    unfused = _unfused(model.layers)
-    if unfused is not None:
-        return f"{_named(unfused)} is not among the layers of one kernel"
-    if not _is_plain_softmax(model.loss):
-        return f"the loss is {model.loss!r}"
-    if data.is_weighted:
-        return "samples have weights"
-    if packed:
-        return "inputs are packed"
-    parameters, n_bytes = model.parameter_arrays, _parameter_bytes(model)
-    if not (isinstance(parameters, FlatArrays) and parameters.layout.is_contiguous):
-        return f"the parameters, {n_bytes:,} bytes, are not stored without gaps"
-    if n_bytes > thresholds.WHOLE_STACK_BYTES:
-        return f"the parameters take {n_bytes:,} bytes, more than {thresholds.WHOLE_STACK_BYTES:,}"
-    return None
-
-
-def _why_not_output_layer(model: Model, data: DataProfile) -> str | None:
-    last = model.layers[-1]
-    if not _is_plain_softmax(model.loss):
-        return f"the loss is {model.loss!r}"
-    if data.is_weighted:
-        return "samples have weights"
-    if len(model.layers) == 1:
-        return "there is no layer before the output layer"
-    if not (type(last) is Dense and last.activation == "identity"):
-        return f"the last layer, {_named(last)}, is not a Dense layer without activation"
-    before = model.layers[-2]
-    if before.activation not in FUSED_ACTIVATIONS:
-        return f"the activation before the output layer, {before.activation}, is not fused"
-    if last.weights.nbytes > thresholds.OUTPUT_LAYER_BYTES:
-        return f"the output layer's weights take {last.weights.nbytes:,} bytes"
-    return None
-
-
 def _steps(
     model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
 ) -> tuple[Steps, str]:
     """Choose the calls of an epoch."""
-    obstacle = _why_not_sgd_kernels(model, data, options, optimizer, packed)
+    obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, packed)
     if obstacle is not None:
         return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"
     if options.batch_size == 1:
         return Steps.SGD_SAMPLES, "many samples in a call: plain SGD in batches of one"
     return Steps.SGD_BATCHES, f"many batches in a call: plain SGD in packed batches of {options.batch_size:,}"
-
-
-def _why_not_sgd_kernels(
-    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
-) -> str | None:
-    size, unfused = options.batch_size, _unfused(model.layers)
-    if size is None:
-        return "a full batch has one step an epoch"
-    # A class derived from SGD may compute more.
-    if type(optimizer) is not SGD or optimizer.momentum:
-        return f"the optimizer, {type(optimizer).__name__}, is not plain SGD"
-    if options.penalty:
-        return "there is a penalty (l2 or l2_bias)"
-    if options.clipping:
-        return "gradients are clipped"
-    if _rate_factors(model):
-        return "layers have learning rate factors"
-    if data.is_weighted:
-        return "samples have weights"
-    if any(getattr(callback, "reads_gradients", False) for callback in options.step_callbacks):
-        return "a step callback reads gradients"
-    if not _is_plain_softmax(model.loss):
-        return f"the loss is {model.loss!r}"
-    if unfused is not None:
-        return f"{_named(unfused)} is not among the layers of one kernel"
-    if size > 1 and not packed:
-        return "batches of dense inputs are not among the kernels of SGD"
-    if size > thresholds.SGD_BATCH_ROWS:
-        return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
-    return None
 
 
 def _update(model: Model, optimizer: Optimizer) -> tuple[Update, str]:
@@ -363,32 +294,6 @@ def _update(model: Model, optimizer: Optimizer) -> tuple[Update, str]:
     if not optimizer.updates_by_element:
         name = type(optimizer).__name__
         return Update.PER_TENSOR, f"one update a parameter: {name} does not treat each element by itself"
-    if _rate_factors(model):
+    if obstacles.has_rate_factors(model):
         return Update.PER_TENSOR, "one update a parameter: layers have learning rate factors"
     return Update.FLAT, "one update for all parameters: they are stored in one vector"
-
-
-def _unfused(layers: tuple[Layer, ...]) -> Layer | None:
-    """Return the first layer that kernels of whole stacks do not know; a class derived from Dense may do more."""
-    for layer in layers:
-        if type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS:
-            return layer
-    return None
-
-
-def _named(layer: Layer) -> str:
-    """Return how a reason names a layer: classes of a user's own need not have a repr."""
-    return type(layer).__name__ if type(layer).__repr__ is object.__repr__ else repr(layer)
-
-
-def _is_plain_softmax(loss: Loss) -> bool:
-    """Tell whether a loss is softmax cross-entropy and no more; a derived class may do more."""
-    return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
-
-
-def _rate_factors(model: Model) -> bool:
-    return any(layer.learning_rate_factor != 1 for layer in model.layers if layer.parameters)
-
-
-def _parameter_bytes(model: Model) -> int:
-    return sum(array.nbytes for array in model.parameter_arrays)

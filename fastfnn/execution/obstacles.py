@@ -1,0 +1,122 @@
+"""Obstacles: the reason why a faster path cannot compute something, or None where it can."""
+
+from __future__ import annotations
+
+from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
+
+from fastfnn.execution import thresholds
+from fastfnn.execution.options import Options
+from fastfnn.inputs.density import DataProfile
+from fastfnn.layers import Dense, Layer
+from fastfnn.losses import Loss, SoftmaxCrossEntropy
+from fastfnn.model import Model
+from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.parameters import FlatArrays
+
+
+def to_one_call(model: Model) -> str | None:
+    """Return why no kernel computes all layers in one call; a class derived from Dense may compute more."""
+    for layer in model.layers:
+        if type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS:
+            return f"{named(layer)} is not among the layers of one kernel"
+    return None
+
+
+def to_few_rows(model: Model, data: DataProfile) -> str | None:
+    """Return why outputs are not computed in one call."""
+    obstacle = to_one_call(model)
+    if obstacle is not None:
+        return obstacle
+    if data.is_sparse:
+        return "X is a sparse array"
+    return f"there are more than {thresholds.FEW_ROWS} rows" if data.n_rows > thresholds.FEW_ROWS else None
+
+
+def to_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
+    """Return why a gradient is not computed in one call."""
+    obstacle = to_one_call(model)
+    if obstacle is not None:
+        return obstacle
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    if data.is_weighted:
+        return "samples have weights"
+    if packed:
+        return "inputs are packed"
+    parameters, n_bytes = model.parameter_arrays, parameter_bytes(model)
+    if not (isinstance(parameters, FlatArrays) and parameters.layout.is_contiguous):
+        return f"the parameters, {n_bytes:,} bytes, are not stored without gaps"
+    if n_bytes > thresholds.WHOLE_STACK_BYTES:
+        return f"the parameters take {n_bytes:,} bytes, more than {thresholds.WHOLE_STACK_BYTES:,}"
+    return None
+
+
+def to_output_layer(model: Model, data: DataProfile) -> str | None:
+    """Return why the output layer is not computed together with the loss."""
+    last = model.layers[-1]
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    if data.is_weighted:
+        return "samples have weights"
+    if len(model.layers) == 1:
+        return "there is no layer before the output layer"
+    if not (type(last) is Dense and last.activation == "identity"):
+        return f"the last layer, {named(last)}, is not a Dense layer without activation"
+    before = model.layers[-2]
+    if before.activation not in FUSED_ACTIVATIONS:
+        return f"the activation before the output layer, {before.activation}, is not fused"
+    if last.weights.nbytes > thresholds.OUTPUT_LAYER_BYTES:
+        return f"the output layer's weights take {last.weights.nbytes:,} bytes"
+    return None
+
+
+def to_sgd_kernels(
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
+) -> str | None:
+    """Return why one call does not take many steps."""
+    size = options.batch_size
+    if size is None:
+        return "a full batch has one step an epoch"
+    # A class derived from SGD may compute more.
+    if type(optimizer) is not SGD or optimizer.momentum:
+        return f"the optimizer, {type(optimizer).__name__}, is not plain SGD"
+    if options.penalty:
+        return "there is a penalty (l2 or l2_bias)"
+    if options.clipping:
+        return "gradients are clipped"
+    if has_rate_factors(model):
+        return "layers have learning rate factors"
+    if data.is_weighted:
+        return "samples have weights"
+    if any(getattr(callback, "reads_gradients", False) for callback in options.step_callbacks):
+        return "a step callback reads gradients"
+    if not _is_plain_softmax(model.loss):
+        return f"the loss is {model.loss!r}"
+    obstacle = to_one_call(model)
+    if obstacle is not None:
+        return obstacle
+    if size > 1 and not packed:
+        return "batches of dense inputs are not among the kernels of SGD"
+    if size > thresholds.SGD_BATCH_ROWS:
+        return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
+    return None
+
+
+def named(layer: Layer) -> str:
+    """Return the name of a layer in a reason: its repr, or its class if that has none."""
+    return type(layer).__name__ if type(layer).__repr__ is object.__repr__ else repr(layer)
+
+
+def _is_plain_softmax(loss: Loss) -> bool:
+    """Tell whether a loss is softmax cross-entropy and no more; a derived class may do more."""
+    return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
+
+
+def has_rate_factors(model: Model) -> bool:
+    """Tell whether a layer has a learning rate factor other than 1."""
+    return any(layer.learning_rate_factor != 1 for layer in model.layers if layer.parameters)
+
+
+def parameter_bytes(model: Model) -> int:
+    """Return the bytes of all parameters."""
+    return sum(array.nbytes for array in model.parameter_arrays)
