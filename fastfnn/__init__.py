@@ -66,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the readers of data on first use: many programs have data of their own."""
+    """Import `datasets` on first use: many programs bring their own data."""
     if name == "datasets":
         import fastfnn.datasets
 

@@ -1,7 +1,7 @@
-"""Arrays that begin at a cache line; NumPy's own mostly begin within one.
+"""Arrays aligned to a cache line; NumPy's own arrays mostly start within one.
 
-A vector register that is loaded or stored across two cache lines costs two accesses: adding gradients in memory took
-twice as long.
+Loading or storing a vector register across two cache lines costs two accesses: adding gradients in unaligned memory
+took twice as long.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 CACHE_LINE = 64
 
-# Smaller arrays are not worth the microseconds that aligning them takes.
+# Smaller arrays are not worth the microseconds that alignment costs.
 ALIGNED_FROM_BYTES = 2**15
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Allocate an array as `np.empty` does."""
+    """Allocate an array like `np.empty`."""
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes <= ALIGNED_FROM_BYTES:
         return np.empty(shape, dtype)
@@ -29,7 +29,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def aligned_full(shape: tuple[int, ...], value: float, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Allocate an array as `np.full` does."""
+    """Allocate an array like `np.full`."""
     array = aligned_empty(shape, dtype)
     array.fill(value)
     return array

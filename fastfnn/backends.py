@@ -22,7 +22,7 @@ def get_backend(name: str) -> Kernels:
     Parameters
     ----------
     name : {"numba", "numpy"}
-        The multithreaded kernels, or the plain NumPy they are checked against.
+        The multithreaded kernels, or the plain NumPy reference they are tested against.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def get_backend(name: str) -> Kernels:
 
 
 def compiled_beside(dtype: np.dtype[Any]) -> AbstractContextManager[None]:
-    """Compile some of the Numba backend's kernels in a second process, as long as the `with` lasts."""
+    """Compile some of the Numba backend's kernels in a second process while the `with` block runs."""
     from fastfnn_kernels import compile_ahead  # imports Numba
 
     return compile_ahead.compiled_beside(dtype)

@@ -152,7 +152,7 @@ class TensorBoardLogger:
         self._file: Any = self._opened()
 
     def _opened(self) -> Any:
-        """Begin a new file in the folder."""
+        """Open a new file in the folder."""
         try:
             from tensorboardX.event_file_writer import EventsWriter
         except ModuleNotFoundError as error:
@@ -168,7 +168,7 @@ class TensorBoardLogger:
         return file
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the open file: a copy begins one of its own at its first epoch."""
+        """Leave out the open file: a copy opens its own at its first epoch."""
         return self.__dict__ | {"_file": None, "_next_epoch": None}
 
     def __call__(self, epoch: Epoch) -> None:

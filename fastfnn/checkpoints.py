@@ -1,4 +1,4 @@
-"""A training's state in a file, from which it goes on as if it had never been stopped."""
+"""Checkpoints: the state of a training in a file, to resume it as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Checkpoint:
     Parameters
     ----------
     path : path-like
-        The file. It is written beside and renamed: whenever the process ends, the old one or the new one is there.
+        The file. It is written under another name and renamed: a crash leaves either the old or the new file.
     every : int
-        Epochs from one to the next; the last epoch's is always written.
+        Number of epochs between checkpoints. The last epoch always writes one.
 
     Raises
     ------
     ValueError
-        If `every` is no whole number from 1 up.
+        If `every` is not a whole number from 1 up.
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
@@ -50,16 +50,16 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer, history: History) -> None:
-    """Write parameters, the optimizer's state, the state of the random numbers, and the history.
+    """Write the parameters, the states of the optimizer and the random generator, and the history.
 
     Raises
     ------
     OSError
-        If the file cannot be written; an old file of that name is left as it was.
+        If the file cannot be written; an existing file stays unchanged.
     ValueError
         If a parameter holds NaN or inf.
     """
-    # Here and below, because an import of this file does not load safetensors.
+    # Imported here and below: importing this module must not load safetensors.
     from fastfnn.files.container import require_finite, write_model
 
     require_finite(network.parameters)
@@ -87,27 +87,27 @@ def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
 
 
 def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer) -> History:
-    """Put a network and an optimizer into the state that a checkpoint holds.
+    """Restore a network and an optimizer to the state of a checkpoint.
 
     Parameters
     ----------
     path : path-like
         The file.
     network, optimizer
-        Made as those of the training that wrote it.
+        Constructed like those of the training that wrote the file.
 
     Returns
     -------
     History
-        Of the training so far; `Network.fit` goes on after it when it is given as `history`.
+        The training so far. `Network.fit` continues after it if given as `history`.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, no checkpoint, or of another network, optimizer or version of fastfnn; nothing is changed
-        then.
+        If the file is damaged, is not a checkpoint, or belongs to another network, optimizer or version of fastfnn.
+        Nothing is changed then.
     """
     from fastfnn.files.container import check_tensors, fill, read_model
 

@@ -1,4 +1,4 @@
-"""Choosing settings by trying them all."""
+"""Grid search: try every combination of settings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination of settings, and how good it is.
+    """One combination of settings, and its score.
 
     Attributes
     ----------
     settings : dict
         A value for each name of the grid.
     score : float
-        The larger the better.
+        Larger is better.
     """
 
     settings: dict[str, Any]
@@ -26,7 +26,7 @@ class Trial:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The settings as they are written on the command line."""
+        """The settings in the form of the command line."""
         return {
             name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             for name, value in self.settings.items()
@@ -41,17 +41,17 @@ def grid_search(
     Parameters
     ----------
     grid : mapping of str to sequence
-        The values to try, by name. The last name's change first.
+        Values to try for each name. The last name varies fastest.
     score : callable
-        Takes one value for each name, as keyword arguments; returns how good they are, such as an accuracy on samples
-        that the training has not seen.
+        Takes one value for each name, as keyword arguments. Returns their score, such as an accuracy on held-out
+        samples.
     report : callable, optional
-        Takes each trial as it is done.
+        Called with each finished trial.
 
     Returns
     -------
     list of Trial
-        In order; `best_trial` finds the best of them.
+        Trials in the order of the grid; `best_trial` finds the best one.
 
     Raises
     ------
@@ -71,12 +71,12 @@ def grid_search(
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """Return the first trial of the highest score; one that is NaN is never the best.
+    """Return the first trial with the highest score, ignoring scores of NaN.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If no trial is left.
     """
     finite = [trial for trial in trials if not math.isnan(trial.score)]
     if not finite:

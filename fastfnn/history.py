@@ -1,4 +1,4 @@
-"""What a training recorded, epoch by epoch."""
+"""History: the record of a training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Record = dict[str, float]
 
 
 class History:
-    """One record an epoch: its number, loss, accuracy, seconds, and validation figures where there are any.
+    """One record per epoch: number, loss, accuracy, seconds, and validation loss and accuracy if there are any.
 
     Attributes
     ----------
     records : list of dict
-        `epoch` counts from 1; `loss` is the mean over the epoch's batches, each before its update, penalty
-        included; `accuracy` is the share of samples classified right on the way; `seconds` is the time since
-        the training began; `validation_loss` and `validation_accuracy` are taken after the epoch.
+        `epoch` counts from 1. `loss` is the mean over the epoch's batches, each before its update, including the
+        penalty. `accuracy` is the share of samples classified correctly before their update. `seconds` is the time
+        since the training began. `validation_loss` and `validation_accuracy` are measured after the epoch.
     interrupted : bool
         Whether Ctrl-C ended the training.
 
@@ -36,7 +36,7 @@ class History:
         self.interrupted = False
 
     def __getitem__(self, name: str) -> list[float]:
-        """Return one column, without the epochs that have none."""
+        """Return one column, without the epochs that lack it."""
         column = [record[name] for record in self.records if name in record]
         if self.records and not column:
             known = sorted({key for record in self.records for key in record})
@@ -44,16 +44,15 @@ class History:
         return column
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a table with one row an epoch.
+        """Return a table with one row per epoch.
 
-        The epoch's number is the index, so that `.plot()` draws against it, `.loc[3]` is the third epoch, and tables
-        of several trainings join epoch by epoch; `.reset_index()` makes it a column.
+        The index is the epoch's number: `.plot()` draws against it, `.loc[3]` is the third epoch, and tables of
+        several trainings join epoch by epoch. `.reset_index()` makes it a column.
 
         Returns
         -------
         pandas.DataFrame
-            Its columns are the other figures, in the order in which they were first recorded; NaN where an epoch has
-            none.
+            One column for each other recorded value, in the order of first recording; NaN where an epoch lacks it.
 
         Raises
         ------

@@ -21,7 +21,7 @@ def normal(standard_deviation: float) -> Initializer:
     Parameters
     ----------
     standard_deviation : float
-        Of every weight, whatever the layer's size.
+        Standard deviation of every weight, whatever the layer's size.
 
     Returns
     -------
@@ -52,5 +52,5 @@ def glorot(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[A
 
 
 def zeros(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> NDArray[Any]:
-    """Start at zero: for weights that are written before training."""
+    """Return zeros, for weights that are set before training."""
     return np.zeros((n_inputs, n_outputs))

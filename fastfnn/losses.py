@@ -1,4 +1,4 @@
-"""Losses: the figure that a training minimises, and the meaning of a network's outputs.
+"""Losses: the number that training minimises, and the meaning of a network's outputs.
 
 A loss is the mean over the samples, and over the outputs of a sample where each output has a target of its own. With
 sample weights it is the weighted mean: the weighted sum divided by the sum of the weights.
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Loss(ABC):
-    """The distance of outputs from their targets.
+    """The distance between outputs and their targets.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Loss(ABC):
 
     @abstractmethod
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
-        """Return y as `loss_and_gradient` takes it, with the weights that follow from it.
+        """Convert y for `loss_and_gradient`, with the sample weights that follow from it.
 
         Raises
         ------
@@ -56,10 +56,10 @@ class Loss(ABC):
     def loss_and_gradient(
         self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
     ) -> tuple[float, NDArray[Any]]:
-        """Compute `scale` times the weighted sum of losses, and its gradient, in `out` where it is given."""
+        """Compute `scale` times the weighted sum of losses, and its gradient, stored in `out` if given."""
 
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
-        """Count the samples that are right; 0 for losses without right and wrong."""
+        """Count the correct samples; 0 for losses where a sample is neither right nor wrong."""
         return 0
 
     @abstractmethod
@@ -67,17 +67,17 @@ class Loss(ABC):
         """Return the prediction for each sample, in a new array."""
 
     def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probabilities that outputs represent.
+        """Return the probabilities that the outputs represent.
 
         Raises
         ------
         ValueError
-            If they represent no probabilities.
+            If they do not represent probabilities.
         """
         raise ValueError(f"{self!r} is no loss of probabilities: call predict")
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a loss like this one."""
+        """Return the constructor arguments that recreate this loss."""
         return {}
 
     def __repr__(self) -> str:
@@ -85,14 +85,14 @@ class Loss(ABC):
 
 
 class SoftmaxCrossEntropy(Loss):
-    """Cross-entropy of the softmax of outputs. Each output is the score of a class, and y holds classes.
+    """Cross-entropy of the softmax of outputs. Each output is the score of a class, and y holds class labels.
 
     Parameters
     ----------
     label_smoothing : float
         Share of the target, from 0 to below 1, that is spread evenly over all classes.
     class_weight : sequence of float, optional
-        Weight of a sample of each class; 1 for all when None.
+        Weight of each class's samples; 1 for all when None.
 
     Raises
     ------
@@ -107,7 +107,7 @@ class SoftmaxCrossEntropy(Loss):
         self.class_weight = None if class_weight is None else _weights("class_weight", class_weight)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
-        """Return classes from 0 to n_outputs - 1."""
+        """Return class labels from 0 to n_outputs - 1."""
         labels = _classes(y, n_samples, n_outputs, name)
         if self.class_weight is None:
             return Targets(labels)
@@ -128,7 +128,7 @@ class SoftmaxCrossEntropy(Loss):
         return loss, grad
 
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
-        """Count the samples whose class has the largest output, the first of equals."""
+        """Count the samples whose class has the largest output; the first one wins a tie."""
         return int(kernels.count_correct(outputs, targets.values))
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -142,7 +142,7 @@ class SoftmaxCrossEntropy(Loss):
         return probabilities
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a loss like this one."""
+        """Return the constructor arguments that recreate this loss."""
         weights = None if self.class_weight is None else self.class_weight.tolist()
         return {"label_smoothing": self.label_smoothing, "class_weight": weights}
 
@@ -189,7 +189,7 @@ class ElementwiseLoss(Loss):
         return loss, grad
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the outputs, a vector of them where there is one a sample."""
+        """Return the outputs; as a vector if there is one per sample."""
         return _as_targets(outputs).copy()
 
 
@@ -200,12 +200,12 @@ class MeanSquaredError(ElementwiseLoss):
 
 
 class Huber(ElementwiseLoss):
-    """Half the square of an error up to `delta`, and beyond that delta (|error| - delta / 2).
+    """error**2 / 2 for errors up to `delta`, and delta (|error| - delta / 2) beyond.
 
     Parameters
     ----------
     delta : float
-        Above 0.
+        Error, above 0, from which the loss grows linearly.
 
     Raises
     ------
@@ -219,7 +219,7 @@ class Huber(ElementwiseLoss):
         self.delta = check_positive("delta", delta)
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a loss like this one."""
+        """Return the constructor arguments that recreate this loss."""
         return {"delta": self.delta}
 
 
@@ -239,8 +239,8 @@ class Poisson(ElementwiseLoss):
 class BinaryCrossEntropy(ElementwiseLoss):
     """Cross-entropy of the sigmoid of outputs; y holds 0 and 1, or probabilities.
 
-    Several outputs are several independent labels (multi-label classification). A sample counts as right if all of
-    its labels are right.
+    Several outputs are several independent labels (multi-label classification). A sample is correct if all of its
+    labels are.
     """
 
     kernel = "binary_cross_entropy"
@@ -252,7 +252,7 @@ class BinaryCrossEntropy(ElementwiseLoss):
         return int(np.count_nonzero(((outputs > 0) == (targets.values > 0.5)).all(axis=1)))
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return 1 where the probability is above a half, else 0."""
+        """Return 1 where the probability is above 0.5, else 0."""
         return (_as_targets(outputs) > 0).astype(np.int64)
 
     def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -270,7 +270,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """Return the loss of a name, or the loss itself.
+    """Return the loss with a given name; return a `Loss` as it is.
 
     Raises
     ------
@@ -309,7 +309,7 @@ def softmax_cross_entropy(
     Parameters
     ----------
     logits : ndarray of float32 or float64, shape (n_samples, n_classes)
-        Scores; any finite ones give a finite loss.
+        Scores; any finite scores give a finite loss.
     labels : ndarray of integers, shape (n_samples,)
         Classes, from 0 to n_classes - 1.
     backend : {"numba", "numpy"}
@@ -320,7 +320,7 @@ def softmax_cross_entropy(
     loss : float
         Mean over the samples.
     gradient : ndarray like `logits`
-        Of the mean with respect to `logits`.
+        Gradient of the mean with respect to `logits`.
 
     Raises
     ------
@@ -362,5 +362,5 @@ def _weights(name: str, weights: Any) -> NDArray[np.float64]:
 
 
 def _as_targets(outputs: NDArray[Any]) -> NDArray[Any]:
-    """Return single outputs as a vector, and several outputs a sample unchanged."""
+    """Return single outputs as a vector, and several outputs per sample unchanged."""
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs

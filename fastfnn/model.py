@@ -1,4 +1,4 @@
-"""Model: the layers, the loss and the parameters of a network, without what trains and evaluates it."""
+"""Model: the layers, the loss and the parameters of a network, without training and evaluation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Model:
     Attributes
     ----------
     layers : tuple of Layer
-        In order. The arrays of all `Dense` layers are views of one flat vector.
+        Layers in order. The arrays of all `Dense` layers are views of one flat vector.
     loss : Loss
-        Loss of the training, which also gives outputs their meaning.
+        Loss to minimise, which also defines the meaning of outputs.
     dtype : dtype
         float32 or float64.
     input_scale : float
@@ -37,9 +37,9 @@ class Model:
     widths : list of int
         Widths of the layers' outputs.
     rng : numpy.random.Generator
-        Source of first weights, orders of mini-batches, and seeds of dropout.
+        Source of initial weights, mini-batch orders and dropout seeds.
     parameter_arrays : FlatArrays, or list of ndarray
-        All parameters in order. They are separate arrays where a class of a user's own holds some of them.
+        All parameters in order; separate arrays if a user-defined class holds some of them.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Model:
 
     @property
     def backend(self) -> str:
-        """Name of the kernels."""
+        """Name of the backend."""
         return self._backend
 
     @functools.cached_property
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def n_outputs(self) -> int:
-        """Number of outputs; of classes, for softmax cross-entropy."""
+        """Number of outputs; for softmax cross-entropy, the number of classes."""
         return self.widths[-1]
 
     @property
@@ -108,15 +108,15 @@ class Model:
         }
 
     def reset(self, seed: int | None = None) -> None:
-        """Draw all first values again, into the existing arrays: the network forgets its training.
+        """Draw new initial parameters into the existing arrays: the network forgets its training.
 
-        An optimizer that is used again has a `reset` of its own.
+        To use its optimizer again, call the optimizer's `reset` too.
 
         Parameters
         ----------
         seed : int, optional
-            Seed of the values and of the order of mini-batches, as for a new network. Without it, the network's
-            random numbers go on where they are.
+            Seed of the parameters and the mini-batch order, as for a new network. Without it, the network's random
+            generator continues from its current state.
         """
         if seed is not None:
             self.rng = np.random.default_rng(seed)
@@ -124,18 +124,18 @@ class Model:
             layer.reset_parameters(self.rng)
 
     def samples(self, X: NDArray[Any] | Csr) -> Samples:
-        """Return the rows of a checked X in the network's dtype, or packed, as they are requested."""
+        """Wrap a checked X; requested rows are converted to the network's dtype, or packed."""
         return samples_of(X, self.dtype, self.input_scale, self.kernels)
 
     def check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, Targets]:
-        """Return checked samples, and their targets as the loss takes them.
+        """Check samples, and convert their targets for the loss.
 
         Parameters
         ----------
         X, y
             As in `fastfnn.Network.fit`.
         whose : str
-            Word before the names in messages, such as "validation ".
+            Prefix of the names in messages, such as "validation ".
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Model:
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Look the backend up again, and store the parameters in a flat vector again."""
+        """Store the parameters in a flat vector again; the backend is looked up on first use."""
         self.__dict__.update(state)
         self.parameter_arrays = _stored(self.layers)
 
@@ -173,7 +173,7 @@ def check_samples(
     dtype: np.dtype[Any],
     whose: str = "",
 ) -> tuple[NDArray[Any] | Csr, Targets]:
-    """Check samples as `Model.check_samples` does, before there is a network."""
+    """Check samples like `Model.check_samples`, before a network exists."""
     X = check_inputs(X, n_inputs, f"{whose}X")
     targets = loss.targets(y, X.shape[0], n_outputs, dtype, f"{whose}y")
     if X.shape[0] == 0:
@@ -188,7 +188,7 @@ def output_widths(layers: Sequence[Layer]) -> list[int]:
     Raises
     ------
     TypeError
-        If something else than a layer is among them.
+        If an element is not a layer.
     ValueError
         If there is no Dense layer, a layer occurs twice, or two widths do not fit.
     """
@@ -207,7 +207,7 @@ def output_widths(layers: Sequence[Layer]) -> list[int]:
 
 
 def start_gradients(model: Model) -> Sequence[NDArray[Any]]:
-    """Set the gradient of each layer to zeros, stored as the parameters are; return them in order."""
+    """Allocate zero gradients for all layers, stored like the parameters; return them in order."""
     if not isinstance(model.parameter_arrays, FlatArrays):
         for layer in model.layers:
             layer.start_gradient()
@@ -220,10 +220,10 @@ def start_gradients(model: Model) -> Sequence[NDArray[Any]]:
 
 
 def _stored(layers: Sequence[Layer]) -> FlatArrays | list[NDArray[Any]]:
-    """Store the parameters of all layers in one flat vector, from now on.
+    """Move the parameters of all layers into one flat vector.
 
-    A class derived from `Dense`, or a layer of a user's own, may hold other references to its arrays. Where one of
-    them has parameters, all arrays stay as they are.
+    A class derived from `Dense`, or a user-defined layer, may hold other references to its arrays. If one of them has
+    parameters, all arrays stay separate.
     """
     arrays = [array for layer in layers for array in layer.parameters.values()]
     if not all(type(layer) is Dense or not layer.parameters for layer in layers):

@@ -1,4 +1,4 @@
-"""Network: the facade of the package. It checks arguments, asks for a plan, and has it carried out."""
+"""Network: the facade of the package. It checks arguments, makes a plan, and delegates its execution."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from fastfnn.training.loop import Checked, fit
 class Network(Model):
     """A feed-forward network: layers in order, and a loss.
 
-    Networks can be pickled and copied. A copy keeps the weights and the state of the random numbers, and trains apart
-    from the original.
+    Networks can be pickled and copied. A copy keeps the weights and the state of the random generator, and trains
+    independently of the original.
 
     Parameters
     ----------
     layers : sequence of Layer
-        In order. Their widths must fit, and each layer belongs to one network.
+        Layers in order. Their widths must fit, and each layer belongs to one network.
     backend : {"numba", "numpy"}
         Kernels to run on.
     dtype : {"float32", "float64"}
         dtype of the parameters and of all computation.
     seed : int, optional
-        Seed of the first weights and of the order of mini-batches; drawn anew when None.
+        Seed of the initial weights and the mini-batch order; random when None.
     input_scale : float
-        Factor of uint8 inputs, such as 1/255 for pixels; float inputs are taken as they are.
+        Factor of uint8 inputs, such as 1/255 for pixels; float inputs are not scaled.
     loss : str or Loss
-        Loss to minimise, which also gives outputs their meaning: "softmax_cross_entropy", "binary_cross_entropy",
+        Loss to minimise, which also defines the meaning of outputs: "softmax_cross_entropy", "binary_cross_entropy",
         "mean_squared_error", "huber", "poisson", or one of `fastfnn.losses` with arguments.
 
     Attributes
     ----------
     layers : tuple of Layer
-        Their `weights` and `bias` are ndarrays that may be written in place; they are views of one vector.
+        Layers in order. Their `weights` and `bias` are views of one vector, and may be written in place.
     widths : list of int
         Widths of the layers' outputs.
 
@@ -60,7 +60,7 @@ class Network(Model):
     ValueError
         If there are no layers, their widths do not fit, or an argument is unknown.
     TypeError
-        If something else than a layer is among `layers`, or a layer cannot be trained.
+        If an element of `layers` is not a layer, or a layer cannot be trained.
     ImportError
         If the backend is not installed.
 
@@ -99,20 +99,20 @@ class Network(Model):
         Parameters
         ----------
         X : ndarray or sparse array of uint8, float32 or float64, shape (n_samples, n_inputs)
-            Samples, in memory or an `np.memmap`, or a sparse array of SciPy in any format. X is never copied as a
+            Samples: an array in memory, an `np.memmap`, or a SciPy sparse array in any format. X is never copied as a
             whole unless most of it is zero.
         y : ndarray, shape (n_samples,) or (n_samples, n_outputs)
             Targets of the network's loss; integers from 0 to n_outputs - 1 for softmax cross-entropy.
         optimizer : Optimizer
-            Changes the parameters. It keeps its state from one call to the next.
+            Optimizer that updates the parameters. It keeps its state between calls.
         epochs : int
-            Passes over the samples.
+            Number of passes over the samples.
         batch_size : int, optional
-            Samples of an update; all of them when None.
+            Number of samples per update; all of them when None.
         shuffle : bool
             Whether each epoch draws a new order of the samples for its mini-batches.
         drop_last : bool
-            Whether an epoch leaves out a last mini-batch that would be smaller than the others.
+            Whether an epoch skips a last mini-batch that is smaller than the others.
         sample_weight : ndarray, shape (n_samples,), optional
             Weight of each sample, finite numbers from 0 up; 1 for all when None.
         validation_data : (X, y), optional
@@ -122,7 +122,7 @@ class Network(Model):
         l2_bias : float
             Adds (l2_bias / 2) * sum of squared biases to the loss.
         clip_value, clip_norm : float, optional
-            Bound of every element of the gradient, and of the Euclidean norm of all parameters' gradients together.
+            Bound on every element of the gradient, and on the Euclidean norm of all parameters' gradients together.
         schedule : callable, optional
             (epoch, history) -> learning rate, see `fastfnn.schedules`; the optimizer's own rate when None.
         callbacks : sequence of callables
@@ -130,16 +130,16 @@ class Network(Model):
         step_callbacks : sequence of callables
             Called with a `Step` after each update of the parameters. Raising `StopTraining` ends the training.
         history : History, optional
-            History of a training to resume, as `fastfnn.checkpoints.load_checkpoint` returns it. Its epochs count
-            among `epochs`, and the new records are added to it.
+            History of a training to resume, as returned by `fastfnn.checkpoints.load_checkpoint`. Its epochs count
+            towards `epochs`, and new records are appended to it.
         input_format : {"auto", "dense", "sparse"}
             Whether zeros of X are multiplied: "sparse" packs the samples without their zeros, "dense" never does.
-            "auto" packs sparse arrays, and others with so many zeros that packing is faster.
+            "auto" packs sparse arrays, and other arrays if they have so many zeros that packing is faster.
 
         Returns
         -------
         History
-            One record an epoch. Ctrl-C ends the training after the current step, with the history so far.
+            One record per epoch. Ctrl-C ends the training after the current step and returns the history so far.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Network(Model):
 
         See Also
         --------
-        plan : The way in which a training will be computed.
+        plan : The plan of a training, without training.
         """
         options = Options(
             epochs=epochs,
@@ -185,15 +185,15 @@ class Network(Model):
     ) -> ExecutionPlan:
         """Return the plan of a training, without training.
 
-        The plan names the form of the inputs, the kernels of a gradient and of an update, and the calls of an epoch.
-        Its `because` gives a reason for each choice.
+        The plan names the form of the inputs, the kernels of a gradient and an update, and the calls of an epoch. Its
+        `because` gives a reason for each choice.
 
         Parameters
         ----------
         X, y, optimizer, sample_weight
             As in `fit`.
         **options
-            Other arguments of `fit`, but for `validation_data` and `history`, which do not change the plan.
+            Other arguments of `fit`, except `validation_data` and `history`, which do not affect the plan.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Network(Model):
     def loss_and_gradients(
         self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
     ) -> tuple[float, list[Gradient]]:
-        """Compute the loss of all samples together, and its gradient.
+        """Compute the loss over all samples, and its gradient.
 
         Parameters
         ----------
@@ -235,9 +235,9 @@ class Network(Model):
         Returns
         -------
         loss : float
-            Mean loss plus the penalty. Layers of dropout drop nothing.
+            Mean loss plus the penalty. Dropout layers drop nothing.
         gradients : list of Gradient
-            `weights` and `bias` for each layer, None for a parameter that the layer does not have.
+            `weights` and `bias` for each layer; None for a parameter that the layer does not have.
 
         Raises
         ------
@@ -257,7 +257,7 @@ class Network(Model):
         """Return the prediction for each sample.
 
         It is the most probable class for softmax cross-entropy, 0 or 1 for binary cross-entropy, and a number
-        otherwise. Its shape is (n_samples,) for one prediction a sample, else (n_samples, n_outputs).
+        otherwise. The shape is (n_samples,) for one prediction per sample, else (n_samples, n_outputs).
 
         Parameters
         ----------
@@ -297,7 +297,7 @@ class Network(Model):
         return Predictor(self)
 
     def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
-        """Return the mean loss, without penalty, and the accuracy; NaN for losses without right and wrong.
+        """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong.
 
         Parameters
         ----------
@@ -321,18 +321,18 @@ class Network(Model):
         Raises
         ------
         OSError
-            If the file cannot be written; an old file of that name is left as it was.
+            If the file cannot be written; an existing file stays unchanged.
         ValueError
-            If a parameter holds NaN or inf: the training went wrong, and an older file is worth more.
+            If a parameter holds NaN or inf: the training diverged, and an older file is worth more.
         """
-        # Here and below, because an import of the package does not load safetensors.
+        # Imported here and below: importing the package must not load safetensors.
         from fastfnn.files.network_file import save_network
 
         save_network(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], backend: str = "numba") -> Network:
-        """Read a network that `save` wrote.
+        """Load a network written by `save`.
 
         Parameters
         ----------
@@ -353,19 +353,19 @@ class Network(Model):
         return load_network(cls, path, backend)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write an ONNX model that computes the network's predictions, to run without fastfnn.
+        """Write an ONNX model that computes the network's predictions without fastfnn.
 
         Its input "X" has the network's dtype and shape (n_samples, n_inputs), for any number of samples. Its output
-        has shape (n_samples, n_outputs). It is "probabilities", as of `predict_proba`, for the cross-entropies, and
-        "predictions", as of `predict`, for all other losses. Layers of dropout drop nothing. The model takes numbers
-        as they are: multiply bytes by `input_scale` first, which is stored in the model's metadata.
+        has shape (n_samples, n_outputs). The output is named "probabilities" for the cross-entropies, as from
+        `predict_proba`, and "predictions" for all other losses, as from `predict`. Dropout layers drop nothing. The
+        model does not scale its input: first multiply bytes by `input_scale`, which its metadata hold.
 
         Raises
         ------
         ImportError
             If onnx is not installed.
         OSError
-            If the file cannot be written; an old file of that name is left as it was.
+            If the file cannot be written; an existing file stays unchanged.
         ValueError
             If a parameter holds NaN or inf, the export does not know a layer or the loss, or the parameters are
             larger than an ONNX file can be.
@@ -379,15 +379,15 @@ class Network(Model):
         return f"Network([{layers}], backend={self.backend!r}, dtype={self.dtype.name!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the plans for predictions; they are made again."""
+        """Leave out the cached plans for predictions."""
         state = super().__getstate__()
         state.pop("_predictor", None)
         return state
 
 
 def _log(plan: ExecutionPlan) -> None:
-    """Log a plan and its reasons at INFO, as "fastfnn"."""
-    import logging  # here, because an import of the package does without it
+    """Log a plan and its reasons at INFO, to the logger "fastfnn"."""
+    import logging  # here: importing the package must not load it
 
     log = logging.getLogger("fastfnn")
     if log.isEnabledFor(logging.INFO):

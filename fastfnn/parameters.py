@@ -14,23 +14,23 @@ from fastfnn._memory import CACHE_LINE, aligned_full
 
 Shape = tuple[int, ...]
 
-# Up to so many bytes, arrays are stored without gaps: they fit in a core's first cache (32 KiB and more on every x86
-# and ARM core since 2010), and the kernels that compute a whole network in one call take them in this form.
+# Arrays of up to this many bytes in total are stored without gaps. They fit in a core's L1 cache (32 KiB or more on
+# every x86 and ARM core since 2010), and the kernels that compute a whole network in one call need this layout.
 CONTIGUOUS_BYTES = 2**15
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Places of arrays in a flat vector.
+    """Positions of arrays in a flat vector.
 
     Attributes
     ----------
     shapes : tuple of tuple
-        Of the arrays, in order.
+        Shapes of the arrays, in order.
     starts : tuple of int
-        Index of each array's first number.
+        Index of each array's first element.
     size : int
-        Numbers in the vector, gaps included.
+        Length of the vector, including gaps.
     """
 
     shapes: tuple[Shape, ...]
@@ -44,14 +44,14 @@ class Layout:
 
 
 def layout_of(shapes: Iterable[Shape], dtype: np.dtype[Any]) -> Layout:
-    """Lay arrays out: without gaps where they are small together, else each from a cache line on.
+    """Choose positions: without gaps if the arrays are small in total, else each aligned to a cache line.
 
     Parameters
     ----------
     shapes : iterable of tuple
-        Of the arrays, in order.
+        Shapes of the arrays, in order.
     dtype : dtype
-        Of all arrays.
+        dtype of all arrays.
     """
     shapes = tuple(shapes)
     sizes = [math.prod(shape) for shape in shapes]
@@ -70,9 +70,9 @@ class FlatArrays(Sequence[NDArray[Any]]):
     Parameters
     ----------
     layout : Layout
-        Places of the arrays.
+        Positions of the arrays.
     vector : ndarray, shape (layout.size,)
-        The vector; numbers in gaps are zero and stay so under every elementwise update.
+        The vector. Gaps hold zeros, and stay zero under every elementwise update.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class FlatArrays(Sequence[NDArray[Any]]):
         return flat
 
     def filled(self, value: float) -> FlatArrays:
-        """Make arrays of the same layout, all of whose numbers are `value`."""
+        """Return new arrays of the same layout, filled with `value`."""
         return FlatArrays(self.layout, aligned_full(self.vector.shape, value, self.vector.dtype))
 
     @overload
@@ -115,5 +115,5 @@ class FlatArrays(Sequence[NDArray[Any]]):
         return len(self._views)
 
     def __reduce__(self) -> tuple[type[FlatArrays], tuple[Layout, NDArray[Any]]]:
-        """Copy and pickle the vector alone: copies of the views would not be views of its copy."""
+        """Copy and pickle the vector only: copied views would not be views of the copied vector."""
         return FlatArrays, (self.layout, self.vector)

@@ -1,4 +1,4 @@
-"""Pictures of samples, of a training, and of a test. They need Matplotlib, which is imported when one is drawn."""
+"""Plots of samples, a training and a test. They need Matplotlib, which is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 N_SAMPLES = 10
 SAMPLES_A_ROW = 5
 
-# Confusion matrices of more classes are drawn without their counts, which would be too small to read.
+# Confusion matrices with more classes are drawn without counts, which would be too small to read.
 MOST_CLASSES_WITH_COUNTS = 25
 
-# The most frequent mistake is drawn in the middle of its colours, so that black figures stay readable on it.
+# The most frequent mistake gets the middle of the colour scale: black numbers stay readable on it.
 MISTAKE_MARGIN = 2
 
-# Decision regions are drawn on so many places a side, and so far beyond the samples, as a share of their extent.
+# Decision regions: number of points per side, and margin around the samples as a share of their extent.
 REGION_SIDE = 400
 REGION_MARGIN = 0.08
 
@@ -40,7 +40,7 @@ GRID_COLOUR = "#dddddd"
 
 
 def can_draw() -> bool:
-    """Say whether Matplotlib is installed."""
+    """Tell whether Matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
@@ -50,11 +50,11 @@ def samples(X: NDArray[Any], y: NDArray[np.int64], seed: int) -> Figure:
     Parameters
     ----------
     X : ndarray, shape (n_samples, n_inputs)
-        As square images where n_inputs is a square number, otherwise as strips.
+        Samples, drawn as square images if n_inputs is a square number, otherwise as strips.
     y : ndarray of integers, shape (n_samples,)
         Labels.
     seed : int
-        Of the choice.
+        Seed of the choice.
     """
     n_drawn = min(N_SAMPLES, len(X))
     n_rows = math.ceil(n_drawn / SAMPLES_A_ROW)
@@ -74,9 +74,9 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
     Parameters
     ----------
     history : iterable of records
-        Of every epoch: `epoch`, `loss`, `accuracy`, and the validation figures where there are any.
+        Records of all epochs: `epoch`, `loss`, `accuracy`, and the validation loss and accuracy if there are any.
     reports : iterable of mappings
-        Of some of them: `iteration`, `loss`, `accuracy`.
+        Reports on some epochs: `iteration`, `loss`, `accuracy`.
     """
     history, reports = list(history), list(reports)
     last = reports[-1]
@@ -95,14 +95,14 @@ def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> F
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int) -> Figure:
-    """Draw how often each class was taken for each.
+    """Draw how often each class was predicted as each class.
 
     Parameters
     ----------
     labels, predicted : ndarrays of integers, shape (n_samples,)
-        What is right, and what the network says; from 0 to n_classes - 1.
+        True and predicted classes, from 0 to n_classes - 1.
     n_classes : int
-        Rows and columns of the matrix.
+        Number of rows and columns of the matrix.
     """
     counts = confusion_matrix(labels, predicted, n_classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -123,12 +123,12 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], n_classes
 
 
 def regions(network: Network, X: NDArray[Any], y: NDArray[np.int64]) -> Figure:
-    """Draw which class the network gives to each place of the plane, under some samples.
+    """Draw the class that the network predicts at each point of the plane, with samples on top.
 
     Parameters
     ----------
     network : Network
-        With two inputs.
+        Network with two inputs.
     X : ndarray, shape (n_samples, 2)
         Samples.
     y : ndarray of integers, shape (n_samples,)
@@ -159,18 +159,18 @@ def regions(network: Network, X: NDArray[Any], y: NDArray[np.int64]) -> Figure:
     )
     axis.scatter(X[:, 0], X[:, 1], c=y, s=12, edgecolors="black", linewidths=0.4, cmap=colours, vmin=-0.5, vmax=last)
     axis.set_title(
-        f"What the network takes each place for: {np.mean(network.predict(X) == y):.2%} of {len(X):,} right"
+        f"Predicted class at each point: {np.mean(network.predict(X) == y):.2%} of {len(X):,} samples right"
     )
     return figure
 
 
 def trials(done: Sequence[Trial]) -> Figure:
-    """Draw a grid search as a table: what was tried, and how good each combination is, the best one marked.
+    """Draw a grid search as a table of scores, with the best one in bold.
 
     Parameters
     ----------
     done : sequence of Trial
-        All of one grid; the last name's values are the columns, and each combination of the others a row.
+        All trials of one grid. The last name's values are the columns; each combination of the others is a row.
     """
     *row_names, column_name = done[0].settings
     columns = list(dict.fromkeys(trial.texts[column_name] for trial in done))
@@ -246,7 +246,7 @@ def _draw_curve(
 def _draw_shares(
     axis: Axes, shares: NDArray[np.float64], drawn: NDArray[np.bool_], colours: str, darkest: float
 ) -> None:
-    """Colour the fields that are `drawn`, from white for 0 to the darkest colour for `darkest`."""
+    """Colour the cells that are `drawn`, from white for 0 to the darkest colour for `darkest`."""
     axis.imshow(np.ma.masked_array(shares, mask=~drawn), cmap=colours, vmin=0, vmax=darkest or 1)
 
 

@@ -28,7 +28,7 @@ def exponential_decay(learning_rate: float, factor: float) -> Schedule:
 
 
 def cosine_decay(learning_rate: float, n_epochs: int, last: float = 0.0) -> Schedule:
-    """Fall from `learning_rate` to `last` along half a cosine over `n_epochs`, and stay there.
+    """Lower the rate from `learning_rate` to `last` along half a cosine over `n_epochs`, and keep it there.
 
     Loshchilov & Hutter, arXiv 1608.03983, equation 5, without restarts.
     """
@@ -36,37 +36,37 @@ def cosine_decay(learning_rate: float, n_epochs: int, last: float = 0.0) -> Sche
 
 
 def warm_up(n_epochs: int, then: Schedule) -> Schedule:
-    """Rise in equal steps to the first rate of `then` over `n_epochs`, and go on with `then` from its first epoch."""
+    """Raise the rate in equal steps to the first rate of `then` over `n_epochs`, then follow `then` from epoch 1."""
     return partial(_warmed_up, check_count("n_epochs", n_epochs), then)
 
 
 def on_plateau(
     learning_rate: float, factor: float = 0.1, patience: int = 10, monitor: str = "validation_loss"
 ) -> Schedule:
-    """Multiply the rate by `factor` whenever a figure has not fallen for `patience` epochs.
+    """Multiply the rate by `factor` whenever a metric has reached no new minimum for `patience` epochs.
 
     Parameters
     ----------
     learning_rate : float
-        The first rate.
+        Initial rate.
     factor : float
-        Above 0.
+        Factor of the rate, above 0.
     patience : int
-        Epochs without a new lowest figure; they are counted anew after each change of the rate.
+        Number of epochs without a new minimum; the count restarts after each change of the rate.
     monitor : str
-        Name of the figure in the history's records.
+        Name of the metric in the history's records.
     """
     patience = check_count("patience", patience)
     return partial(_after_plateaus, learning_rate, check_positive("factor", factor), patience, monitor)
 
 
 def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
-    """Return the learning rate of an epoch by a schedule.
+    """Return a schedule's learning rate for an epoch.
 
     Raises
     ------
     ValueError
-        If it is negative or not finite.
+        If the rate is negative or not finite.
     """
     rate = schedule(epoch, history)
     if not 0 <= rate < math.inf:
@@ -76,7 +76,7 @@ def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
     return float(rate)
 
 
-# Functions of a module with their first arguments fixed, not closures: these can be pickled and copied.
+# Partial functions instead of closures: these can be pickled and copied.
 
 
 def _stepped(learning_rate: float, every: int, factor: float, epoch: int, history: History) -> float:

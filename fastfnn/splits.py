@@ -1,4 +1,4 @@
-"""Setting samples aside: for a test, or to choose by."""
+"""Splits: hold out samples for a test or a validation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastfnn._checks import check_part
 def train_test_split(
     X: Any, y: Any, test_size: float = 0.25, seed: int | None = None, stratify: bool = False
 ) -> tuple[Any, Any, NDArray[Any], NDArray[Any]]:
-    """Divide samples at random into those to train on and those to test on.
+    """Split samples at random into a training set and a test set.
 
-    A set for validation is split off the training samples by a second call.
+    A second call splits a validation set off the training set.
 
     Parameters
     ----------
@@ -25,17 +25,17 @@ def train_test_split(
     y : ndarray, shape (n_samples,)
         Labels.
     test_size : float
-        Share of the samples that are set aside, above 0 and below 1; rounded up to a whole sample.
+        Share of the samples in the test set, above 0 and below 1; rounded up to a whole sample.
     seed : int, optional
-        Of the choice; drawn anew when None.
+        Seed of the split; random when None.
     stratify : bool
-        Whether each class keeps its share in both parts, to a sample.
+        Whether each class keeps its share in both sets, to within a sample.
 
     Returns
     -------
     X_train, X_test, y_train, y_test
-        Copies. Without `stratify` they are the rows, in the order, that scikit-learn's function of this name returns
-        for `random_state=seed`.
+        Copies. Without `stratify`, their rows and order are those of scikit-learn's function of the same name with
+        `random_state=seed`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def train_test_split(
 
 
 def _stratified(order: NDArray[np.int64], labels: NDArray[Any], n_test: int) -> NDArray[np.int64]:
-    """Reorder so that the first `n_test` rows hold each class's share; what is left goes to the largest rests."""
+    """Move each class's share to the first `n_test` rows, rounded by the largest remainders."""
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     shares = counts * n_test / len(labels)
     n_of_class = np.floor(shares).astype(np.int64)

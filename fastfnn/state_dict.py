@@ -1,10 +1,10 @@
 """Weights in safetensors files under the names of PyTorch's `state_dict`; PyTorch itself is not needed.
 
-A network has the names of the `torch.nn.Sequential` that computes its outputs, before what the loss makes of them.
-The activation of a `Dense` is a module of its own there, as every other layer is: Dense(784, 256, "relu"), Dropout(),
-Dense(256, 10) is Linear, ReLU, Dropout, Linear, with the parameters "0.weight", "0.bias", "3.weight" and "3.bias". A
-"weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`. `GELU` is PyTorch's
-GELU(approximate="tanh"); the others are PyTorch's modules as they are without arguments.
+The names are those of the `torch.nn.Sequential` that computes the last layer's outputs, to which the loss applies its
+softmax, sigmoid or exponential. There, the activation of a `Dense` is a separate module, like every other layer:
+Dense(784, 256, "relu"), Dropout(), Dense(256, 10) is Linear, ReLU, Dropout, Linear, with the parameters "0.weight",
+"0.bias", "3.weight" and "3.bias". A "weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`.
+`GELU` is PyTorch's GELU(approximate="tanh"); the other activations are PyTorch's modules with default arguments.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from fastfnn.model import Model
 
 NAME = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})\.(?P<parameter>weight|bias)")
 
-# What safetensors calls a network's dtypes.
+# Names of a network's dtypes in safetensors.
 KINDS = {"float32": "F32", "float64": "F64"}
 
 
 def save_state_dict(path: str | os.PathLike[str], network: Model) -> None:
-    """Write a network's weights so that `safetensors.torch.load_file` returns a `state_dict` of them.
+    """Write a network's weights as a `state_dict` that `safetensors.torch.load_file` reads.
 
-    `input_scale` is not in the file: in PyTorch, bytes are multiplied by it first.
+    The file does not hold `input_scale`: in PyTorch, multiply bytes by it first.
 
     Parameters
     ----------
     path : path-like
         The file.
     network : Network
-        Of Dense and layers without parameters.
+        Network of Dense layers, and of layers without parameters.
 
     Raises
     ------
     OSError
-        If the file cannot be written; an old file of that name is left as it was.
+        If the file cannot be written; an existing file stays unchanged.
     ValueError
         If a parameter holds NaN or inf, or a layer other than Dense has parameters.
     """
@@ -57,16 +57,16 @@ def save_state_dict(path: str | os.PathLike[str], network: Model) -> None:
 def load_state_dict(path: str | os.PathLike[str], network: Model) -> None:
     """Read a network's weights from a `state_dict` that `safetensors.torch.save_file` or `save_state_dict` wrote.
 
-    The numbers in the file may be others than the network's, as where a Sequential has modules that the network has
-    not: those of the file and those of the network belong together in increasing order.
-    Such a file holds no checksum: a damaged header is noticed, a wrong bit in a weight is not.
+    Layer numbers in the file may differ from the network's, for example if a Sequential has extra modules: both are
+    matched in increasing order. The file holds no checksum: a damaged header is detected, a wrong bit in a weight is
+    not.
 
     Parameters
     ----------
     path : path-like
         The file.
     network : Network
-        Of the same widths, biases and dtype; its parameters are overwritten.
+        Network of the same widths, biases and dtype; its parameters are overwritten.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def load_state_dict(path: str | os.PathLike[str], network: Model) -> None:
 
 
 def named_views(network: Model) -> dict[str, NDArray[Any]]:
-    """Return a network's parameters by the names of a `state_dict`; what is written into them the network has.
+    """Return views of a network's parameters under the names of a `state_dict`.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def named_views(network: Model) -> dict[str, NDArray[Any]]:
             position += layer.activation != "identity"
         elif layer.parameters:
             raise ValueError(
-                f"of all layers with parameters a state_dict knows Dense alone; got {layer!r} as layer {i}: "
+                f"a state_dict can hold parameters of Dense layers only; got {layer!r} as layer {i}: "
                 f"save the network with Network.save"
             )
         position += 1
@@ -117,7 +117,7 @@ def named_views(network: Model) -> dict[str, NDArray[Any]]:
 
 
 def _names_in_file(found: Iterable[str], expected: Iterable[str], path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the name in the file for each name of the network."""
+    """Map each name in the network to the name in the file."""
     in_file, in_network = _by_place(found), _by_place(expected)
     if in_file.keys() != in_network.keys():
         raise ValueError(
@@ -128,9 +128,9 @@ def _names_in_file(found: Iterable[str], expected: Iterable[str], path: str | os
 
 
 def _by_place(names: Iterable[str]) -> dict[tuple[int, str], str]:
-    """Return names in the order of the layers, by the layer's place among those that have parameters.
+    """Return names in layer order, keyed by the layer's position among those with parameters.
 
-    A name of another form stands for itself, before all layers.
+    A name of another form is its own key, before all layers.
     """
     matches = {name: NAME.fullmatch(name) for name in names}
     numbers = sorted({int(match["number"]) for match in matches.values() if match})
@@ -143,7 +143,7 @@ def _by_place(names: Iterable[str]) -> dict[tuple[int, str], str]:
 
 
 def _check_form(tensor: Any, view: NDArray[Any], name: str, path: str | os.PathLike[str]) -> None:
-    """Compare dtype and shape, which are known before a tensor is read."""
+    """Check dtype and shape, which are known before a tensor is read."""
     expected, found = (KINDS[view.dtype.name], view.shape), (tensor.get_dtype(), tuple(tensor.get_shape()))
     if found != expected:
         raise ValueError(

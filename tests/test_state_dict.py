@@ -257,7 +257,7 @@ def test_a_layer_that_has_no_names(path):
             return {"scale": np.ones(1, np.float32)}
 
     for use in (save_state_dict, load_state_dict):
-        with pytest.raises(ValueError, match=r"knows Dense alone; got Doubling\(\) as layer 1"):
+        with pytest.raises(ValueError, match=r"Dense layers only; got Doubling\(\) as layer 1"):
             use(path, Network([Dense(4, 3), Scale()], "numpy"))
     net = Network([Doubling(), Dense(4, 3), ReLU(), Sigmoid()], "numpy")
     save_state_dict(path, net)

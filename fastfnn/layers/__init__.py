@@ -1,7 +1,7 @@
 """Layers of networks.
 
-Between calls a layer keeps its parameters and their gradient, and Dropout the seed of its last mask. The network owns
-the activations between layers, so a batch can run in blocks of rows.
+Between calls a layer keeps its parameters and their gradient; Dropout also keeps the seed of its last mask. The
+network owns the activations between layers, so a batch can run in row blocks.
 """
 
 from fastfnn.layers.activations import ELU, GELU, Activation, Identity, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh

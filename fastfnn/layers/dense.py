@@ -25,21 +25,21 @@ class Dense(Layer):
     Parameters
     ----------
     n_inputs, n_outputs : int
-        Widths.
+        Number of inputs, and of outputs.
     activation : {None, "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
         f; None is the identity. GELU is a layer of its own, see `fastfnn.GELU`.
     use_bias : bool
-        Whether there is a b.
+        Whether to add b.
     initializer : callable, optional
-        (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`; He's for relu and its kin, and
-        Glorot's for all else, when None. b starts at zero.
+        (rng, n_inputs, n_outputs) -> ndarray, see `fastfnn.initializers`. When None, `he` for relu, leaky_relu and
+        elu, and `glorot` otherwise. b starts at zero.
     learning_rate_factor : float
-        Factor of the optimizer's learning rate for this layer; 0 keeps the layer as it is.
+        Factor of the optimizer's learning rate for this layer; 0 freezes the layer.
 
     Attributes
     ----------
     weights : ndarray, shape (n_inputs, n_outputs)
-        w; written in place to set it.
+        w; set it by writing in place.
     bias : ndarray, shape (n_outputs,), or None
         b.
     """
@@ -68,18 +68,18 @@ class Dense(Layer):
         self.learning_rate_factor = check_non_negative("learning_rate_factor", learning_rate_factor)
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-        """Draw the first weights, and set the bias to zero."""
+        """Draw the initial weights, and set the bias to zero."""
         self._weights = aligned_copy(self._draw_weights(rng), dtype)
         self._bias = aligned_full((self.n_outputs,), 0, dtype) if self.use_bias else None
 
     def reset_parameters(self, rng: np.random.Generator) -> None:
-        """Draw first weights again, and set the bias to zero."""
+        """Draw initial weights again, and set the bias to zero."""
         self.weights[...] = self._draw_weights(rng)
         if self.bias is not None:
             self.bias[...] = 0
 
     def use_arrays(self, weights: NDArray[Any], bias: NDArray[Any] | None = None) -> None:
-        """Replace the arrays of weights and bias by these, which hold the same numbers."""
+        """Replace the arrays of weights and bias with these, which hold the same numbers."""
         self._weights, self._bias = weights, bias
 
     def _draw_weights(self, rng: np.random.Generator) -> NDArray[Any]:
@@ -103,7 +103,7 @@ class Dense(Layer):
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """The weights, and the bias where there is one."""
+        """The weights, and the bias if there is one."""
         return {"weights": self.weights} | ({} if self.bias is None else {"bias": self.bias})
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ class Dense(Layer):
         )
 
     def n_outputs_for(self, n_inputs: int | None) -> int:
-        """Return `n_outputs`, for an input of this layer's own width."""
+        """Return `n_outputs`; the input must have width `n_inputs`."""
         if n_inputs not in (None, self.n_inputs):
             raise ValueError(f"Dense({self.n_inputs}, {self.n_outputs}) cannot follow a layer of {n_inputs} outputs")
         return self.n_outputs
@@ -125,7 +125,7 @@ class Dense(Layer):
         return self.kernels.dense_forward(x, *arguments)
 
     def add_gradient(self, x: RowBlock, grad_z: NDArray[Any], accumulate: bool = True) -> None:
-        """Add x^T grad_z, and the column sums of grad_z."""
+        """Add x^T grad_z to the weight gradient, and the column sums of grad_z to the bias gradient."""
         arguments = (grad_z, self.gradient.weights, self.gradient.bias, self.use_bias, accumulate)
         if isinstance(x, Packed):
             self.kernels.sparse_weight_gradient(x, *arguments)
@@ -160,20 +160,20 @@ class Dense(Layer):
         scale : float
             Factor of the sum of all rows' losses.
         activation : str
-            The activation that made x.
+            Activation that produced x.
         accumulate : bool
-            Whether to add to `gradient`; otherwise it is overwritten.
+            Whether to add to `gradient`, instead of overwriting it.
         out : ndarray like `x`, optional
-            OUT: the gradient with respect to x; may be x itself.
+            OUT: memory for `grad`; may be x itself.
 
         Returns
         -------
         loss : float
             The scaled loss.
         n_correct : int
-            Rows classified right.
+            Number of correctly classified rows.
         grad : ndarray like `x`
-            The gradient with respect to the pre-activation of x.
+            Gradient with respect to the pre-activation of x.
         """
         loss, n_correct, grad, _, _ = self.kernels.dense_cross_entropy(
             x,
@@ -190,13 +190,13 @@ class Dense(Layer):
         return loss, n_correct, cast(NDArray[Any], grad)
 
     def loss_and_correct(self, x: NDArray[Any], labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
-        """Compute the loss as `cross_entropy` does, and the number of rows classified right."""
+        """Compute the loss like `cross_entropy`, and the number of correctly classified rows."""
         weights, bias = self.weights, self.bias
         loss, n_correct, *_ = self.kernels.dense_cross_entropy(x, weights, bias, labels, scale, with_gradients=False)
         return loss, n_correct
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a layer like this one, without its initializer."""
+        """Return the constructor arguments that recreate this layer, except its initializer."""
         return {
             "n_inputs": self.n_inputs,
             "n_outputs": self.n_outputs,

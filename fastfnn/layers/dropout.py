@@ -1,4 +1,4 @@
-"""Dropout."""
+"""The dropout layer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Dropout(Layer):
     """A layer that zeroes a share of its inputs in each training step, and divides the others by the kept share.
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014. Predictions and
-    evaluations leave all inputs as they are. The dropped elements follow from the network's seed and the step: they
+    evaluations leave all inputs unchanged. The dropped elements depend only on the network's seed and the step: they
     are the same on both backends, on any number of threads and after a resume.
 
     Parameters
     ----------
     rate : float
-        Share of the inputs, from 0 to below 1.
+        Share of the inputs to zero, from 0 to below 1.
 
     Raises
     ------
@@ -64,5 +64,5 @@ class Dropout(Layer):
         return grad_x if activation == "identity" else self.kernels.activation_gradient(x, grad_x, activation)
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a layer like this one."""
+        """Return the constructor arguments that recreate this layer."""
         return {"rate": self.rate}

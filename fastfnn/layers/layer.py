@@ -1,4 +1,4 @@
-"""The base of all layers."""
+"""The base class of all layers."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Layer(ABC):
     """A differentiable step y = f(z), where z is linear in x.
 
     A layer of your own derives from this class. It implements `n_outputs_for`, `forward`, `config`, and one of two
-    ways back: `backward`, which is called with x, y and the gradient with respect to y; or `input_gradient`, and
-    `add_gradient` if there are parameters, which leave f to the layer behind. The arrays of `parameters` are named
-    "weights" and "bias"; `draw_parameters` makes them.
+    backward passes. `backward` is called with x, y and the gradient with respect to y. `input_gradient`, with
+    `add_gradient` if there are parameters, gets the gradient with respect to z: the next layer applies the derivative
+    of f. The arrays of `parameters` are named "weights" and "bias"; `draw_parameters` creates them.
 
     Attributes
     ----------
     activation : str
         f, one of `fastfnn_kernels.arguments.ACTIVATIONS`. Its derivative follows from y, so nothing else is stored.
     gradient : Gradient
-        Gradient of the last `backward` or training step. Its arrays are None after a step of SGD that one kernel
-        took, see `fastfnn.Network.plan`.
+        Gradient of the last `backward` or training step. Its arrays are None after steps that one kernel of SGD
+        took together, see `fastfnn.Network.plan`.
     takes_packed : bool
         Whether `forward` and `add_gradient` take packed row blocks.
     is_random : bool
@@ -77,15 +77,15 @@ class Layer(ABC):
             raise ValueError(f"this {type(self).__name__} belongs to a network already: make a new one")
 
     def draw_parameters(self, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-        """Make the parameters and draw their first values; a layer without parameters has none to draw."""
+        """Create the parameters and draw their initial values; do nothing in a layer without parameters."""
         return
 
     def reset_parameters(self, rng: np.random.Generator) -> None:
-        """Draw first values again, into the existing arrays; a layer without parameters has none."""
+        """Draw initial values again, into the existing arrays; do nothing in a layer without parameters."""
         return
 
     def join(self, kernels: Kernels) -> None:
-        """Become part of a network that runs on these kernels."""
+        """Join a network that runs on these kernels."""
         self._kernels = kernels
 
     @property
@@ -100,25 +100,25 @@ class Layer(ABC):
 
     @abstractmethod
     def n_outputs_for(self, n_inputs: int | None) -> int | None:
-        """Return the width of the output for a width of the input; None for a layer that takes any width.
+        """Return the output's width for an input's width; None is a width that is not known yet.
 
         Raises
         ------
         ValueError
-            If the layer takes another width.
+            If the layer does not accept this width.
         """
 
     @abstractmethod
     def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute y, shape (n_rows, n_outputs), from x, shape (n_rows, n_inputs).
 
-        The network may later overwrite `out` if it is returned. It leaves x and every other array unchanged.
+        The network may overwrite `out` later if `forward` returns it. It leaves x and every other array unchanged.
         """
 
     def training_forward(
         self, x: RowBlock, out: NDArray[Any] | None = None, seed: int | None = None, first_row: int = 0
     ) -> NDArray[Any]:
-        """Compute y as in a training step, where a layer may draw random numbers.
+        """Compute y in a training step, where a layer may draw random numbers.
 
         Parameters
         ----------
@@ -137,26 +137,26 @@ class Layer(ABC):
         self.gradient = Gradient(**zeros)
 
     def add_gradient(self, x: RowBlock, grad_z: NDArray[Any], accumulate: bool = True) -> None:
-        """Add the contribution of the rows of x, and of the loss's gradient with respect to z, to `gradient`.
+        """Add the contribution of the rows of x to `gradient`.
 
-        Without `accumulate` the earlier content of `gradient` is overwritten.
+        `grad_z` is the gradient of the loss with respect to z. Without `accumulate`, `gradient` is overwritten.
         """
         return
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
-        """Propagate the gradient with respect to z back through this layer and the activation that made x.
+        """Propagate the gradient with respect to z back through this layer and the activation that produced x.
 
         Returns
         -------
         ndarray like `x`
-            The gradient with respect to the pre-activation of x; with respect to x for "identity".
+            Gradient with respect to the pre-activation of x; with respect to x for "identity".
         """
         raise NotImplementedError(f"{type(self).__name__} implements neither backward nor input_gradient")
 
     def check_backward(self) -> None:
-        """Raise TypeError if the class implements no way back, or names its parameters as no gradient is named."""
+        """Raise TypeError if the class has no backward pass, or parameters not named like a field of `Gradient`."""
         kind = type(self)
         if not self.has_own_backward and kind.input_gradient is Layer.input_gradient:
             raise TypeError(
@@ -190,4 +190,4 @@ class Layer(ABC):
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments of a layer like this one."""
+        """Return the constructor arguments that recreate this layer."""

@@ -1,4 +1,4 @@
-"""Optimizers: they own their state and call the update kernels, one step for all parameters of a network."""
+"""Optimizers: each keeps its state, and calls update kernels to step all parameters of a network."""
 
 from fastfnn.optimizers.adam import Adam, AdamW
 from fastfnn.optimizers.optimizer import Optimizer

@@ -20,9 +20,9 @@ class Adam(Optimizer):
     learning_rate : float
         Size of the steps.
     beta1, beta2 : float
-        Shares of the running means of the gradient and of its square that are kept, from 0 to below 1.
+        Shares that the running means of the gradient and of its square keep in a step, from 0 to below 1.
     epsilon : float
-        Added to the root of the corrected mean square.
+        Number added to the root of the corrected mean square.
     """
 
     _STATE = ("first_moments", "second_moments")
@@ -63,7 +63,7 @@ class AdamW(Adam):
     learning_rate, beta1, beta2, epsilon : float
         As in `Adam`.
     weight_decay : float
-        Share of every parameter, times the learning rate, that each step takes away.
+        Decay of every parameter: each step subtracts this share of it, times the learning rate.
     """
 
     _BY_ELEMENT = True

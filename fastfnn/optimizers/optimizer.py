@@ -1,4 +1,4 @@
-"""The base of all optimizers: steps counted, state kept, one update for each parameter or for all of them."""
+"""The base class of all optimizers: it counts steps, keeps the state, and updates parameters singly or together."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Index = Any
 
 
 class Optimizer(ABC):
-    """A rule that changes parameters by their gradients.
+    """A rule that updates parameters with their gradients.
 
-    A class of your own derives from this one and implements `_update`; `_start` makes its state at the first step.
+    A class of your own derives from this one and implements `_update`; `_start` creates its state at the first step.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class Optimizer(ABC):
 
     _STATE: tuple[str, ...] = ()
 
-    # Whether an element changes by its own gradient and state alone, so that one update can cover all parameters. A
-    # derived class may compute more, so it does not inherit the flag and has to set it itself.
+    # Whether an element's update depends on its own gradient and state alone. Then one update can cover all
+    # parameters. A derived class may compute more, so it does not inherit the flag and has to set it itself.
     _BY_ELEMENT = False
 
     def __init__(self, learning_rate: float) -> None:
@@ -53,7 +53,7 @@ class Optimizer(ABC):
 
     @property
     def updates_by_element(self) -> bool:
-        """Whether each element changes by its own gradient and state alone; see `step_flat`."""
+        """Whether each element's update depends on its own gradient and state alone; see `step_flat`."""
         return bool(vars(type(self)).get("_BY_ELEMENT", False))
 
     def step(
@@ -63,14 +63,14 @@ class Optimizer(ABC):
         gradients: Sequence[NDArray[Any]],
         rate_factors: Sequence[float] = (),
     ) -> None:
-        """Change each parameter in place by its gradient.
+        """Update each parameter in place with its gradient.
 
         Parameters
         ----------
         kernels : module
             The backend.
         parameters, gradients : sequences of ndarray
-            Pairs of one shape and dtype, the same ones at each step.
+            Parameters and gradients, in pairs of equal shape and dtype; the same ones at each step.
         rate_factors : sequence of float
             Factor of the learning rate for each parameter; 1 for all when empty.
 
@@ -86,9 +86,9 @@ class Optimizer(ABC):
         self._after_step(parameters)
 
     def step_flat(self, kernels: Kernels, parameters: FlatArrays, gradients: FlatArrays) -> None:
-        """Change all parameters by one elementwise update of their flat vector; needs `updates_by_element`.
+        """Update all parameters by one elementwise update of their flat vector; needs `updates_by_element`.
 
-        The bits are those of `step`.
+        The result has the same bits as that of `step`.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Optimizer(ABC):
         self._after_step(parameters)
 
     def count_steps(self, parameters: Sequence[NDArray[Any]], n_steps: int) -> None:
-        """Count steps for these parameters, and make the state at the first of them.
+        """Count steps for these parameters, and create the state at the first step.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Optimizer(ABC):
                 f"this {type(self).__name__} holds the state of a network with parameters {_listed(self._kinds)}; "
                 f"got {_listed(kinds)}: make a new one, or call reset()"
             )
-        # Flat arrays keep their shapes, so the same ones need no second check.
+        # Flat arrays keep their shapes: the same object needs no second check.
         self._known = parameters if isinstance(parameters, FlatArrays) else None
         if self._known is not None:
             self._flatten_state()
@@ -132,23 +132,23 @@ class Optimizer(ABC):
 
     @property
     def state(self) -> dict[str, list[Any]]:
-        """The state that is kept from step to step: by name, an array or a number for each parameter.
+        """The state kept between steps: by name, an array or a number for each parameter.
 
-        Empty before the first step. The arrays are the optimizer's own.
+        Empty before the first step. The arrays are the optimizer's own, not copies.
         """
         return {name: list(getattr(self, f"_{name}")) for name in self._STATE if self.n_steps > 0}
 
     def restore(self, parameters: Sequence[NDArray[Any]], n_steps: int, state: dict[str, list[Any]]) -> None:
-        """Go on from a state that `state` gave after `n_steps` steps.
+        """Continue from a `state` recorded after `n_steps` steps.
 
         Parameters
         ----------
         parameters : sequence of ndarray
-            Those that will be stepped.
+            Parameters of the steps to come.
         n_steps : int
-            Steps taken.
+            Number of steps taken.
         state : dict
-            As `state` returns it; arrays are copied.
+            State as returned by `state`; arrays are copied.
 
         Raises
         ------
@@ -175,14 +175,14 @@ class Optimizer(ABC):
         self.__dict__.update(fresh.__dict__)
 
     def _flatten_state(self) -> None:
-        """Store the state flat, like the parameters; steps for separate arrays have made separate ones."""
+        """Store the state in flat vectors, like the parameters; steps on separate arrays left separate ones."""
         for name in self._STATE:
             state = getattr(self, f"_{name}")
             if len(state) > 0 and isinstance(state, list) and isinstance(state[0], np.ndarray):
                 setattr(self, f"_{name}", FlatArrays.copied(state))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the parameters of the last step: they are the network's."""
+        """Leave out the parameters of the last step: they belong to the network."""
         return self.__dict__ | {"_known": None}
 
     def _rate(self, index: Index) -> float:
@@ -192,32 +192,32 @@ class Optimizer(ABC):
         return self.learning_rate * self._rate_factors[index]
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
-        """Make the state for these parameters; plain gradient descent has none."""
+        """Create the state for these parameters; plain gradient descent has none."""
         return
 
     def _after_step(self, parameters: Sequence[NDArray[Any]]) -> None:
-        """Finish a step after all parameters were updated; most rules have nothing left to do."""
+        """Finish a step after all parameters were updated; most rules need not."""
         return
 
     @abstractmethod
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        """Change the parameter at `index`, or the flat vector of all of them where that is `ALL`."""
+        """Update the parameter at `index`, or the flat vector of all parameters if `index` is `ALL`."""
 
 
 def state_at(state: Any, index: Index) -> Any:
-    """Return the state of the parameter at `index`, or the flat vector of all."""
+    """Return the state of the parameter at `index`, or the flat vector of all states."""
     return state.vector if index is ALL else state[index]
 
 
 def filled_like(parameters: Sequence[NDArray[Any]], value: float) -> State:
-    """Make one array for each parameter, of its shape and dtype; flat where the parameters are."""
+    """Return an array filled with `value` for each parameter, of its shape and dtype; flat if the parameters are."""
     if isinstance(parameters, FlatArrays):
         return parameters.filled(value)
     return [aligned_full(parameter.shape, value, parameter.dtype) for parameter in parameters]
 
 
 def _described(state: dict[str, list[Any]]) -> dict[str, list[str]]:
-    """Name the kind of each value of a state."""
+    """Describe dtype and shape of each value of a state."""
     return {
         name: [f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else "number" for v in values]
         for name, values in state.items()

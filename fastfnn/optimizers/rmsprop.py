@@ -1,4 +1,4 @@
-"""RMSprop, with a running mean for each element or for each tensor."""
+"""RMSprop, with a running mean per element or per tensor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastfnn.optimizers.optimizer import Index, Optimizer, filled_like, state_at
 
 
 class TensorStep(NamedTuple):
-    """Figures of one step of `RMSprop` with `granularity="tensor"`, for one tensor."""
+    """Statistics of one step of `RMSprop` with `granularity="tensor"`, for one tensor."""
 
     mean_square: float
     effective_step: float
@@ -29,11 +29,12 @@ class RMSprop(Optimizer):
     learning_rate : float
         Size of the steps.
     rho : float
-        Share of the running mean that is kept, from 0 to below 1.
+        Share that the running mean keeps in a step, from 0 to below 1.
     epsilon : float
-        Added to the mean under the root.
+        Number added to the mean under the root.
     granularity : {"element", "tensor"}
-        One mean for each element, or one for each tensor, of its gradient's squared Euclidean norm.
+        "element" keeps a mean for each element; "tensor" keeps one for each tensor, of its gradient's squared
+        Euclidean norm.
     initial : float
         First value of every mean.
     reset_every : int, optional
@@ -42,7 +43,7 @@ class RMSprop(Optimizer):
     Attributes
     ----------
     last_steps : list of TensorStep
-        Figures of the last step for each parameter, with `granularity="tensor"`.
+        Statistics of the last step for each parameter, with `granularity="tensor"`.
     """
 
     _STATE = ("mean_squares",)

@@ -20,9 +20,9 @@ class SGD(Optimizer):
     learning_rate : float
         Size of the steps.
     momentum : float
-        Share of the velocity that is kept, from 0 to below 1.
+        Share that the velocity keeps in a step, from 0 to below 1.
     nesterov : bool
-        Whether to take Nesterov's step, from where the velocity leads; needs momentum.
+        Whether to take Nesterov's step, which looks ahead along the velocity; needs momentum.
     """
 
     _STATE = ("velocities",)
