@@ -24,14 +24,18 @@ from main_job import (
 from numpy.typing import NDArray
 
 import fastfnn
-from fastfnn.training.interrupt import Interrupt
 from fastfnn._memory import aligned_empty
-from fastfnn.parts import Parts
-from fastfnn.plan import Batching, Penalty, Plan
-from fastfnn.preparation import prepare, prepare_to_keep
-from fastfnn.steps import Steps
+from fastfnn.execution.options import Options
+from fastfnn.execution.plan import plan_training
+from fastfnn.execution.preparation import prepare
+from fastfnn.execution.thresholds import ROWS_OF_BLOCK
+from fastfnn.inputs.density import profile
+from fastfnn.inputs.row_blocks import PackedBlocks
+from fastfnn.inputs.samples import ArraySamples
 from fastfnn.inputs.targets import Targets
-from fastfnn.tiles import TILE_ROWS, ArraySamples, PackedTiles
+from fastfnn.parameters import FlatArrays
+from fastfnn.training.epochs import Epochs
+from fastfnn.training.interrupt import Interrupt
 
 Run = Callable[[], Any]
 
@@ -59,25 +63,25 @@ class BackendOperations:
         return functools.partial(self._kernels.dense_input_gradient, grad, weights, x, "relu", out)
 
     def sparse_forward(self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
-        """Compute relu(x w + b) for mostly-zero x, packed tile by tile as a training does."""
-        tiles = _packed_tiles(x, self._kernels)
+        """Compute relu(x w + b) for mostly-zero x, packed block by block as a training does."""
+        blocks = _packed_blocks(x, self._kernels)
         out = aligned_empty((len(x), weights.shape[1]), x.dtype)
 
         def run() -> NDArray[Any]:
-            for rows, tile in tiles:
-                self._kernels.sparse_forward(tile, weights, bias, "relu", out[rows])
+            for rows, block in blocks:
+                self._kernels.sparse_forward(block, weights, bias, "relu", out[rows])
             return out
 
         return run
 
     def sparse_weight_gradient(self, x: NDArray[Any], grad: NDArray[Any]) -> Run:
-        """Compute x^T g and the column sums of g for mostly-zero x, packed tile by tile."""
-        tiles = _packed_tiles(x, self._kernels)
+        """Compute x^T g and the column sums of g for mostly-zero x, packed block by block."""
+        blocks = _packed_blocks(x, self._kernels)
         out, out_bias = aligned_empty((x.shape[1], grad.shape[1]), x.dtype), np.empty(grad.shape[1], x.dtype)
 
         def run() -> tuple[NDArray[Any], NDArray[Any]]:
-            for rows, tile in tiles:
-                self._kernels.sparse_weight_gradient(tile, grad[rows], out, out_bias, accumulate=rows.start > 0)
+            for rows, block in blocks:
+                self._kernels.sparse_weight_gradient(block, grad[rows], out, out_bias, accumulate=rows.start > 0)
             return out, out_bias
 
         return run
@@ -119,7 +123,7 @@ class BackendOperations:
         labels: NDArray[np.int64],
     ) -> Run:
         """Compute the mean loss of a network, and the gradients of all its weights, then of its biases."""
-        parameters = Parts.copied([array for layer in zip(weights, biases, strict=True) for array in layer])
+        parameters = FlatArrays.copied([array for layer in zip(weights, biases, strict=True) for array in layer])
         gradients = parameters.filled(0)
         widths, use_bias = tuple(map(len, biases)), (True,) * len(biases)
         network = (parameters.vector, widths, tuple(activations), use_bias)
@@ -179,12 +183,11 @@ class FullBatch:
         optimizer = fastfnn.RMSprop(
             LEARNING_RATE, DECAY, EPSILON, "tensor", initial=INITIAL_MEAN_SQUARE, reset_every=RESET_EVERY
         )
-        tiles = prepare_to_keep(self._network, samples.X)
-        self._steps = Steps(self._network, tiles, Targets(samples.y), optimizer, Plan(penalty=Penalty(L2)))
+        self._epochs = epochs(self._network, samples.X, samples.y, optimizer, Options(l2=L2))
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
-        return self._steps.epoch(Interrupt())["loss"]
+        return self._epochs.run(Interrupt())["loss"]
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -197,17 +200,24 @@ class MiniBatches:
     def __init__(self, backend: str, samples: Samples, batch_size: int, learning_rate: float, seed: int) -> None:
         self._network = main_network(backend, samples.scale)
         self._network.rng = np.random.default_rng(seed)
-        tiles = prepare(self._network, samples.X)
         optimizer = fastfnn.SGD(learning_rate)
-        self._steps = Steps(self._network, tiles, Targets(samples.y), optimizer, Plan(batching=Batching(batch_size)))
+        self._epochs = epochs(self._network, samples.X, samples.y, optimizer, Options(batch_size=batch_size))
 
     def epoch(self) -> None:
         """Go through all samples once."""
-        self._steps.epoch(Interrupt())
+        self._epochs.run(Interrupt())
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
         return list(self._network.parameters.values())
+
+
+def epochs(
+    network: fastfnn.Network, X: NDArray[Any], y: NDArray[np.int64], optimizer: fastfnn.Optimizer, options: Options
+) -> Epochs:
+    """Plan and prepare a training as `Network.fit` does, to run it epoch by epoch."""
+    plan = plan_training(network, profile(X, network.dtype, is_repeated=True), options, optimizer)
+    return Epochs(network, prepare(network, X, plan), Targets(y), optimizer, options, plan)
 
 
 def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
@@ -222,9 +232,8 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
     return network
 
 
-def _packed_tiles(x: NDArray[Any], kernels: ModuleType) -> list[tuple[slice, Any]]:
-    """Pack x tile by tile, with the rows of each tile."""
-    tiles = PackedTiles(ArraySamples(x, x.dtype, 1.0, kernels))
-    tiles.keep(max_bytes=2**30)
-    slices = [slice(first, min(first + TILE_ROWS, len(x))) for first in range(0, len(x), TILE_ROWS)]
-    return [(rows, tiles.tile(rows.start, rows.stop)) for rows in slices]
+def _packed_blocks(x: NDArray[Any], kernels: ModuleType) -> list[tuple[slice, Any]]:
+    """Pack x block by block, with the rows of each block."""
+    blocks = PackedBlocks(ArraySamples(x, x.dtype, 1.0, kernels), ROWS_OF_BLOCK, keep=True)
+    slices = [slice(first, min(first + ROWS_OF_BLOCK, len(x))) for first in range(0, len(x), ROWS_OF_BLOCK)]
+    return [(rows, blocks.block(rows.start, rows.stop)) for rows in slices]

@@ -1,4 +1,4 @@
-"""The output layer with its loss: all gradients of one tile of the main job."""
+"""The output layer with its loss: all gradients of one row block of the main job."""
 
 from __future__ import annotations
 

@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import published_recipes as published
 import pytest
+from backend_operations import epochs
 from contenders import NUMBA, NUMPY, PUBLISHED, contenders
 from measurement import Measure, Work
 from numpy.typing import NDArray
 from verification import TRAINING_TOLERANCE, assert_changed_alike
 
 from fastfnn.datasets import Labelled
-from fastfnn.training.interrupt import Interrupt
-from fastfnn.plan import Batching, Penalty, Plan
-from fastfnn.preparation import prepare, prepare_to_keep
+from fastfnn.execution.options import Options
 from fastfnn.recipes import RECIPES
 from fastfnn.recipes.settings import Settings, make_optimizer
-from fastfnn.steps import Steps
-from fastfnn.inputs.targets import Targets
+from fastfnn.training.interrupt import Interrupt
 
 # Samples of an epoch, fewer than the page's where one sample is a step: a few seconds of NumPy.
 SAMPLES = {"layers-adam": 50_000, "sigmoid-sgd": 3_000, "spiral": None, "digits": None}
@@ -72,19 +70,21 @@ class Backend:
         n_inputs, n_classes = train.X.shape[1], int(train.y.max()) + 1
         self._network = RECIPES[name].build_network(settings, n_inputs, n_classes, scale_of(train, settings))
         n_shared = len(train.X) if settings.l2_per_sample else 1
-        self._plan = Plan(
-            batching=Batching(settings.batch_size, shuffle=False, drop_last=settings.drop_last),
-            penalty=Penalty(settings.l2 / n_shared, settings.l2_bias / n_shared),
+        options = Options(
+            batch_size=settings.batch_size,
+            shuffle=False,
+            drop_last=settings.drop_last,
+            l2=settings.l2 / n_shared,
+            l2_bias=settings.l2_bias / n_shared,
         )
-        tiles = (prepare if settings.batch_size else prepare_to_keep)(self._network, train.X)
         optimizer = make_optimizer(settings, RECIPES[name].optimizers)
-        self._steps = Steps(self._network, tiles, Targets(train.y), optimizer, self._plan)
-        self._epochs = EPOCHS[name]
+        self._epochs = epochs(self._network, train.X, train.y, optimizer, options)
+        self._n_epochs = EPOCHS[name]
 
     def run(self) -> None:
         """Train for some epochs."""
-        for _ in range(self._epochs):
-            self._steps.epoch(Interrupt())
+        for _ in range(self._n_epochs):
+            self._epochs.run(Interrupt())
 
     def parameters(self) -> list[NDArray[Any]]:
         """Return weights and bias of each layer."""

@@ -74,7 +74,7 @@ def test_bad_input_ends_with_one_line(tmp_path):
 def test_the_library_brings_none_of_the_command_line():
     program = """
 import sys
-import fastfnn, fastfnn.recipes, fastfnn.plots, fastfnn.settings
+import fastfnn, fastfnn.recipes, fastfnn.plots, fastfnn.recipes.settings
 print(sorted({"typer", "rich", "matplotlib", "numba"} & set(sys.modules)))
 fastfnn.plots.curves([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}], [{"iteration": 1, "loss": 1.0, "accuracy": 0.5}])
 print("matplotlib" in sys.modules, "matplotlib.pyplot" in sys.modules)

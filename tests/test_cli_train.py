@@ -186,7 +186,8 @@ def test_kernels_are_made_ready_before_the_clock_starts(train_csv, out):
     printed = succeed("train", "--data", train_csv, *TINY, "--backend", "numba", "--threads", 1, "--out", out)
     lines = printed.splitlines()
     ready = next(number for number, line in enumerate(lines) if line.startswith("kernels: "))
-    assert lines[ready + 1].startswith("iteration 1 of 5")
+    assert lines[ready + 1] == "dense inputs (99% non-zero), 1 row block, all layers in one call"
+    assert lines[ready + 2].startswith("iteration 1 of 5")
 
 
 def test_both_backends_give_the_same_history(train_csv, out, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from fastfnn_kernels.arguments import ACTIVATIONS
 from networks import Doubling, each_backend, each_dtype, samples, small_network
 
-from fastfnn import GELU, Adam, Dense, Dropout, Identity, Network, ReLU, Sigmoid, Tanh, onnx_export
+from fastfnn import GELU, Adam, Dense, Dropout, Identity, Network, ReLU, Sigmoid, Tanh
+from fastfnn.files import onnx_export
 from fastfnn.files.network_file import LAYERS
 from fastfnn.losses import LOSSES, SoftmaxCrossEntropy
 

@@ -299,7 +299,7 @@ ARGUMENTS = [
     (SGD, {"nesterov": True}, "nesterov needs a momentum above 0; got 0"),
     (RMSprop, {"rho": 1.0}, "rho must lie from 0 to below 1; got 1.0"),
     (RMSprop, {"epsilon": 0}, "epsilon must be a finite number above 0; got 0"),
-    (RMSprop, {"granularity": "layer"}, 'granularity must be "element" or "tensor"; got \'layer\''),
+    (RMSprop, {"granularity": "layer"}, "granularity must be one of element, tensor; got 'layer'"),
     (RMSprop, {"reset_every": 0}, "reset_every must be None or a whole number from 1 up; got 0"),
     (RMSprop, {"reset_every": 2.5}, "reset_every must be None or a whole number from 1 up; got 2.5"),
     (RMSprop, {"reset_every": math.nan}, "reset_every must be None or a whole number from 1 up; got nan"),

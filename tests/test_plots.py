@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from fastfnn import plots, runs
+from fastfnn import plots
+from fastfnn.app import run_folder
 from fastfnn.grid_search import Trial
 
 HISTORY = [{"epoch": n, "loss": 3 / n, "accuracy": 1 - 1 / n} for n in range(1, 40)]
@@ -12,7 +13,7 @@ REPORTS = [{"iteration": n, "loss": 2.5 / n, "accuracy": 1 - 0.9 / n} for n in (
 
 
 def pixels_of(tmp_path, figure):
-    runs.write_figure(tmp_path / "figure.png", figure)
+    run_folder.write_figure(tmp_path / "figure.png", figure)
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
     pixels = imread(tmp_path / "figure.png")
     assert pixels.shape[0] > 200

@@ -10,7 +10,7 @@ from fastfnn.training.events import Epoch
 
 def epoch(number, n_epochs=200, seconds=4.0):
     record = {"epoch": number, "loss": 0.25, "accuracy": 0.875, "seconds": seconds}
-    return Epoch(number, n_epochs, record, None, None, None, None, None)
+    return Epoch(number, n_epochs, record, None, None, None, None)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def observe(n_seen, n_epochs, every, loss=0.25):
     display = Display()
     reporter = Reporter(make_report, every, display)
     for number in range(1, n_seen + 1):
-        reporter(Epoch(number, n_epochs, {"loss": loss}, None, None, None, None, None))
+        reporter(Epoch(number, n_epochs, {"loss": loss}, None, None, None, None))
     reporter.report_last()
     return [report["iteration"] for report in reporter.reports], display
 

@@ -167,7 +167,7 @@ def test_read_only_samples_are_taken_and_left_as_they_are(backend, dtype, input_
     X_before, y_before = X.copy(), y.copy()
     X.flags.writeable = y.flags.writeable = False
     net = small_network(backend, dtype)
-    net.fit(X, y, fastfnn.SGD(0.1), 2, batch_size, 0.1, validation_data=(X, y), input_format=input_format)
+    net.fit(X, y, fastfnn.SGD(0.1), 2, batch_size, l2=0.1, validation_data=(X, y), input_format=input_format)
     net.predict(X, input_format)
     net.predict_proba(X, input_format)
     net.evaluate(X, y, input_format)

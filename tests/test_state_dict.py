@@ -254,7 +254,7 @@ def test_a_layer_that_has_no_names(path):
     class Scale(Doubling):
         @property
         def parameters(self):
-            return {"scale": np.ones(1, np.float32)}
+            return {"weights": np.ones(1, np.float32)}
 
     for use in (save_state_dict, load_state_dict):
         with pytest.raises(ValueError, match=r"Dense layers only; got Doubling\(\) as layer 1"):

@@ -37,7 +37,7 @@ def test_a_training_runs_no_kernel_that_was_not_warm(variants, rng, n_samples, b
     variants.clear()
     network, optimizer = network_and_optimizer()
     watch = [Epoch.evaluate_training_set]
-    network.fit(X, y, optimizer, 1, batch_size, 1e-3, callbacks=watch, input_format=input_format)
+    network.fit(X, y, optimizer, 1, batch_size, l2=1e-3, callbacks=watch, input_format=input_format)
     network.evaluate(X, y, input_format)
     assert variants
     assert variants <= warm
