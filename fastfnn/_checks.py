@@ -113,7 +113,8 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     except (TypeError, SyntaxError):
         known = np.dtype(object)
     if dtype is None or known not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64; got {dtype if known.hasobject else known}")
+        given = dtype if dtype is None or known.hasobject else known
+        raise ValueError(f"dtype must be float32 or float64; got {given}")
     return known
 
 

@@ -174,7 +174,9 @@ class LayerwiseGradient:
             return loss, n_correct
         outputs = self._forward.hidden_outputs(x, seeds, n_before)
         hidden, made_by = outputs[-1], self._activations[-2]
-        out = hidden if self._forward.owns(hidden, -2) else self._grads.first(len(targets))[-2]
+        # A layer with a `backward` of its own still needs its output.
+        reusable = self._forward.owns(hidden, -2) and not self._layers[-2].has_own_backward
+        out = hidden if reusable else self._grads.first(len(targets))[-2]
         loss, n_correct, grad = self._forward.output_layer.cross_entropy(
             hidden, targets.values, scale, made_by, accumulate, out
         )

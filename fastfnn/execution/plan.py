@@ -231,7 +231,7 @@ def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tupl
     first = model.layers[0]
     if input_format == "dense":
         return False, 'input_format is "dense"'
-    if not first.takes_packed:
+    if not first.takes_packed or first.has_own_backward:
         return False, f"the first layer, {obstacles.named(first)}, takes no packed inputs"
     if input_format == "sparse":
         return True, 'input_format is "sparse"'
