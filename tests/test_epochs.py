@@ -1,11 +1,15 @@
-"""What is called after each update."""
+"""The steps of an epoch, and the callbacks that are called after each."""
+
+import signal
 
 import numpy as np
 import pytest
-from networks import bytes_of, each_backend, samples, small_network
+from networks import bytes_of, each_backend, each_dtype, samples, small_network, sparse_samples
 
 import fastfnn
 from fastfnn import SGD
+from fastfnn.execution import thresholds
+from fastfnn.execution.plan import Steps
 
 
 @each_backend
@@ -57,16 +61,155 @@ def test_a_callback_ends_the_training_after_its_step(backend):
 
 
 @each_backend
+@each_dtype
 @pytest.mark.parametrize("batch_size", [None, 3, 1])
-def test_looking_changes_nothing(backend, batch_size):
-    X, y = samples(10, dtype="float32")
+def test_looking_changes_nothing(backend, dtype, batch_size):
+    X, y = samples(10, dtype=dtype)
     trained = []
     for callbacks in ([], [lambda step: None]):
-        net = small_network(backend, "float32")
-        net.fit(X, y, SGD(0.1), epochs=3, batch_size=batch_size, step_callbacks=callbacks)
-        trained.append(net.parameters)
-    for name, array in trained[0].items():
-        assert trained[1][name] == pytest.approx(array, rel=1e-4, abs=1e-6)
+        net = small_network(backend, dtype)
+        history = net.fit(X, y, SGD(0.1), epochs=3, batch_size=batch_size, step_callbacks=callbacks)
+        trained.append((bytes_of(net), history["loss"], history["accuracy"]))
+    assert trained[0] == trained[1]
+
+
+# Of 40 packed samples, plain SGD takes many steps of these sizes in a call, which has about 20 samples.
+each_fused_size = pytest.mark.parametrize("batch_size", [1, 3, 7, 39])
+
+
+@pytest.fixture
+def short_calls(monkeypatch):
+    monkeypatch.setattr(thresholds, "SGD_SAMPLES_OF_CALL", 20)
+
+
+def fused_training(backend, dtype, batch_size, optimizer=None, **options):
+    X, y = sparse_samples(40, 4, 3, dtype)
+    net, optimizer = small_network(backend, dtype), optimizer or SGD(0.05)
+    options = {"epochs": 3, "batch_size": batch_size, "input_format": "sparse"} | options
+    assert net.plan(X, y, optimizer, **options).steps is (Steps.SGD_SAMPLES if batch_size == 1 else Steps.SGD_BATCHES)
+    return net, net.fit(X, y, optimizer, **options)
+
+
+@each_backend
+@each_dtype
+@each_fused_size
+def test_looking_at_fused_steps_changes_nothing(short_calls, backend, dtype, batch_size):
+    """To the last bit, history included, although each step is a call of its own then."""
+    steps = []
+    plain, plain_history = fused_training(backend, dtype, batch_size)
+    watched, history = fused_training(backend, dtype, batch_size, step_callbacks=[steps.append])
+    assert len(steps) == 3 * -(-40 // batch_size)
+    assert bytes_of(watched) == bytes_of(plain)
+    assert history["loss"] == plain_history["loss"]
+    assert history["accuracy"] == plain_history["accuracy"]
+    for layer, other in zip(watched.layers, plain.layers, strict=True):
+        assert layer.gradient.weights.tobytes() == other.gradient.weights.tobytes()
+
+
+@each_backend
+@each_dtype
+@each_fused_size
+def test_callbacks_see_every_fused_step(short_calls, backend, dtype, batch_size):
+    X, y = sparse_samples(40, 4, 3, dtype)
+    before, seen = small_network(backend, dtype), []
+    batches = [slice(first, first + batch_size) for first in range(0, 40, batch_size)] * 3
+
+    def look(step):
+        rows = batches[len(seen)]
+        seen.append(step)
+        loss, accuracy = before.evaluate(X[rows], y[rows])
+        assert step.loss == pytest.approx(loss, rel=1e-5 if dtype == "float32" else 1e-12)
+        assert step.accuracy == accuracy
+        assert step.optimizer is optimizer
+        assert step.number == optimizer.n_steps == len(seen)
+        before.fit(X[rows], y[rows], SGD(0.05), input_format="sparse")
+        for name, array in step.network.parameters.items():
+            assert array == pytest.approx(before.parameters[name], rel=1e-4 if dtype == "float32" else 1e-11)
+            before.parameters[name][...] = array
+
+    optimizer = SGD(0.05)
+    net, _ = fused_training(backend, dtype, batch_size, optimizer, shuffle=False, step_callbacks=[look])
+    assert len(seen) == len(batches)
+    assert all(step.network is net for step in seen)
+
+
+@each_backend
+@each_fused_size
+@pytest.mark.parametrize("press", [True, False], ids=["Ctrl-C", "StopTraining"])
+@pytest.mark.parametrize("last", [1, 2])
+def test_fused_steps_end_after_the_step_that_was_shown(short_calls, backend, batch_size, press, last):
+    """The second step of the second epoch, where there are two, is in the midst of a call."""
+    of_epoch = -(-40 // batch_size)
+    losses, states = [], []
+
+    def stop(step):
+        losses.append(step.loss)
+        states.append(bytes_of(step.network))
+        if step.number == of_epoch + last:
+            if press:
+                signal.raise_signal(signal.SIGINT)
+            else:
+                raise fastfnn.StopTraining
+
+    handler, optimizer = signal.signal(signal.SIGINT, signal.default_int_handler), SGD(0.05)
+    net, history = fused_training(backend, "float64", batch_size, optimizer, step_callbacks=[stop])
+    signal.signal(signal.SIGINT, handler)
+    assert len(states) == optimizer.n_steps == of_epoch + last
+    assert bytes_of(net) == states[-1]
+    assert history.interrupted == press
+    assert len(history) == 2
+    sizes = [min(batch_size, 40 - batch_size * i) for i in range(last)]
+    assert history["loss"][1] == pytest.approx(np.average(losses[of_epoch:], weights=sizes), rel=1e-12)
+
+
+@each_backend
+@each_fused_size
+def test_fused_steps_store_no_gradient(short_calls, backend, batch_size):
+    """The last batch of an epoch goes through the layers."""
+    gradients = []
+
+    def look(step):
+        gradients.append([gradient for layer in step.network.layers for gradient in (layer.gradient.weights,)])
+
+    fused_training(backend, "float64", batch_size, step_callbacks=[look])
+    of_epoch = -(-40 // batch_size)
+    for i, of_step in enumerate(gradients):
+        is_last = i % of_epoch == of_epoch - 1
+        assert [gradient is not None for gradient in of_step] == [is_last, is_last]
+
+
+class ReadsGradients:
+    """A callback that compares each step with its gradient."""
+
+    reads_gradients = True
+
+    def __init__(self, net, rate):
+        self.before = {name: array.copy() for name, array in net.parameters.items()}
+        self.rate, self.n_calls = rate, 0
+
+    def __call__(self, step):
+        self.n_calls += 1
+        for i, layer in enumerate(step.network.layers):
+            for name, array in layer.parameters.items():
+                key = f"{i}.{name}"
+                expected = self.before[key] - self.rate * getattr(layer.gradient, name)
+                assert array == pytest.approx(expected, rel=1e-12, abs=1e-14)
+                self.before[key] = array.copy()
+
+
+@each_backend
+@each_fused_size
+def test_a_callback_that_reads_gradients_gets_those_of_each_step(backend, batch_size):
+    X, y = sparse_samples(40, 4, 3, "float64")
+    net, plain = small_network(backend), small_network(backend)
+    callback = ReadsGradients(net, 0.05)
+    options = {"epochs": 3, "batch_size": batch_size, "input_format": "sparse"}
+    assert net.plan(X, y, SGD(0.05), step_callbacks=[callback], **options).steps is Steps.ONE_BY_ONE
+    net.fit(X, y, SGD(0.05), step_callbacks=[callback], **options)
+    plain.fit(X, y, SGD(0.05), **options)
+    assert callback.n_calls == 3 * -(-40 // batch_size)
+    for name, array in net.parameters.items():
+        assert array == pytest.approx(plain.parameters[name], rel=1e-9, abs=1e-12)
 
 
 def test_errors_of_callbacks_come_through():
