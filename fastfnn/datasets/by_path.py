@@ -1,4 +1,4 @@
-"""Which reader a path calls for."""
+"""The choice of a reader for a path."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fastfnn.datasets.npz import read_npz
 
 
 def read_dataset(path: PathLike) -> Dataset:
-    """Read one set of samples from whatever kind of file or folder `path` names.
+    """Read one set of samples from a file or folder of any known kind.
 
     Parameters
     ----------
@@ -19,8 +19,8 @@ def read_dataset(path: PathLike) -> Dataset:
         - A ``.csv`` or ``.csv.gz`` file: see `read_csv`.
         - A ``.npz`` file: see `read_npz`.
         - An IDX file of images, gzip-compressed or not, of any name. Its labels are read from the file
-          beside it that has the same name but for `labels` in place of `images` and `idx1` in place of
-          `idx3`, if that exists.
+          beside it that has `labels` in place of `images` and `idx1` in place of `idx3` in its name, if
+          that exists.
         - A folder with one IDX file whose name contains `images`, and at most one whose name contains
           `labels`; when there are several images files, only those whose names start with `train` count.
 
@@ -33,7 +33,7 @@ def read_dataset(path: PathLike) -> Dataset:
     Raises
     ------
     ValueError
-        When the kind is not one of these, or the file is not as its reader expects.
+        When the kind is not one of these, or the content is not valid.
     OSError
         When the file is missing or cannot be opened.
     """

@@ -1,4 +1,4 @@
-"""Arrays as found in somebody's file, made into a `Dataset` or refused with a reason."""
+"""Conversion of arrays from a user's file to a `Dataset`, or an error with the reason."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from fastfnn.datasets.dataset import Dataset
 
 FEATURE_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 
-# Up to here every integer is exact in float64, the dtype that labels may come in.
+# Every integer up to here is exact in float64, in which labels may be stored.
 LARGEST_LABEL = 2**53
 
 
 def as_dataset(X: npt.NDArray[Any], y: npt.NDArray[Any] | None) -> Dataset:
-    """Flatten the samples, bring features and labels to the dtypes of `Dataset`, and match their lengths.
+    """Flatten the samples, convert features and labels to the dtypes of `Dataset`, and compare their lengths.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...), two dimensions or more
-        Dtype uint8, float32 or float64, or any integers within 0..255.
+        Samples of dtype uint8, float32 or float64, or any integers within 0..255.
     y : ndarray of shape (n_samples,) or None
         Labels: integers, or floats without a fraction.
 
@@ -38,14 +38,14 @@ def as_dataset(X: npt.NDArray[Any], y: npt.NDArray[Any] | None) -> Dataset:
 
 
 def as_features(X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return X as (n_samples, n_features) in uint8, float32 or float64, copied only when it must be."""
+    """Return X as (n_samples, n_features) in uint8, float32 or float64, copied only if necessary."""
     if X.ndim < 2 or X.size == 0:
         raise ValueError(f"expected samples of shape (n_samples, n_features, ...), got shape {X.shape}")
     return _as_feature_dtype(X).reshape(len(X), -1)
 
 
 def as_labels(y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return y as int64, refusing fractions, negative numbers and anything but a vector of numbers."""
+    """Return y as int64; raise ValueError for fractions, negative numbers and anything but a vector of numbers."""
     if y.ndim != 1:
         raise ValueError(f"expected labels of shape (n_samples,), got shape {y.shape}")
     if y.dtype.kind not in "iuf":

@@ -1,4 +1,4 @@
-"""What is wrong with a CSV line: a slow and exact second look at lines that NumPy did not take."""
+"""Faults of CSV lines, found in a slow and exact second pass over lines that NumPy rejected."""
 
 import math
 import reprlib

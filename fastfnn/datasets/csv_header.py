@@ -1,4 +1,4 @@
-"""The header line of a CSV file: the names of its columns, and which of them is the label."""
+"""The header line of a CSV file: the names of its columns, and the position of the label."""
 
 import csv
 import re
@@ -21,7 +21,7 @@ class Header(NamedTuple):
 
 
 def split_line(line: str) -> list[str]:
-    """Split a line at its commas, minding double quotes, and strip the fields.
+    """Split a line at its commas, except within double quotes, and strip the fields.
 
     Raises
     ------
@@ -36,13 +36,13 @@ def split_line(line: str) -> list[str]:
 
 
 def parse_header(line: str, label: str, require_label: bool) -> Header:
-    """Understand the header line.
+    """Parse the header line.
 
     Raises
     ------
     ValueError
-        When the line holds numbers, a column has no name, the label is there twice or is missing though
-        required, or no column is left for features.
+        When the line holds only numbers, a column has no name, the label occurs twice, a required label is
+        missing, or there is no feature column.
     """
     names = split_line(line)
     if all(NUMBER.fullmatch(name) for name in names):

@@ -1,4 +1,4 @@
-"""What every loader and reader returns: the samples, with their labels when they have any; and those that have."""
+"""Data sets, as every loader and reader returns them: samples, with or without labels."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ class Dataset:
     Attributes
     ----------
     X : ndarray of shape (n_samples, n_features), dtype uint8, float32 or float64
-        One sample a row.
+        Samples, one per row.
     y : ndarray of shape (n_samples,), dtype int64, or None
-        The label of each row, 0 or greater; None when the samples carry no labels.
+        Label of each row, 0 or greater; None when the samples have no labels.
     """
 
     X: npt.NDArray[Any]
@@ -24,7 +24,7 @@ class Dataset:
 
 
 class Labelled(NamedTuple):
-    """Samples all of which have a label; a pair (X, y) of arrays, as `Dataset` describes them."""
+    """Samples with labels: a pair (X, y) of arrays, as described for `Dataset`."""
 
     X: npt.NDArray[Any]
     y: npt.NDArray[np.int64]

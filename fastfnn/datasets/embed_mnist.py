@@ -42,7 +42,7 @@ def embed(folder: Path, destination: Path) -> tuple[int, str]:
 
 
 def main() -> None:
-    """Embed the files of the folder named on the command line and print what `mnist.py` must know."""
+    """Embed the files of the folder named on the command line, and print their SHA-256 for `mnist.py`."""
     parser = argparse.ArgumentParser(description="Pack the published MNIST files into the package.")
     parser.add_argument("folder", type=Path, help=f"the folder that holds {', '.join(PUBLISHED)}")
     size, sha256 = embed(parser.parse_args().folder, DESTINATION)

@@ -1,4 +1,4 @@
-"""Opening data files, compressed or not, with messages that name the file."""
+"""Access to data files, compressed or not, with messages that name the file."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def require_file(path: PathLike) -> None:
-    """Raise an OSError that reads as one sentence unless `path` is there and is not a folder."""
+    """Raise an OSError with a one-sentence message unless `path` exists and is not a folder."""
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: there is no such file; check the path")
     if Path(path).is_dir():
@@ -24,12 +24,12 @@ def require_file(path: PathLike) -> None:
 
 @contextmanager
 def open_plain_or_gzip(path: PathLike) -> Iterator[ByteStream]:
-    """Open a file for reading bytes, decompressing it when it starts like a gzip file, whatever its name.
+    """Open a file for reading bytes, decompressing it if its content is gzip, whatever its name.
 
     Raises
     ------
     ValueError
-        When the gzip data turn out to be damaged or cut short, at whatever moment they are read.
+        When the gzip data are damaged or truncated, which may show only while they are read.
     OSError
         When the file is missing, is a folder, or cannot be opened.
     """

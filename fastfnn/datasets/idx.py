@@ -36,19 +36,19 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
     Returns
     -------
     ndarray
-        Writable, of the shape and type that the file declares (uint8, int8, int16, int32, float32 or
+        Writable array of the shape and type that the file declares (uint8, int8, int16, int32, float32 or
         float64), in native byte order.
 
     Raises
     ------
     ValueError
-        When it is not an IDX file, is shorter or longer than its header says, or is a damaged gzip file.
+        When the file is not an IDX file, is shorter or longer than its header says, or is damaged gzip.
     OSError
         When the file is missing or cannot be opened.
 
     Notes
     -----
-    Memory grows with the data that are really there, so a header that lies about its size costs nothing.
+    Memory grows with the data actually in the file: a header with a wrong size costs nothing.
     """
     with open_plain_or_gzip(path) as stream:
         dtype, shape = _read_header(stream, path)
@@ -61,7 +61,7 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
 
 
 def is_idx(path: PathLike) -> bool:
-    """Tell whether a file, gzip-compressed or not, starts as an IDX file does."""
+    """Tell whether a file, gzip-compressed or not, starts like an IDX file."""
     with open_plain_or_gzip(path) as stream:
         return _is_magic(stream.read(4))
 

@@ -1,4 +1,4 @@
-"""MNIST as it is published: one IDX file of images, and beside it one of labels."""
+"""Pairs of IDX files, as MNIST is published: one file of images, and beside it one of labels."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fastfnn.datasets.idx import read_idx
 
 
 def read_idx_folder(folder: Path) -> Dataset:
-    """Read the images file of a folder with its labels file, the pair called `train` when there are two."""
+    """Read the images file of a folder with its labels file; of several pairs, the one called `train`."""
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     if sum("images" in name for name in names) > 1:
         names = [name for name in names if name.startswith("train")]
@@ -23,7 +23,7 @@ def read_idx_folder(folder: Path) -> Dataset:
 
 
 def read_idx_images(images: Path) -> Dataset:
-    """Read a file of images, with its labels file when that lies beside it under the matching name."""
+    """Read a file of images, with the labels file of matching name beside it, if there is one."""
     labels = images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1"))
     is_there = "images" in images.name and labels.is_file()
     return _read_pair(images, labels if is_there else None)

@@ -1,4 +1,4 @@
-"""CSV files laid out as those of Kaggle's digit recogniser: a header, a label column, one sample a line."""
+"""CSV files in the format of Kaggle's digit recogniser: a header, a label column, one sample per line."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from fastfnn.datasets.csv_header import Header, parse_header
 from fastfnn.datasets.dataset import Dataset
 from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip
 
-# Of text, held at a time beside the arrays that are read from it.
+# Bytes of text in memory at a time, beside the arrays parsed from it.
 BLOCK_BYTES = 8 << 20
 
 NumberedLines = list[tuple[int, str]]
@@ -26,13 +26,13 @@ def read_csv(path: PathLike, label: str = "label", require_label: bool = False) 
     Parameters
     ----------
     path : str or path-like
-        A header line, then one sample a line; commas between the fields, UTF-8. Blank lines are skipped. The
-        file may be gzip-compressed.
+        File in UTF-8: a header line, then one sample per line, with commas between the fields. Blank lines are
+        skipped. The file may be gzip-compressed.
     label : str
-        The name of the column with the labels, wherever it stands. All other columns are features, in file
-        order. Without a column of this name the samples are unlabelled.
+        Name of the column with the labels, in any position. All other columns are features, in file order.
+        Without a column of this name the samples are unlabelled.
     require_label : bool
-        Whether to refuse a file without labels.
+        Whether to reject a file without labels.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def read_csv(path: PathLike, label: str = "label", require_label: bool = False) 
     Raises
     ------
     ValueError
-        When the file is empty, has no header or nothing below it, lacks a required label, or a line is not
-        as it should be. The message names the file, the line (the first line is 1) and the column.
+        When the file is empty, has no header or nothing below it, lacks a required label, or has an invalid
+        line. The message names the file, the line (the first line is 1) and the column.
     OSError
         When the file is missing or cannot be opened.
     """
@@ -64,7 +64,7 @@ def read_csv(path: PathLike, label: str = "label", require_label: bool = False) 
 
 
 def _as_text(stream: ByteStream) -> io.TextIOWrapper:
-    """Decode UTF-8; bytes that are none become a character that is reported as any other non-number."""
+    """Decode UTF-8; invalid bytes become a character that is reported like any other non-number."""
     return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
@@ -76,7 +76,7 @@ def _first_written_line(file: io.TextIOWrapper, path: PathLike) -> tuple[int, st
 
 
 def _blocks(file: io.TextIOWrapper, number: int) -> Iterator[NumberedLines]:
-    """Yield the lines from here on, numbered from `number`, without the blank ones, in blocks."""
+    """Yield the remaining lines in blocks, without blank lines, numbered from `number`."""
     while lines := file.readlines(BLOCK_BYTES):
         block = [(n, line) for n, line in enumerate(lines, start=number) if not line.isspace()]
         if block:
@@ -87,7 +87,7 @@ def _blocks(file: io.TextIOWrapper, number: int) -> Iterator[NumberedLines]:
 def _parse_block(
     block: NumberedLines, header: Header, path: PathLike
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Read features, uint8 or float32, and labels, of no use when there is no label column."""
+    """Parse features, uint8 or float32, and labels, empty without a label column."""
     lines = [line for _, line in block]
     try:
         _require_fields(lines, len(header.names))
@@ -98,7 +98,7 @@ def _parse_block(
 
 
 def _require_fields(lines: list[str], n_fields: int) -> None:
-    """Refuse a line with too many or too few fields: `numpy.loadtxt` lets it pass when given `usecols`."""
+    """Reject a line with too many or too few fields: `numpy.loadtxt` accepts it when given `usecols`."""
     if any(line.count(",") != n_fields - 1 for line in lines):
         raise ValueError(f"expected {n_fields} fields in every line")
 

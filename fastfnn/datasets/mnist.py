@@ -12,7 +12,7 @@ from fastfnn.datasets.dataset import Dataset
 
 EMBEDDED = files("fastfnn.datasets") / "embedded" / "mnist.xz"
 
-# Of the decompressed content, as printed by fastfnn.datasets.embed_mnist.
+# Digest of the decompressed content, as printed by fastfnn.datasets.embed_mnist.
 SHA256 = "c2069063c1105f2bf96266aef1ff68c6e13bdda7a54e37bf19c16f1db24efc83"
 
 N_IMAGES = 70_000
@@ -23,7 +23,7 @@ CHUNK = 1 << 20
 
 
 class DamagedInstallationError(OSError):
-    """A file that came with the package is missing or is not what was shipped."""
+    """A file shipped with the package is missing or has changed."""
 
 
 def load_mnist(split: Literal["kaggle", "original"] = "kaggle") -> tuple[Dataset, Dataset]:
@@ -33,21 +33,21 @@ def load_mnist(split: Literal["kaggle", "original"] = "kaggle") -> tuple[Dataset
     ----------
     split : {"kaggle", "original"}
         Both splits cut the same sequence, the 60,000 published training images followed by the 10,000
-        published test images. "original" cuts after 60,000. "kaggle" cuts after 42,000 and so leaves 28,000
-        to test: the sizes, though not the rows, of train.csv and test.csv of Kaggle's digit recogniser.
+        published test images. "original" cuts after 60,000. "kaggle" cuts after 42,000, which leaves 28,000
+        to test: the sizes, but not the rows, of train.csv and test.csv of Kaggle's digit recogniser.
 
     Returns
     -------
     train, test : Dataset
         X of shape (n_samples, 784), uint8, the pixels of an image row by row, 0 (background) to 255; y of
-        shape (n_samples,), int64, the digits 0 to 9. The arrays are the caller's own and writable.
+        shape (n_samples,), int64, the digits 0 to 9. The arrays are new and writable.
 
     Raises
     ------
     ValueError
         When `split` is neither of the two.
     DamagedInstallationError
-        An OSError: when the embedded file is missing, cut short, or has not the SHA-256 it was shipped with.
+        An OSError: when the embedded file is missing or truncated, or its SHA-256 differs from the shipped one.
 
     Notes
     -----
@@ -72,7 +72,7 @@ def _fill_from_embedded(*arrays: npt.NDArray[np.uint8]) -> None:
             for array in arrays:
                 _fill(array, stream)
                 digest.update(array.data)
-            # Only at the end of the stream does lzma notice that its last bytes are missing.
+            # lzma notices missing last bytes only at the end of the stream.
             stream.read(1)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise _damaged(str(error)) from error
@@ -81,7 +81,7 @@ def _fill_from_embedded(*arrays: npt.NDArray[np.uint8]) -> None:
 
 
 def _fill(array: npt.NDArray[np.uint8], stream: lzma.LZMAFile) -> None:
-    """Decompress in chunks: lzma would decompress a whole array beside the one it is to fill."""
+    """Decompress in chunks, because lzma would decompress into a second array of the same size."""
     flat = array.data.cast("B")
     position = 0
     while position < len(flat):

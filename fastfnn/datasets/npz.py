@@ -1,4 +1,4 @@
-"""NumPy's .npz archives, with the names that people give to samples and labels in them."""
+"""NumPy's .npz archives, with the usual names of samples and labels in them."""
 
 import zipfile
 import zlib
@@ -11,7 +11,7 @@ from fastfnn.datasets.conversion import as_dataset
 from fastfnn.datasets.dataset import Dataset
 from fastfnn.datasets.files import PathLike, require_file
 
-# scikit-learn's habit, and the names in the archives that Keras ships; the first pair found is read.
+# The names usual with scikit-learn, and those in archives that Keras ships; the first pair found is read.
 ARRAY_NAMES = (("X", "y"), ("x_train", "y_train"))
 
 
@@ -21,8 +21,8 @@ def read_npz(path: PathLike) -> Dataset:
     Parameters
     ----------
     path : str or path-like
-        An archive with an array `X` and optionally `y`, or `x_train` and optionally `y_train`; other
-        arrays are ignored. Samples of more than one dimension are flattened.
+        Archive with an array `X` and optionally `y`, or `x_train` and optionally `y_train`; other arrays
+        are ignored. Samples of more than one dimension are flattened.
 
     Returns
     -------
@@ -33,8 +33,8 @@ def read_npz(path: PathLike) -> Dataset:
     Raises
     ------
     ValueError
-        When the file is not an .npz archive or is damaged, has none of these arrays, or has Python objects,
-        other dtypes, NaN, infinities, or shapes that do not match in them.
+        When the file is not an .npz archive, is damaged, or has none of these arrays, or when they hold
+        Python objects, other dtypes, NaN or infinities, or have shapes that do not match.
     OSError
         When the file is missing or cannot be opened.
     """
@@ -57,7 +57,7 @@ def _read_arrays(file: BinaryIO, path: PathLike) -> tuple[npt.NDArray[Any], npt.
     try:
         with np.load(file, allow_pickle=False) as archive:
             X_name, y_name = _names_in(archive.files)
-            # asarray, because NumPy hands out as bytes what is in the archive and is no array.
+            # asarray, because NumPy returns a member of the archive that is not an array as bytes.
             X = np.asarray(archive[X_name])
             return X, np.asarray(archive[y_name]) if y_name in archive.files else None
     except unreadable as error:

@@ -1,1 +1,1 @@
-"""Execution: one plan decides how a network is computed, and one file carries out each of its choices."""
+"""Execution: one plan decides how a network is computed, and a file for each choice carries it out."""

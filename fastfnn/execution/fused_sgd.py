@@ -1,4 +1,4 @@
-"""Plain gradient descent in small batches: many steps in one call of a kernel."""
+"""Plain gradient descent in small batches: many steps in one kernel call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastfnn.optimizers import Optimizer
 
 
 def samples_of_call(batch_size: int) -> int:
-    """Return how many samples, in whole batches, a kernel is given at once."""
+    """Return the number of samples in one kernel call, in whole batches."""
     return max(thresholds.SGD_SAMPLES_OF_CALL // batch_size, 1) * batch_size
 
 
@@ -29,15 +29,15 @@ class FusedSgd:
     model : Model
         Network to train.
     blocks : RowBlocks
-        Its samples.
+        Samples to train on.
     y : Targets
-        Their targets.
+        Targets of the samples.
     optimizer : Optimizer
         Plain SGD, which counts the steps.
     batch_size : int
-        Rows of a batch.
+        Number of rows in a batch.
     plan : ExecutionPlan
-        Plan that chose a kernel of SGD.
+        Plan that chose an SGD kernel.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FusedSgd:
         )
 
     def calls(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Divide the rows of an epoch into the rows of each call."""
+        """Divide the rows of an epoch into kernel calls."""
         n_of_call = samples_of_call(self._batch_size)
         return (order[first : first + n_of_call] for first in range(0, len(order), n_of_call))
 
@@ -70,7 +70,7 @@ class FusedSgd:
         loss_sum : float
             Sum of each sample's loss before its step.
         n_correct : int
-            Number of samples classified right before their step.
+            Number of samples classified correctly before their step.
         """
         labels, rate = self._y.values[rows], self._optimizer.learning_rate
         if self._by_sample:

@@ -16,27 +16,27 @@ from fastfnn.model import Model
 
 
 class LossGradient(Protocol):
-    """The gradient of a batch's loss, in arrays that are the same at each call."""
+    """The gradient of a batch's loss, in arrays that every call reuses."""
 
     @property
     def gradients(self) -> Sequence[NDArray[Any]]:
-        """Gradients of all parameters, stored as the parameters are."""
+        """Gradients of all parameters, stored like the parameters."""
         ...
 
     def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
-        """Set each layer's gradient; return the mean loss with its penalty, and the number of right samples."""
+        """Set each layer's gradient; return the mean loss with its penalty, and the number of correct samples."""
         ...
 
 
 def loss_gradient(model: Model, n_rows: int, penalty: Penalty, plan: ExecutionPlan) -> LossGradient:
-    """Allocate what computes the gradients of batches.
+    """Return an object that computes gradients of batches, with its memory allocated.
 
     Parameters
     ----------
     model : Model
         Network.
     n_rows : int
-        Rows of a batch, at most.
+        Largest number of rows in a batch.
     penalty : Penalty
         Penalty added to the loss.
     plan : ExecutionPlan

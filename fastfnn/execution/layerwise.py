@@ -25,16 +25,16 @@ class Forward:
     Parameters
     ----------
     model : Model
-        Network; its layers are used as they are at each call.
+        Network; each call uses its layers in their current state.
     n_rows : int
-        Rows of a block, at most.
+        Largest number of rows in a block.
     propagation : Propagation
-        One of the two ways that compute layer by layer.
+        One of the two layerwise propagations.
 
     Attributes
     ----------
     output_layer : Dense or None
-        The last layer, where it is computed together with the loss.
+        The last layer if it is fused with the loss.
     """
 
     def __init__(self, model: Model, n_rows: int, propagation: Propagation) -> None:
@@ -80,7 +80,7 @@ class Forward:
         return self._layers[layer].training_forward(x, out, seeds[layer], first_row)
 
     def owns(self, output: NDArray[Any], layer: int) -> bool:
-        """Tell whether a layer's output is in the memory allocated for it here; layers need not use that memory."""
+        """Tell whether a layer's output uses the memory allocated for it here; a layer may return another array."""
         return output is self._outputs.first(len(output))[layer]
 
     def logits(self, x: RowBlock) -> NDArray[Any]:
@@ -88,7 +88,7 @@ class Forward:
         return self.outputs(x)[-1]
 
     def loss_and_correct(self, x: RowBlock, targets: Targets, scale: float) -> tuple[float, int]:
-        """Return the scaled loss of one block, and its number of right samples."""
+        """Return the scaled loss of one block, and its number of correct samples."""
         if self.output_layer is not None:
             return self.output_layer.loss_and_correct(self.hidden_outputs(x)[-1], targets.values, scale)
         outputs = self.logits(x)
@@ -97,23 +97,23 @@ class Forward:
 
 
 class LayerwiseGradient:
-    """The gradient of a batch's loss, layer by layer, into arrays that are the same at each call.
+    """The gradient of a batch's loss, layer by layer, in arrays that every call reuses.
 
     Parameters
     ----------
     model : Model
         Network; the `gradient` of its layers is computed.
     n_rows : int
-        Rows of a block, at most.
+        Largest number of rows in a block.
     penalty : Penalty
         Penalty added to the loss.
     propagation : Propagation
-        One of the two ways that compute layer by layer.
+        One of the two layerwise propagations.
 
     Attributes
     ----------
     gradients : sequence of ndarray
-        Gradients of all parameters, stored as the parameters are.
+        Gradients of all parameters, stored like the parameters.
     """
 
     def __init__(self, model: Model, n_rows: int, penalty: Penalty, propagation: Propagation) -> None:
@@ -125,7 +125,7 @@ class LayerwiseGradient:
         self._no_seeds: Seeds = [None] * len(self._layers)
         self._grads = _BlockMemory(model, n_rows)
         self._layer_gradients = [layer.gradient for layer in self._layers]
-        # A layer with a `backward` of its own takes the gradient with respect to its output.
+        # A layer's own `backward` takes the gradient with respect to its output.
         self._activations = ["identity" if layer.has_own_backward else layer.activation for layer in self._layers]
         self._penalised = [
             (parameter, getattr(layer.gradient, name), l2)
@@ -142,16 +142,16 @@ class LayerwiseGradient:
         batch : iterable
             Row blocks and their targets, at least one.
         total_weight : float
-            Sum of all targets' weights; where it is 0, so are the loss and its gradient.
+            Sum of all targets' weights; if it is 0, so are the loss and its gradient.
         seeds : sequence of int, optional
-            Seeds of the layers' random numbers; they draw none when None.
+            Seeds of the layers' random numbers; when None, no random numbers are drawn.
 
         Returns
         -------
         loss : float
             Mean loss plus the penalty.
         n_correct : int
-            Number of right samples.
+            Number of correct samples.
         """
         use_gradients(self._layers, self._layer_gradients)
         seeds = self._no_seeds if seeds is None else seeds
@@ -165,7 +165,7 @@ class LayerwiseGradient:
     def _add_block(
         self, x: RowBlock, targets: Targets, scale: float, n_before: int, seeds: Seeds
     ) -> tuple[float, int]:
-        """Add one block's share to every layer's gradient; return its loss and its number of right samples."""
+        """Add one block's share to every layer's gradient; return its loss and its number of correct samples."""
         accumulate = n_before > 0
         if self._forward.output_layer is None:
             outputs = self._forward.outputs(x, seeds, n_before)
@@ -192,7 +192,7 @@ class LayerwiseGradient:
         return loss, self._loss.count_correct(self._kernels, y, targets), grad
 
     def _propagate_back(self, x: RowBlock, outputs: list[NDArray[Any]], grad: NDArray[Any], accumulate: bool) -> None:
-        """Add the gradients that follow from `grad`, that of the last of these outputs' pre-activations."""
+        """Propagate back from `grad`, the gradient with respect to the pre-activations of the last of the outputs."""
         grads = self._grads.first(len(grad))
         for i in range(len(outputs) - 1, 0, -1):
             layer, layer_input, made_by = self._layers[i], outputs[i - 1], self._activations[i - 1]
@@ -210,7 +210,7 @@ class LayerwiseGradient:
             self._layers[0].add_gradient(x, grad, accumulate)
 
     def _own_backward(self, i: int, x: Any, y: NDArray[Any], grad_y: NDArray[Any], accumulate: bool) -> NDArray[Any]:
-        """Call a layer's own `backward`, add up the gradient that it sets, and return the gradient of its input."""
+        """Call a layer's own `backward`, accumulate the gradient that it sets, and return the input's gradient."""
         layer, kept = self._layers[i], self._layer_gradients[i]
         grad_x = layer.backward(x, y, grad_y)
         if getattr(grad_x, "shape", None) != x.shape:
@@ -225,7 +225,7 @@ class LayerwiseGradient:
         return grad_x
 
     def _add_penalty(self) -> float:
-        """Add the gradient of the penalty to that of all parameters, and return the penalty itself."""
+        """Add the penalty's gradient to the gradients of the parameters, and return the penalty."""
         penalty: float = sum(self._kernels.l2_penalty(*penalised) for penalised in self._penalised)
         return penalty
 
@@ -245,7 +245,7 @@ class _BlockMemory:
         self._views = self._arrays
 
     def first(self, n_rows: int) -> list[NDArray[Any]]:
-        """Return its first rows; views are made only where the number of rows changes."""
+        """Return the first rows of each array; new views are made only when the number of rows changes."""
         if n_rows != self._n_rows:
             self._n_rows = n_rows
             self._views = [array[:n_rows] for array in self._arrays]

@@ -1,4 +1,4 @@
-"""Obstacles: the reason why a faster path cannot compute something, or None where it can."""
+"""Obstacles: the reason why a faster path cannot compute something, or None if it can."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def to_sgd_kernels(
 
 
 def named(layer: Layer) -> str:
-    """Return the name of a layer in a reason: its repr, or its class if that has none."""
+    """Return the name of a layer in a reason: its repr, or its class name if the class has no repr."""
     return type(layer).__name__ if type(layer).__repr__ is object.__repr__ else repr(layer)
 
 
 def _is_plain_softmax(loss: Loss) -> bool:
-    """Tell whether a loss is softmax cross-entropy and no more; a derived class may do more."""
+    """Tell whether a loss is exactly softmax cross-entropy, without label smoothing; a derived class may do more."""
     return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
 
 

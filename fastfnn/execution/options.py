@@ -23,7 +23,7 @@ class Penalty:
     Raises
     ------
     ValueError
-        If one of them is negative or not finite.
+        If a weight is negative or not finite.
     """
 
     weights: float = 0.0
@@ -39,19 +39,19 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Clipping:
-    """Bounds of a gradient, None for none.
+    """Bounds on a gradient; None is no bound.
 
     Attributes
     ----------
     value : float, optional
-        Bound of the absolute value of every element.
+        Bound on the absolute value of every element.
     norm : float, optional
-        Bound of the Euclidean norm of all parameters' gradients together (Pascanu et al., arXiv 1211.5063).
+        Bound on the Euclidean norm of all parameters' gradients together (Pascanu et al., arXiv 1211.5063).
 
     Raises
     ------
     ValueError
-        If one of them is no finite number above 0.
+        If a bound is not a finite number above 0.
     """
 
     value: float | None = None
@@ -78,12 +78,12 @@ class Clipping:
 
 @dataclass(frozen=True)
 class Options:
-    """Arguments of a training, under their names in `fastfnn.Network.fit`.
+    """Arguments of a training, named as in `fastfnn.Network.fit`.
 
     Raises
     ------
     TypeError, ValueError
-        If one of them does not fit.
+        If an argument does not fit.
     """
 
     epochs: int = 1
@@ -100,7 +100,7 @@ class Options:
     input_format: str = "auto"
 
     def __post_init__(self) -> None:
-        # Iterators are read once, here.
+        # Iterators can be read only once.
         object.__setattr__(self, "callbacks", tuple(self.callbacks))
         object.__setattr__(self, "step_callbacks", tuple(self.step_callbacks))
         check_count("epochs", self.epochs)
@@ -122,11 +122,11 @@ class Options:
 
     @property
     def clipping(self) -> Clipping:
-        """The bounds of the gradient."""
+        """The bounds on the gradient."""
         return Clipping(self.clip_value, self.clip_norm)
 
     def check_batches(self, n_samples: int) -> None:
-        """Raise ValueError if an epoch of so many samples would have no batch."""
+        """Raise ValueError if an epoch of `n_samples` would have no batch."""
         if self.batch_size is not None and self.drop_last and self.batch_size > n_samples:
             raise ValueError(
                 f"drop_last leaves no batch: batch_size is {self.batch_size}, and there are {n_samples} samples"

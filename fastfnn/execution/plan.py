@@ -51,26 +51,26 @@ class Update(Enum):
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """How a training or a prediction is computed, and why.
+    """The way in which a training or a prediction is computed, with a reason for each choice.
 
     Attributes
     ----------
     storage : Storage
         Form of the inputs.
     rows_of_block : int
-        Rows, at most, that run through the layers together.
+        Largest number of rows that run through the layers together.
     propagation : Propagation
         Kernels of a pass through the layers.
     steps : Steps or None
-        Calls of an epoch; None for predictions.
+        Kernel calls of an epoch; None for predictions.
     update : Update or None
         Kernels of an update; None for predictions.
     skip_below : float
         Share of non-zeros below which a kernel that takes dense inputs skips their zeros.
     data : DataProfile
-        Facts about the data that the plan rests on.
+        Facts about the data that the plan depends on.
     because : tuple of str
-        One sentence for each choice, with the figure it rests on.
+        One sentence for each choice, with the number that decided it.
     """
 
     storage: Storage
@@ -122,7 +122,7 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     options : Options
         Arguments of the training.
     optimizer : Optimizer
-        Rule of its updates.
+        Optimizer of the training.
     """
     keep = options.batch_size is None
     storage, why_storage = _storage(model, data, options.input_format, keep)
@@ -152,7 +152,7 @@ def plan_evaluation(model: Model, data: DataProfile, input_format: str = "auto")
     model : Model
         Network to evaluate.
     data : DataProfile
-        Facts about the samples; those of `is_repeated` are packed once and kept.
+        Facts about the samples. If `is_repeated`, packed samples are kept.
     input_format : {"auto", "dense", "sparse"}
         As in `fastfnn.Network.fit`.
     """
@@ -176,10 +176,10 @@ def plan_prediction(model: Model, data: DataProfile, input_format: str = "auto")
 
 
 def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan | None:
-    """Choose how the outputs of a few rows of an array are computed, up to `rows_of_block` of them.
+    """Choose how the outputs of a few rows of an array, up to `rows_of_block`, are computed.
 
-    The plan does not depend on the rows, so it can be made once for many predictions. It is None where a layer is
-    none that one kernel computes together with the others.
+    The plan does not depend on the rows, so it can be made once for many predictions. It is None if one kernel cannot
+    compute all layers.
     """
     if obstacles.to_one_call(model) is not None:
         return None
@@ -195,10 +195,9 @@ def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan | N
 
 
 def possible_formats(model: Model, data: DataProfile, input_format: str = "auto") -> tuple[str, ...]:
-    """Return the input formats that trainings and evaluations on such data can come to.
+    """Return the input formats that plans for such data may choose.
 
-    A density is measured in a few rows. Where it is near a threshold, one part of the data may be packed and another
-    stay dense.
+    A density is measured in a few rows. Near a threshold, one part of the data may be packed and another stay dense.
     """
     if input_format != "auto":
         return (input_format,)
@@ -210,7 +209,7 @@ def possible_formats(model: Model, data: DataProfile, input_format: str = "auto"
 
 
 def _storage(model: Model, data: DataProfile, input_format: str, keep: bool) -> tuple[Storage, str]:
-    """Choose the form of the inputs; `keep` allows to pack them once for many passes."""
+    """Choose the form of the inputs; `keep` allows packing them once for many passes."""
     packed, why = _settled_storage(model, data, input_format)
     share = f"{data.density:.0%} of the numbers are not zero"
     kept_bytes = data.packed_bytes
@@ -227,7 +226,7 @@ def _storage(model: Model, data: DataProfile, input_format: str, keep: bool) -> 
 
 
 def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tuple[bool | None, str]:
-    """Return whether inputs are packed, where that does not depend on their density; else None."""
+    """Return whether inputs are packed, or None if that depends on their density; and the reason."""
     first = model.layers[0]
     if input_format == "dense":
         return False, 'input_format is "dense"'
@@ -245,7 +244,7 @@ def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tupl
 def _density_worth_packing(model: Model) -> float:
     """Return the share of non-zeros below which packing pays even for one pass.
 
-    A packed product takes density / PACKED_DENSITY of the dense product's time, and packing comes on top of it.
+    A packed product takes density / PACKED_DENSITY of the dense product's time, plus the time for packing.
     """
     return thresholds.PACKED_DENSITY * max(0.0, 1 - thresholds.PACKING_OUTPUTS / model.widths[0])
 
@@ -266,7 +265,7 @@ def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagatio
 
 
 def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
-    """Choose between the two ways that compute layer by layer."""
+    """Choose between the two layerwise propagations."""
     obstacle = obstacles.to_output_layer(model, data)
     if obstacle is None:
         n_bytes = model.layers[-1].parameters["weights"].nbytes
@@ -278,7 +277,7 @@ def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
 def _steps(
     model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
 ) -> tuple[Steps, str]:
-    """Choose the calls of an epoch."""
+    """Choose the kernel calls of an epoch."""
     obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, packed)
     if obstacle is not None:
         return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"

@@ -21,7 +21,7 @@ from fastfnn.model import Model
 
 
 class Predictor:
-    """Predictions of one network; its plans for few rows, which do not depend on the rows, are made once."""
+    """Predictions of one network. Plans for few rows do not depend on the rows, so they are made once."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -30,7 +30,7 @@ class Predictor:
     def predict(
         self, X: NDArray[Any] | Csr, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]
     ) -> NDArray[Any]:
-        """Return the result of `finish`, which maps outputs to predictions row by row, for all samples.
+        """Compute the outputs of all samples, and map them to predictions with `finish`.
 
         Parameters
         ----------
@@ -39,7 +39,7 @@ class Predictor:
         input_format : {"auto", "dense", "sparse"}
             As in `fastfnn.Network.predict`.
         finish : callable
-            Outputs of some rows -> a new array with as many rows.
+            Maps outputs of some rows, row by row, to a new array with as many rows.
         """
         if input_format not in self._few_rows:
             plan = plan_few_rows(self._model, input_format)
@@ -66,7 +66,7 @@ def _in_blocks(
 
 
 def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagation) -> tuple[float, float]:
-    """Return the mean loss, without penalty, and the accuracy; NaN for losses without right and wrong."""
+    """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong."""
     forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
     scale = scale_of_mean(y.total_weight)
     of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]

@@ -19,14 +19,14 @@ Batch = Iterable[tuple[RowBlock, Targets]]
 
 
 def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBlocks:
-    """Divide checked samples into row blocks; blocks that are kept are packed now.
+    """Divide checked samples into row blocks; blocks to be kept are packed now.
 
     Parameters
     ----------
     model : Model
         Network that takes the samples.
     X : ndarray or Csr, shape (n_samples, n_inputs)
-        From `fastfnn.inputs.validation.check_inputs`.
+        Samples from `fastfnn.inputs.validation.check_inputs`.
     plan : ExecutionPlan
         Plan of the training, evaluation or prediction.
     """
@@ -47,12 +47,12 @@ def in_order(blocks: RowBlocks, y: Targets) -> Iterator[tuple[RowBlock, Targets]
 
 
 def gathered(blocks: RowBlocks, rows: NDArray[np.int64], y: Targets) -> Iterator[tuple[RowBlock, Targets]]:
-    """Yield the samples of some rows in their order, block by block; y holds the targets of these rows alone."""
+    """Yield the given rows in order, block by block; y holds the targets of these rows only."""
     for first in range(0, len(rows), blocks.rows_of_block):
         part = slice(first, first + blocks.rows_of_block)
         yield blocks.gather(rows[part]), y.take(part)
 
 
 def scale_of_mean(total_weight: float) -> float:
-    """Return the factor that turns a sum of losses into their mean; 0 where all weights are 0."""
+    """Return the factor that turns a sum of losses into their mean; 0 if all weights are 0."""
     return 1 / total_weight if total_weight else 0.0

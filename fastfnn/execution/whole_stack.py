@@ -1,4 +1,4 @@
-"""Small networks, and few rows: one kernel for all layers, because calls of each layer would take longer."""
+"""Small networks, and few rows: one kernel for all layers, because a call for each layer would take longer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StackForward:
     Parameters
     ----------
     model : Model
-        Network of fused dense layers; their parameters are used as they are at each call.
+        Network of fused dense layers; each call uses their current parameters.
     plan : ExecutionPlan
         Plan for few rows.
     """
@@ -44,7 +44,7 @@ class StackForward:
 
 
 class WholeStackGradient:
-    """The gradient of a batch's loss, by one call for each row block.
+    """The gradient of a batch's loss, with one call for each row block.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_and_rename(path: str | os.PathLike[str], write: Callable[[Path], Any]) -> None:
-    """Let `write` make a file beside `path`, then rename it to `path`; nothing is left if it fails."""
+    """Let `write` create a file beside `path`, then rename it to `path`; a failure leaves no partial file."""
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
     try:

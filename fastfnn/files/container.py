@@ -1,6 +1,6 @@
 """Safetensors files of networks: the parameters as tensors, the architecture in the metadata.
 
-The metadata also hold a SHA-256 of architecture and tensors. A file with a single wrong bit is refused.
+The metadata also hold a SHA-256 of architecture and tensors. A file with a single wrong bit is rejected.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from safetensors.numpy import save
 
 from fastfnn.files.atomic import write_and_rename
 
-# The entry of the metadata that holds the architecture, and the version of its form.
+# The metadata entry that holds the architecture, and the version of its format.
 ENTRY = "fastfnn"
 FORMAT = 2
 
 
 def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-    """Write a model file beside `path` and rename it, so that an interruption leaves the old one or the new one.
+    """Write a model file beside `path` and rename it: an interruption leaves either the old or the new file.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    # One entry alone: the order of several is not fixed, and equal networks should make equal files.
+    # A single entry: the order of several is not fixed, and equal networks should give equal files.
     described = {"format": FORMAT, **architecture}
     content = save(tensors, {ENTRY: json.dumps(described | {"sha256": digest_of(described, tensors)})})
     write_and_rename(path, lambda beside: beside.write_bytes(content))
 
 
 def require_finite(parameters: dict[str, NDArray[Any]]) -> None:
-    """Raise ValueError if a parameter holds NaN or inf, so that it is not saved over a better one."""
+    """Raise ValueError if a parameter holds NaN or inf: it must not overwrite a better one."""
     for name, parameter in parameters.items():
         if not np.isfinite(parameter).all():
             raise ValueError(f"{name} holds NaN or inf: the network is not saved; train it with smaller steps")
@@ -54,7 +54,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is truncated, damaged, or no fastfnn model.
+        If the file is truncated, damaged, or not a fastfnn model.
     """
     with opened(path) as file:
         metadata = file.metadata() or {}
@@ -75,21 +75,21 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Open a safetensors file to read from it.
+    """Open a safetensors file for reading.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it, or what is read of it, cannot be read.
+        If the file, or a part of it, cannot be read.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield file
-    except (SafetensorError, TypeError, AttributeError) as error:  # the latter two for dtypes that NumPy has not
+    except (SafetensorError, TypeError, AttributeError) as error:  # the last two for dtypes that NumPy lacks
         raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
 
 
@@ -113,7 +113,7 @@ def fill(parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], 
 def check_tensors(
     parameters: dict[str, NDArray[Any]], tensors: dict[str, NDArray[Any]], path: str | os.PathLike[str]
 ) -> None:
-    """See that tensors can become the parameters of a network.
+    """Check that tensors can become the parameters of a network.
 
     Raises
     ------

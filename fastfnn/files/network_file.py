@@ -1,4 +1,4 @@
-"""Networks to and from model files."""
+"""Networks written to and read from model files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastfnn.layers import ELU, GELU, Dense, Dropout, Identity, Layer, LeakyReLU
 from fastfnn.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from fastfnn.model import Model
 
-# The layers and losses that a model file may name.
+# Layers and losses that a model file may name.
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind for kind in (Dense, Identity, ReLU, Sigmoid, Tanh, LeakyReLU, ELU, Softplus, GELU, Dropout)
 }
@@ -50,12 +50,12 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
 
 
 def layer_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]], index: int) -> Layer:
-    """Build a layer of a model file, without its weights; their tensor must exist and fit."""
+    """Build a layer from a model file, without its weights; a tensor for them must exist and fit."""
     kind = config["type"]
     arguments = {name: value for name, value in config.items() if name != "type"}
     if kind == "Dense":
         layer = Dense(**arguments, initializer=zeros)
-        # Compared before an array of the file's shape is allocated.
+        # Checked before an array of the file's shape is allocated.
         found = tensors[f"{index}.weights"].shape if f"{index}.weights" in tensors else "none"
         if found != (layer.n_inputs, layer.n_outputs):
             raise ValueError(
@@ -68,7 +68,7 @@ def layer_from(config: dict[str, Any], tensors: dict[str, NDArray[Any]], index: 
 
 
 def loss_from(config: dict[str, Any]) -> Loss:
-    """Build the loss of a model file."""
+    """Build the loss from a model file."""
     arguments = {name: value for name, value in config.items() if name != "type"}
     if config["type"] not in LOSSES_BY_CLASS:
         raise unknown_name("loss", config["type"], LOSSES_BY_CLASS)

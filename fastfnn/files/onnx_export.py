@@ -32,10 +32,10 @@ from fastfnn.layers import (
 from fastfnn.losses import BinaryCrossEntropy, Huber, Loss, MeanSquaredError, Poisson, SoftmaxCrossEntropy
 from fastfnn.model import Model
 
-# Of the operators and of the file: both of ONNX 1.15, of 2023, so that a runtime need not be the newest.
+# Versions of the operators and of the file, both from ONNX 1.15 (2023): a runtime need not be the newest.
 OPSET, IR_VERSION = 20, 9
 
-# Bytes of a protocol buffer, which an ONNX file is.
+# Largest size of an ONNX file, which is a protocol buffer, in bytes.
 LARGEST_FILE = 2**31 - 1
 
 INPUT = "X"
@@ -47,16 +47,16 @@ class Graph:
     Parameters
     ----------
     onnx : module
-        Makes the parts.
+        The onnx package, which creates the parts.
     dtype : dtype
-        Of all values.
+        dtype of all values.
 
     Attributes
     ----------
     nodes : list
-        ONNX's messages of the operators.
+        ONNX messages of the operators.
     constants : dict
-        ONNX's messages of the arrays, by their names.
+        ONNX messages of the arrays, by name.
     """
 
     def __init__(self, onnx: ModuleType, dtype: np.dtype[Any]) -> None:
@@ -85,14 +85,14 @@ class Graph:
 
 
 class Value:
-    """What is known in a graph by its name; what is computed of it is added to the graph."""
+    """A named value of a graph; operators applied to it are added to the graph."""
 
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph = graph
         self.name = name
 
     def apply(self, operator: str, *others: Value | float) -> Value:
-        """Return what an operator makes of this value and of others."""
+        """Apply an operator to this value and others, and return its result."""
         values = [other if isinstance(other, Value) else self.graph.number(other) for other in others]
         return self.graph.apply(operator, self, *values)
 
@@ -110,13 +110,13 @@ class Value:
 
 
 def gelu(x: Value) -> Value:
-    """Return x / (1 + exp(-u)), as `fastfnn_kernels.reference.gelu_forward` computes it."""
+    """Return x / (1 + exp(-u)), like `fastfnn_kernels.reference.gelu_forward`."""
     u = (x + x * x * x * CUBIC) * SLOPE
     return x * u.apply("Sigmoid")
 
 
-# What the layers without parameters make of x, in operators that runtimes have for both dtypes: onnxruntime computes
-# ONNX's LeakyRelu, Elu and Softplus for float32 alone, and its Gelu keeps no more than 8 digits of float64.
+# Outputs of the layers without parameters, in operators that runtimes have for both dtypes: onnxruntime computes
+# ONNX's LeakyRelu, Elu and Softplus for float32 only, and its Gelu keeps at most 8 digits of float64.
 FORMULAS: dict[type[Layer], Callable[[Value], Value]] = {
     Identity: lambda x: x,
     ReLU: lambda x: x.apply("Relu"),
@@ -129,10 +129,10 @@ FORMULAS: dict[type[Layer], Callable[[Value], Value]] = {
     Dropout: lambda x: x,
 }
 
-# The layers that do what an activation of Dense does, by its name.
+# Layers that compute an activation of Dense, by the activation's name.
 ACTIVATIONS = {kind.activation: kind for kind in FORMULAS if issubclass(kind, Activation)}
 
-# What the last layer's outputs mean by the loss: a name for it, and the operator that computes it.
+# Meaning of the last layer's outputs for each loss: the name of the result, and the operator that computes it.
 MEANINGS: dict[type[Loss], tuple[str, str]] = {
     SoftmaxCrossEntropy: ("probabilities", "Softmax"),
     BinaryCrossEntropy: ("probabilities", "Sigmoid"),
@@ -156,7 +156,7 @@ def write_onnx(path: str | os.PathLike[str], network: Model) -> None:
 
 
 def model_of(network: Model) -> Any:
-    """Return the `onnx.ModelProto` that computes what the network says."""
+    """Return the `onnx.ModelProto` that computes the network's probabilities or predictions."""
     try:
         import onnx
     except ModuleNotFoundError as error:
@@ -187,7 +187,7 @@ def model_of(network: Model) -> Any:
 
 
 def _output_of(layer: Layer, i: int, x: Value) -> Value:
-    """Return what the i-th layer makes of x; a class derived from a layer's may do more, and is not known."""
+    """Return the i-th layer's output for x; derived classes may compute more, so they are rejected."""
     kind = type(layer)
     if type(layer) is Dense:
         x = x.apply("Gemm", *[x.graph.constant(f"{i}.{name}", array) for name, array in layer.parameters.items()])

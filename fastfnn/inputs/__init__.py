@@ -1,1 +1,1 @@
-"""Inputs: samples and targets, checked, measured, and handed out in blocks of rows."""
+"""Inputs: samples and targets, checked, measured, and divided into row blocks."""

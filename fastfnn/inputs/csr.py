@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 
 class SparseArray(Protocol):
-    """A sparse array or matrix of SciPy, in any format, or what behaves like one."""
+    """A sparse array or matrix of SciPy, in any format, or an object that behaves like one."""
 
     shape: Any
     dtype: Any
 
     def tocsr(self) -> Any:
-        """Return it in compressed sparse rows."""
+        """Return the array in compressed sparse rows."""
         ...
 
 
 class Csr(NamedTuple):
-    """A matrix in compressed sparse rows, no place twice.
+    """A matrix in compressed sparse rows, without duplicate entries.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Csr(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values."""
+        """The dtype of the values."""
         return self.values.dtype
 
     def place(self, entry: int) -> tuple[int, int]:
@@ -51,7 +51,7 @@ class Csr(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Some rows of a matrix, entry by entry: row, counted from 0 among those taken, column, and value."""
+    """Entries of selected rows of a matrix: row (its position in the selection), column, and value."""
 
     rows: NDArray[np.int64]
     columns: NDArray[Any]
@@ -60,7 +60,7 @@ class Entries(NamedTuple):
 
 
 def as_csr(X: SparseArray, name: str) -> Csr:
-    """Read a sparse array, which stays as it is; entries of one place are added up.
+    """Convert a sparse array, which stays unchanged; duplicate entries are summed.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def as_csr(X: SparseArray, name: str) -> Csr:
 
 
 def _check_indices(csr: Any, name: str) -> None:
-    """Refuse what would be read or written outside of the arrays."""
+    """Raise ValueError for indices that would read or write out of bounds."""
     n_rows, n_columns = csr.shape
     offsets, n_entries = csr.indptr, min(len(csr.indices), len(csr.data))
     rising = len(offsets) == n_rows + 1 and offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
@@ -91,7 +91,7 @@ def _check_indices(csr: Any, name: str) -> None:
 
 
 def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
-    """Take neighbouring rows, or any rows in any order."""
+    """Take a slice of rows, or any rows in any order."""
     if isinstance(rows, slice):
         offsets = csr.offsets[rows.start : rows.stop + 1]
         entries: Any = slice(offsets[0], offsets[-1])
@@ -106,7 +106,7 @@ def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
 
 
 def pack_entries(entries: Entries) -> Packed:
-    """Pack rows as `pack_rows` packs the dense ones."""
+    """Pack rows, like `pack_rows` for dense rows."""
     n_rows, n_columns = entries.shape
     n_groups = -(-n_rows // ROWS_OF_GROUP)
     groups = entries.rows // ROWS_OF_GROUP
@@ -122,14 +122,14 @@ def pack_entries(entries: Entries) -> Packed:
 
 
 def compress_entries(entries: Entries) -> Compressed:
-    """Store rows as `compress_rows` stores the dense ones."""
+    """Compress rows, like `compress_rows` for dense rows."""
     offsets = np.searchsorted(entries.rows, np.arange(entries.shape[0] + 1)).astype(np.int64)
     values = np.ascontiguousarray(entries.values)
     return Compressed(offsets, entries.columns.astype(np.int32), values, entries.shape)
 
 
 def write_dense(entries: Entries, out: NDArray[Any]) -> None:
-    """Write rows out in full."""
+    """Write rows into a dense array."""
     out[...] = 0
     out[entries.rows, entries.columns] = entries.values
 

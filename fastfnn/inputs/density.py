@@ -1,4 +1,4 @@
-"""Facts about a data set that a plan rests on: its size, and the share of numbers that are not zero."""
+"""Facts about a data set that a plan depends on: its size, and its share of non-zeros."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfnn.inputs.csr import Csr, pack_entries, take_rows
 
-# Rows in which a density is measured: for many passes over the data, and for one.
+# Rows in which a density is measured, for many passes over the data and for one pass.
 DENSITY_ROWS = 128
 FEW_DENSITY_ROWS = 8
 
@@ -23,9 +23,9 @@ class DataProfile:
     Attributes
     ----------
     n_rows, n_columns : int
-        Shape.
+        Shape of the samples.
     density : float
-        Share of the numbers that are not zero, from 0 to 1; measured in some rows.
+        Share of non-zeros, from 0 to 1; measured in some rows.
     packed_bytes : int
         Bytes of all samples once packed, estimated from the same rows; 0 where `is_repeated` is False.
     is_sparse : bool
@@ -35,7 +35,7 @@ class DataProfile:
     is_weighted : bool
         Whether samples have weights.
     is_repeated : bool
-        Whether the samples are passed over many times.
+        Whether many passes over the samples follow.
     """
 
     n_rows: int
@@ -51,16 +51,16 @@ class DataProfile:
 def profile(
     X: NDArray[Any] | Csr, dtype: np.dtype[Any], is_repeated: bool = False, is_weighted: bool = False
 ) -> DataProfile:
-    """Measure samples, in about 8 rows spread evenly over them; in 128 for many passes.
+    """Measure about 8 evenly spaced rows of the samples, or about 128 for many passes.
 
     Parameters
     ----------
     X : ndarray or Csr, shape (n_samples, n_inputs)
-        From `fastfnn.inputs.validation.check_inputs`.
+        Samples from `fastfnn.inputs.validation.check_inputs`.
     dtype : dtype
-        Of the network.
+        dtype of the network.
     is_repeated : bool
-        Whether the samples will be passed over many times.
+        Whether many passes over the samples follow.
     is_weighted : bool
         Whether the samples have weights.
     """
@@ -70,7 +70,7 @@ def profile(
         density = len(X.values) / max(1, n_rows * n_columns)
         packed_bytes = _packed_bytes_of_csr(X, dtype, step) if is_repeated else 0
         return DataProfile(n_rows, n_columns, density, packed_bytes, True, False, is_weighted, is_repeated)
-    # NumPy counts contiguous numbers several times as fast.
+    # NumPy counts non-zeros several times as fast in contiguous memory.
     rows = np.ascontiguousarray(X[::step])
     density = float(np.count_nonzero(rows) / max(1, rows.size))
     packed_bytes = _packed_bytes(rows, dtype) * n_rows // max(1, len(rows)) if is_repeated else 0
@@ -79,7 +79,7 @@ def profile(
 
 
 def _packed_bytes(rows: NDArray[Any], dtype: np.dtype[Any]) -> int:
-    """Return the bytes of rows that are packed in their own order."""
+    """Return the bytes of rows packed in their own order."""
     stored = np.logical_or.reduceat(rows != 0, np.arange(0, max(1, len(rows)), ROWS_OF_GROUP), axis=0)
     return int(np.count_nonzero(stored)) * _bytes_of_entry(dtype)
 

@@ -1,7 +1,7 @@
-"""Samples handed out in blocks of rows, dense or packed.
+"""Samples in row blocks, dense or packed.
 
 A row block is small enough for its activations to stay in cache. A batch of any size, in memory or in a mapped file,
-costs the memory of one block. A block holds successive rows, or rows gathered from a shuffled batch.
+needs the memory of one block. A block holds successive rows, or rows gathered from a shuffled batch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RowBlocks(Protocol):
 
 
 class DenseBlocks:
-    """Blocks that are arrays."""
+    """Dense row blocks, as arrays."""
 
     def __init__(self, samples: Samples, rows_of_block: int) -> None:
         self.n_rows = samples.n_rows
@@ -51,7 +51,7 @@ class DenseBlocks:
         self._block: Any = None
 
     def block(self, first: int, end: int) -> NDArray[Any]:
-        """Return rows first:end; the only block of few samples is converted once."""
+        """Return rows first:end; samples that fit in one block are converted once."""
         if self._latest != (first, end):
             self._latest, self._block = (first, end), self._samples.dense(slice(first, end))
         block: NDArray[Any] = self._block
@@ -72,16 +72,16 @@ class DenseBlocks:
 
 
 class PackedBlocks:
-    """Blocks of mostly-zero samples, packed once and kept, or packed each time they are requested.
+    """Row blocks of mostly-zero samples, packed once and kept, or packed at each request.
 
     Parameters
     ----------
     samples : Samples
         The rows.
     rows_of_block : int
-        Rows of a block, at most.
+        Largest number of rows in a block.
     keep : bool
-        Whether all blocks are packed now, for many passes.
+        Whether to pack all blocks now and keep them, for many passes.
     """
 
     def __init__(self, samples: Samples, rows_of_block: int, keep: bool = False) -> None:
@@ -96,7 +96,7 @@ class PackedBlocks:
         return self._kept[first // self.rows_of_block] if self._kept else self._samples.packed(slice(first, end))
 
     def gather(self, rows: NDArray[np.int64]) -> Packed:
-        """Return rows in the given order; those that are alike are packed together."""
+        """Return rows in the given order; similar rows are packed together."""
         return packed_in_order(self._samples, rows, np.argsort(self._samples.patterns(rows), kind="stable"))
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:

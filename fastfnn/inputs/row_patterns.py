@@ -1,7 +1,8 @@
-"""Numbers by which rows with their non-zeros in much the same columns are brought together.
+"""Row patterns: numbers that are close for rows with their non-zeros in similar columns.
 
-Rows that are packed together store, and multiply, a column in which any of them is not zero: the more alike they are,
-the fewer. Comparing all rows takes too long for a batch that is used once, but a few columns tell most of the others.
+A group of packed rows stores and multiplies every column in which any of its rows is non-zero: the more similar the
+rows, the fewer columns. Comparing all rows takes too long for a batch that is used once, but the non-zeros of a few
+"telling" columns predict most of the others.
 """
 
 from __future__ import annotations
@@ -13,37 +14,36 @@ from numpy.typing import NDArray
 
 from fastfnn.inputs.csr import Entries
 
-# Columns that tell rows apart: the bits of a row's number.
+# Largest number of telling columns, one for each bit of a pattern.
 TELLING_COLUMNS = 16
 
-# Columns that they are chosen from, and rows by which.
+# Columns that they are chosen from, and rows that are compared to choose them.
 CANDIDATE_COLUMNS = 256
 SAMPLE_ROWS = 512
 
-# A column's variance below which it tells nothing that those before it have not told.
+# A column with less remaining variance adds nothing to those already chosen.
 LEAST_VARIANCE = 1e-3
 
 
 def sample_step(n_rows: int) -> int:
-    """Return how far apart rows are of which some 512 are spread evenly."""
+    """Return the step between rows that selects about 512 evenly spaced ones."""
     return max(1, n_rows // SAMPLE_ROWS)
 
 
 def row_patterns(rows: NDArray[Any] | Entries, columns: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Give rows numbers that say which of the telling columns they are not zero in.
+    """Return a pattern for each row: the telling columns in which it is non-zero, as bits.
 
     Parameters
     ----------
     rows : ndarray of uint8, float32 or float64, or Entries, shape (n_rows, n_columns)
         The rows.
     columns : ndarray of int64, shape (n_telling,)
-        From `telling_columns`.
+        Columns from `telling_columns`.
 
     Returns
     -------
     ndarray of uint16, shape (n_rows,)
-        A bit for each telling column, the highest for the most telling one: rows with numbers close to each other
-        are alike.
+        A bit for each telling column, the highest for the most telling one. Rows with close patterns are similar.
     """
     bits = np.uint16(1) << np.arange(TELLING_COLUMNS, dtype=np.uint16)[::-1][: len(columns)]
     patterns: NDArray[np.uint16] = _marks(rows, columns) @ bits
@@ -51,10 +51,10 @@ def row_patterns(rows: NDArray[Any] | Entries, columns: NDArray[np.int64]) -> ND
 
 
 def telling_columns(sample: NDArray[Any] | Entries) -> NDArray[np.int64]:
-    """Choose columns whose non-zeros say most of where a row's others are.
+    """Choose the columns whose non-zeros best predict a row's other non-zeros.
 
-    They are chosen one after the other, each for the variance that it explains in all candidates beyond what those
-    before it do: forward selection component analysis (Puggini and McLoone, 2017), of non-zeros as ones.
+    Each step chooses the column that explains most of the variance remaining in all candidates: forward selection
+    component analysis (Puggini and McLoone, 2017), with non-zeros as ones.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def telling_columns(sample: NDArray[Any] | Entries) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64
-        At most 16 columns, the most telling one first; none that is alike in all rows.
+        At most 16 columns, the most telling one first; none that is constant over all rows.
     """
     share = _counts(sample) / max(1, sample.shape[0])
     candidates = np.argsort(share * (share - 1), kind="stable")[:CANDIDATE_COLUMNS]
@@ -82,7 +82,7 @@ def telling_columns(sample: NDArray[Any] | Entries) -> NDArray[np.int64]:
 
 
 def _covariance(marks: NDArray[np.bool_], share: NDArray[Any]) -> Any:
-    """Return the covariance of columns of zeros and ones; the counts are exact, in whatever order they are summed."""
+    """Return the covariance of columns of zeros and ones; the counts are exact in any order of summation."""
     ones = marks.astype(np.float32)
     together = (ones.T @ ones).astype(np.float64)
     return together / max(1, len(marks)) - np.outer(share, share)
@@ -97,7 +97,7 @@ def _counts(rows: NDArray[Any] | Entries) -> NDArray[np.int64]:
 
 
 def _marks(rows: NDArray[Any] | Entries, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell where some columns are not zero."""
+    """Tell where the given columns are non-zero."""
     if not isinstance(rows, Entries):
         marks: NDArray[np.bool_] = rows[:, columns] != 0
         return marks

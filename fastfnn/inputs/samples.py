@@ -1,4 +1,4 @@
-"""Samples of a data set, converted to the network's dtype or packed, any rows of them at a time."""
+"""Samples of a data set: any rows of them, converted to the network's dtype or packed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastfnn.inputs.row_patterns import row_patterns, sample_step, telling_colum
 
 Rows = slice | NDArray[np.int64]
 
-# Rows whose patterns are found at once, so that few entries of sparse samples are written out at a time.
+# Rows whose patterns are computed at once: limits the entries of sparse samples that are copied at a time.
 PATTERN_ROWS = 3072
 
 
@@ -34,11 +34,11 @@ class Samples(Protocol):
         ...
 
     def packed_alike(self, rows: slice) -> Packed:
-        """Pack these rows for many uses: rows with their non-zeros in much the same columns share a group."""
+        """Pack these rows for repeated use: rows with their non-zeros in similar columns share a group."""
         ...
 
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return numbers that are close for rows with their non-zeros in much the same columns."""
+        """Return numbers that are close for rows with their non-zeros in similar columns."""
         ...
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
@@ -51,18 +51,18 @@ class Samples(Protocol):
 
 
 def samples_of(X: NDArray[Any] | Csr, dtype: np.dtype[Any], scale: float, kernels: Kernels) -> Samples:
-    """Return the samples of a checked X.
+    """Wrap a checked X.
 
     Parameters
     ----------
     X : ndarray or Csr, shape (n_samples, n_inputs)
-        From `fastfnn.inputs.validation.check_inputs`.
+        Samples from `fastfnn.inputs.validation.check_inputs`.
     dtype : dtype
-        Of the network.
+        dtype of the network.
     scale : float
-        Factor of uint8 numbers; floats are taken as they are.
+        Factor of uint8 numbers; floats are not scaled.
     kernels : Kernels
-        The backend that packs.
+        Backend that packs the rows.
     """
     if isinstance(X, Csr):
         return CsrSamples(X, dtype, scale)
@@ -100,15 +100,15 @@ class ArraySamples:
         return self._kernels.pack_rows(x, self._dtype, self._scale, taken)
 
     def packed_alike(self, rows: slice) -> Packed:
-        """Pack these rows for many uses: rows with their non-zeros in much the same columns share a group."""
+        """Pack these rows for repeated use: rows with their non-zeros in similar columns share a group."""
         x, _ = self._contiguous(rows)
         return packed_in_order(self, np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
 
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return numbers that are close for rows with their non-zeros in much the same columns.
+        """Return numbers that are close for rows with their non-zeros in similar columns.
 
-        The patterns of a mapped file are found anew each time; finding all of them once would read the file once
-        more.
+        The patterns of a mapped file are computed at each call: computing all of them in advance would read the
+        whole file once more.
         """
         return row_patterns(self._X[rows], self._columns) if self._is_mapped else self._patterns[rows]
 
@@ -137,7 +137,7 @@ class ArraySamples:
         return self._X, rows
 
     def _take(self, rows: Rows) -> NDArray[Any]:
-        # `take` would first copy a non-contiguous array as a whole.
+        # `take` would first copy the whole of a non-contiguous array.
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
             return self._X[rows]
         return self._X.take(rows, 0, out=self._gathered.rows(len(rows)), mode="clip")
@@ -153,7 +153,7 @@ class CsrSamples:
         self._written = _Buffer(csr.shape[1], dtype)
 
     def dense(self, rows: Rows) -> NDArray[Any]:
-        """Write these rows out in full."""
+        """Return these rows as a dense array, valid until the next call."""
         entries = take_rows(self._csr, rows)
         written = self._written.rows(entries.shape[0])
         write_dense(entries, written)
@@ -168,7 +168,7 @@ class CsrSamples:
         return self.packed(rows)
 
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return numbers that are close for rows with their non-zeros in much the same columns."""
+        """Return numbers that are close for rows with their non-zeros in similar columns."""
         return self._patterns[rows]
 
     @functools.cached_property
@@ -189,7 +189,7 @@ class CsrSamples:
 
 
 def packed_in_order(samples: Samples, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
-    """Pack these rows in groups that are filled in the given order of the rows."""
+    """Pack these rows in groups, filled in the given order."""
     return samples.packed(rows[order])._replace(order=order.astype(np.int32))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastfnn._checks import check_choice
 from fastfnn.inputs.csr import Csr, SparseArray, as_csr
 
-# The types of X.
+# Types accepted as X.
 Inputs = NDArray[Any] | SparseArray
 
 INPUT_FORMATS = ("auto", "dense", "sparse")
@@ -28,12 +28,12 @@ def check_input_format(input_format: Any) -> None:
 
 
 def check_inputs(X: Any, n_inputs: int | None, name: str = "X") -> NDArray[Any] | Csr:
-    """Return an array unchanged and a sparse array in CSR format, if a network of `n_inputs` inputs can take it.
+    """Check X for a network of `n_inputs` inputs; return an array unchanged and a sparse array in CSR format.
 
     Raises
     ------
     TypeError
-        If X is no array, dense or sparse, of uint8, float32 or float64.
+        If X is not an array, dense or sparse, of uint8, float32 or float64.
     ValueError
         If X has another shape.
     """
@@ -65,7 +65,7 @@ def check_finite(X: NDArray[Any] | Csr, dtype: np.dtype[Any], name: str) -> None
 
 
 def _parts(X: NDArray[Any] | Csr) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield all values, array by array, each with its first row."""
+    """Yield all values in parts, each after the index of its first row."""
     if isinstance(X, Csr):
         yield 0, X.values
         return
@@ -74,7 +74,7 @@ def _parts(X: NDArray[Any] | Csr) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def _first_beyond(largest: float, values: NDArray[Any]) -> tuple[int, ...] | None:
-    """Return the first index of a value beyond -largest to largest, or None; NaN counts as beyond."""
+    """Return the index of the first value outside -largest to largest, or None; NaN counts as outside."""
     if -largest <= float(values.min(initial=0)) and float(values.max(initial=0)) <= largest:
         return None
     return tuple(np.argwhere(~(np.abs(values.astype(np.float64)) <= largest))[0])

@@ -31,7 +31,7 @@ class _Means:
         self._loss, self._weight, self._n_correct = 0.0, 0.0, 0
 
     def add(self, loss: float, weight: float, n_correct: int, n_rows: int) -> None:
-        """Add the mean loss of some rows of a total weight, and how many of them are right."""
+        """Add the mean loss of some rows, their total weight, and their number of correct samples."""
         self._loss, self._weight = self._loss + loss * weight, self._weight + weight
         self._n_correct, self.n_seen = self._n_correct + n_correct, self.n_seen + n_rows
 
@@ -52,13 +52,13 @@ class Epochs:
     model : Model
         Network to train.
     blocks : RowBlocks
-        Samples, prepared as the plan says.
+        Samples, prepared as planned.
     y : Targets
-        Their targets.
+        Targets of the samples.
     optimizer : Optimizer
-        Rule of the updates.
+        Optimizer of the parameters.
     options : Options
-        Batches, penalty, clipping, and callbacks of steps.
+        Batches, penalty, clipping, and step callbacks.
     plan : ExecutionPlan
         Plan of the training.
 
@@ -94,7 +94,7 @@ class Epochs:
             self._fused_sgd = FusedSgd(model, blocks, y, optimizer, batch_size, plan)
 
     def run(self, interrupt: Interrupt) -> Record:
-        """Run one epoch, or as much of it as Ctrl-C leaves; return its mean loss and accuracy."""
+        """Run one epoch, or the part of it before Ctrl-C; return its mean loss and accuracy."""
         means = _Means()
         if self._options.batch_size is None:
             self._step(in_order(self._blocks, self._y), self._y, means)
@@ -119,14 +119,14 @@ class Epochs:
             self._step(gathered(self._blocks, rows, targets), targets, means)
 
     def _order(self, n_used: int) -> NDArray[np.int64]:
-        """Return the rows of an epoch, in a new order if that is wanted."""
+        """Return the rows of an epoch, shuffled if requested."""
         n_samples = len(self._y)
         return (self._model.rng.permutation(n_samples) if self._options.shuffle else np.arange(n_samples))[:n_used]
 
     def _fused_steps(
         self, sgd: FusedSgd, order: NDArray[np.int64], batch_size: int, means: _Means, interrupt: Interrupt
     ) -> None:
-        """Take many steps a call, or one where callbacks watch them; the sums are added in the same order."""
+        """Take many steps per call, or one if step callbacks watch; the order of summation is the same."""
         watched = bool(self._options.step_callbacks)
         loss_sum, n_correct, n_seen = 0.0, 0, 0
         for rows in sgd.calls(order):
@@ -144,7 +144,7 @@ class Epochs:
         means.add(loss_sum / max(n_seen, 1), n_seen, n_correct, n_seen)
 
     def _step(self, batch: Batch, targets: Targets, means: _Means) -> None:
-        """Update the parameters once; add the loss before it, and the samples that were right, to the means."""
+        """Update the parameters once; add the loss and the correct samples before the update to the means."""
         n_rows, weight = len(targets), targets.total_weight
         loss, n_correct = self._gradient.run(batch, weight, self._seeds())
         self._clipping.apply(self._model.kernels, self._gradient.gradients)
@@ -153,7 +153,7 @@ class Epochs:
         self._watch(loss, n_correct, n_rows, has_gradients=True)
 
     def _update(self) -> None:
-        """Let the optimizer change the parameters by their gradients."""
+        """Let the optimizer update the parameters with their gradients."""
         kernels, parameters, gradients = self._model.kernels, self._model.parameter_arrays, self._gradient.gradients
         if self._plan.update is Update.FLAT:
             self._optimizer.step_flat(kernels, cast(FlatArrays, parameters), cast(FlatArrays, gradients))
@@ -161,7 +161,7 @@ class Epochs:
             self._optimizer.step(kernels, parameters, gradients, *self._rate_factors)
 
     def _watch(self, loss: float, n_correct: int, n_rows: int, has_gradients: bool = False) -> None:
-        """Show a step to the callbacks."""
+        """Pass a step to the step callbacks."""
         if not self._options.step_callbacks:
             return
         model = self._model
@@ -185,9 +185,9 @@ class Epochs:
 
 
 def _rate_factors(model: Model) -> tuple[list[float], ...]:
-    """Return the learning rate factors of all parameters as the one further argument of a step; none if all are 1.
+    """Return the learning rate factors of all parameters as one more argument of a step; none if all are 1.
 
-    So an optimizer of a user's own need not take them.
+    A user-defined optimizer thus need not accept them.
     """
     factors: list[Any] = [layer.learning_rate_factor for layer in model.layers for _ in layer.parameters]
     return () if all(factor == 1 for factor in factors) else (factors,)

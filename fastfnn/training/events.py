@@ -1,4 +1,4 @@
-"""Events of a training: an epoch or a step as a callback sees it, and the exception by which a callback ends it."""
+"""Events of a training: the epoch or step passed to a callback, and the exception with which a callback ends it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Epoch:
     Attributes
     ----------
     number : int
-        Counts from 1.
+        Number of the epoch, counted from 1.
     n_epochs : int
-        Epochs that the training was asked for.
+        Number of epochs of the whole training.
     record : dict
         The epoch's record in the history; a callback may add to it.
     network : Network
@@ -46,7 +46,7 @@ class Epoch:
     number: int
     n_epochs: int
     record: Record
-    network: Any  # a fastfnn.Network; its file is above this one
+    network: Any  # a fastfnn.Network, whose module imports this one
     optimizer: Optimizer
     history: History
     _training: PreparedSet
@@ -64,15 +64,15 @@ class Step:
     Attributes
     ----------
     number : int
-        Steps that the optimizer has taken.
+        Number of steps that the optimizer has taken.
     loss : float
-        Mean over the batch before the update, penalty included.
+        Mean loss of the batch before the update, including the penalty.
     accuracy : float or None
-        Share of the batch that was right before the update; None for losses without right and wrong.
+        Share of the batch classified correctly before the update; None for losses without right and wrong.
     network : Network
-        The network after the update. `network.layers[i].gradient` is the gradient of the update, if the callback has
-        an attribute `reads_gradients` that is true. Without it, a kernel of plain SGD may take the step, which stores
-        no gradients; they are None then.
+        The network after the update. If the callback has an attribute `reads_gradients` that is true,
+        `network.layers[i].gradient` is the gradient of the update. Otherwise, a kernel of plain SGD may take the step
+        without storing gradients; they are None then.
     optimizer : Optimizer
         The optimizer after the update.
     """
@@ -85,7 +85,7 @@ class Step:
 
 
 class StopTraining(Exception):  # noqa: N818 - it is no error
-    """Raised by a callback to end the training after the epoch or the step it was shown."""
+    """Raised by a callback to end the training after the current epoch or step."""
 
 
 Callback = Callable[[Epoch], Any]

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed."""
+    """The flag that Ctrl-C was pressed."""
 
     requested = False
 
@@ -19,7 +19,7 @@ class Interrupt:
 def postponed_interrupt() -> Iterator[Interrupt]:
     """Postpone the first Ctrl-C to the end of a step, because an update must not be left half done.
 
-    It does not wait while a kernel is compiled, which may take longer than many steps.
+    While a kernel is compiled, Ctrl-C acts at once: compiling may take longer than many steps.
     """
     from fastfnn_kernels.runtime.compiling import (
         is_compiling,  # imports logging, which `import fastfnn` does not need

@@ -44,13 +44,13 @@ def fit(
     training, validation : (samples, Targets)
         Checked samples to train on, and samples to evaluate after each epoch.
     optimizer : Optimizer
-        Rule of the updates.
+        Optimizer of the parameters.
     options : Options
         Epochs, batches, penalty, clipping, schedule and callbacks.
     plan : ExecutionPlan
         Plan for these arguments.
     history : History, optional
-        Of a training that is resumed; it is added to.
+        History of a training to resume; new records are appended to it.
     """
     X, y = training
     training_set = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)
