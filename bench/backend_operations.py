@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.protocol import Kernels
 from main_job import (
     DECAY,
     EPSILON,
@@ -106,10 +106,11 @@ class BackendOperations:
         self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any], labels: NDArray[np.int64]
     ) -> Run:
         """Compute the mean loss of an output layer whose inputs relu made, and the gradients of these, w and b."""
-        outputs = [np.empty_like(array) for array in (x, weights, bias)]
+        out, out_weights, out_bias = (np.empty_like(array) for array in (x, weights, bias))
+        operands, outputs = (x, weights, bias, labels, None, "relu"), (out, out_weights, out_bias)
 
         def run() -> tuple[Any, ...]:
-            loss, _, *gradients = self._kernels.dense_cross_entropy(x, weights, bias, labels, None, "relu", *outputs)
+            loss, _, *gradients = self._kernels.dense_cross_entropy(*operands, *outputs)
             return loss, *gradients
 
         return run
@@ -232,7 +233,7 @@ def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:
     return network
 
 
-def _packed_blocks(x: NDArray[Any], kernels: ModuleType) -> list[tuple[slice, Any]]:
+def _packed_blocks(x: NDArray[Any], kernels: Kernels) -> list[tuple[slice, Any]]:
     """Pack x block by block, with the rows of each block."""
     blocks = PackedBlocks(ArraySamples(x, x.dtype, 1.0, kernels), ROWS_OF_BLOCK, keep=True)
     slices = [slice(first, min(first + ROWS_OF_BLOCK, len(x))) for first in range(0, len(x), ROWS_OF_BLOCK)]

@@ -1,5 +1,4 @@
-"""Turn the results of a run into a Markdown table and bar charts beside them, and into the short table
-of bench/README.md.
+"""Turn the results of a run into a Markdown table and bar charts, and into the short table of bench/README.md.
 
 usage: python bench/report.py RESULTS.json [--readme bench/README.md]
 """
