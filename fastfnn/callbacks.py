@@ -162,7 +162,7 @@ class TensorBoardLogger:
             ) from error
         self._folder.mkdir(parents=True, exist_ok=True)
         # EventsWriter, because SummaryWriter writes in a thread, and its `flush` does not wait for that thread.
-        # A file's name holds the second it was made in; the suffix tells files of the same second apart.
+        # A file's name holds the second of its creation; the suffix distinguishes files of the same second.
         file = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")
         weakref.finalize(self, file.close)
         return file

@@ -1,6 +1,6 @@
 """Losses: the number that training minimises, and the meaning of a network's outputs.
 
-A loss is the mean over the samples, and over the outputs of a sample where each output has a target of its own. With
+A loss is the mean over the samples, and over the outputs of a sample if each output has its own target. With
 sample weights it is the weighted mean: the weighted sum divided by the sum of the weights.
 """
 

@@ -1,4 +1,4 @@
-"""The command line: train, predict, info."""
+"""The command line: train, predict, recipes, warmup, info."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """End a command that was given bad input with one line; a fault of the program keeps its traceback."""
+    """Report bad input to a command in one line; a bug in the program keeps its traceback."""
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -76,7 +76,7 @@ def train(
         Path | None,
         typer.Option(
             help="File or folder to train on, instead of the recipe's own data: .csv, .csv.gz, .npz, IDX. "
-            "Bytes are taken for pixels and divided by 255; other numbers are taken as they are."
+            "Bytes are treated as pixels and divided by 255; other numbers are not scaled."
         ),
     ] = None,
     test_data: Annotated[
@@ -87,34 +87,34 @@ def train(
     dtype: Annotated[str | None, typer.Option(help=f"{' or '.join(FLOAT_DTYPES)}.")] = None,
     input_format: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(INPUT_FORMATS)}: whether zeros are multiplied; by default by their share."),
+        typer.Option(help=f"{', '.join(INPUT_FORMATS)}: sparse skips zeros; auto (default) decides by their share."),
     ] = None,
-    iterations: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples an update sees.")] = None,
-    shuffle: Annotated[bool | None, typer.Option(help="Draw the order of mini-batches anew for each pass.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Number of passes over the training data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Number of samples per update.")] = None,
+    shuffle: Annotated[bool | None, typer.Option(help="Shuffle the samples for mini-batches in each pass.")] = None,
     drop_last: Annotated[
-        bool | None, typer.Option(help="Leave out a last mini-batch that would be smaller than the others.")
+        bool | None, typer.Option(help="Skip a last mini-batch that is smaller than the others.")
     ] = None,
     input_scale: Annotated[
-        float | None, typer.Option(help="Factor of inputs that are bytes; 1/255 unless the recipe has another.")
+        float | None, typer.Option(help="Factor of byte inputs; 1/255 unless the recipe has another.")
     ] = None,
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,128.")] = None,
     optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(kaggle_rmsprop.OPTIMIZERS)}.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the optimizer; its own default for another than the recipe's.")
+        float | None, typer.Option(help="Learning rate; by default the recipe's, or that of a named --optimizer.")
     ] = None,
     optimizer_option: Annotated[
         list[str] | None,
-        typer.Option(help="Another argument of the optimizer, such as rho=0.95; may be given several times."),
+        typer.Option(help="Another argument of the optimizer, such as rho=0.95; can be repeated."),
     ] = None,
     l2: Annotated[float | None, typer.Option(help="Weight of the penalty on squared weights.")] = None,
     l2_bias: Annotated[float | None, typer.Option(help="Weight of the penalty on squared biases.")] = None,
     l2_per_sample: Annotated[
         bool | None, typer.Option(help="Divide both penalties by the number of training samples.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first weights and of the order of batches.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads to compute with; by default all.")] = None,
-    report_every: Annotated[int | None, typer.Option(help="Iterations between two reports.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the initial weights and the batch order.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of threads; by default all.")] = None,
+    report_every: Annotated[int | None, typer.Option(help="Iterations between reports.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the model, history, settings and pictures; by default runs/RECIPE."),
@@ -123,16 +123,16 @@ def train(
         Path | None, typer.Option(help="config.toml of an earlier run; other options given here override it.")
     ] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(help="Iterations from one checkpoint to the next; by default none are written.")
+        int | None, typer.Option(help="Iterations between checkpoints; by default none are written.")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run with checkpoints: go on from the last one, with its settings."),
+        typer.Option(help="Folder of a run with checkpoints: continue from the last one, with its settings."),
     ] = None,
 ) -> None:
     """Train a network, and write model, history, settings and pictures into a folder.
 
-    An option that is left out takes the recipe's value.
+    Options left out take the recipe's values.
     """
     options = {
         "recipe": recipe,
@@ -177,7 +177,7 @@ def predict(
     backend: Annotated[str, typer.Option(help="numba or numpy.")] = "numba",
     input_format: Annotated[str, typer.Option(help=f"{', '.join(INPUT_FORMATS)}, as for train.")] = "auto",
 ) -> None:
-    """Predict the label of each sample, as CSV; where the samples have labels, print the accuracy."""
+    """Write the predicted label of each sample as CSV; if the samples have labels, print the accuracy."""
     check_input_format(input_format)
     run_folder.require_writable(out)
     network = Network.load(model, backend)
@@ -195,7 +195,7 @@ def predict(
 @app.command()
 @one_line_errors
 def recipes() -> None:
-    """List the published trainings, with a line on each."""
+    """List the published trainings, one per line."""
     _print_columns({name: recipe.summary for name, recipe in RECIPES.items()})
 
 
@@ -204,7 +204,7 @@ def recipes() -> None:
 def warmup(
     dtype: Annotated[str, typer.Option(help=f"{' or '.join(FLOAT_DTYPES)}.")] = FLOAT_DTYPES[0],
 ) -> None:
-    """Compile the kernels that most trainings and predictions need, and keep them for later programs."""
+    """Compile the kernels that most trainings and predictions need, and cache them for later programs."""
     check_choice("dtype", dtype, FLOAT_DTYPES)
     get_backend("numba")
     stages = usual_work(dtype)
@@ -219,7 +219,7 @@ def warmup(
 @app.command()
 @one_line_errors
 def info() -> None:
-    """Tell what there is to compute with: CPU, threads, backends, cache, versions."""
+    """Show the CPU, threads, backends, kernel cache and versions."""
     facts = describe_installation()
     console = Console()
     if console.is_terminal:

@@ -1,4 +1,4 @@
-"""Which kernels are compiled or loaded meanwhile: for who waits for them."""
+"""Report kernels as they are compiled or loaded from the cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastfnn_kernels.runtime import compiling
 
 
 class KernelWatch(logging.Handler):
-    """Counts the kernels that were compiled, or loaded from the cache.
+    """A log handler that counts the kernels compiled or loaded from the cache.
 
     Parameters
     ----------
     show : callable
-        Is given the name of each kernel before.
+        Called with the name of each kernel before it is prepared.
     """
 
     def __init__(self, show: Callable[[str], object]) -> None:
@@ -26,14 +26,14 @@ class KernelWatch(logging.Handler):
         self.counts = dict.fromkeys(compiling.OUTCOMES, 0)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a message of `fastfnn_kernels.runtime.compiling`."""
+        """Handle a log record of `fastfnn_kernels.runtime.compiling`."""
         if record.msg == compiling.BEGUN:
             self._show(str(record.args[0]))  # type: ignore[index]
         elif record.msg == compiling.DONE:
             self.counts[str(record.args[0])] += 1  # type: ignore[index]
 
     def summary(self) -> str:
-        """Say how many there were, and how long everything took since the watch began."""
+        """Return the counts and the seconds since the watch began, as text."""
         seconds = time.perf_counter() - self._start
         counts = ", ".join(f"{n} {outcome}" for outcome, n in self.counts.items() if n) or "all there already"
         return f"kernels: {counts}, in {seconds:.1f} s"
@@ -41,7 +41,7 @@ class KernelWatch(logging.Handler):
 
 @contextmanager
 def watched_kernels(show: Callable[[str], object]) -> Iterator[KernelWatch]:
-    """Watch inside the `with`; `show` is given the name of each kernel that is prepared."""
+    """Watch kernels while the `with` block runs; `show` is called with the name of each one that is prepared."""
     watch, level = KernelWatch(show), compiling.log.level
     compiling.log.addHandler(watch)
     compiling.log.setLevel(logging.INFO)

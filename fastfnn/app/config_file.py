@@ -1,4 +1,4 @@
-"""The `config.toml` of a run, which runs the training again."""
+"""The `config.toml` of a run, with which the training can be repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADING = "# Runs this training again: fastfnn train --config config.toml\n"
 
 
 def write_config(path: str | os.PathLike[str], settings: Settings) -> None:
-    """Write a TOML file that `read_config` reads; what is None is left out.
+    """Write a TOML file that `read_config` reads; values of None are left out.
 
     Raises
     ------
@@ -31,14 +31,14 @@ def write_config(path: str | os.PathLike[str], settings: Settings) -> None:
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the settings that a TOML file names.
+    """Read the settings in a TOML file.
 
     Raises
     ------
     ValueError
-        If it is no TOML, or names what is no setting.
+        If the file is not TOML, or names an unknown setting.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     require_file(path)
     try:
@@ -53,5 +53,5 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _toml(value: str | float | tuple[int, ...]) -> str:
-    """Write a value as JSON does, which TOML reads alike; but for one control character."""
+    """Write a value as JSON, which TOML reads alike except for one control character."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""What there is to learn: the samples that a run's settings name."""
+"""Data of a run: the samples that its settings name."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from fastfnn.model import check_samples
 from fastfnn.recipes.recipe import Recipe
 from fastfnn.recipes.settings import Settings
 
-# uint8 inputs are taken for pixels, from 0 to 255.
+# uint8 inputs are treated as pixels, from 0 to 255.
 PIXEL_SCALE = 1 / 255
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Samples to learn, and samples to test on.
+    """Samples to train on, and samples to test on.
 
     Attributes
     ----------
     X : ndarray of uint8, float32 or float64, shape (n_samples, n_inputs)
-        To train on.
+        Training samples.
     y : ndarray of int64, shape (n_samples,)
-        Its labels.
+        Labels of the training samples.
     test : Dataset or None
-        With labels or without.
-    held_out : Dataset or None
-        With labels: what the network is evaluated on after each epoch.
+        Test samples, with or without labels.
+    held_out : Labelled or None
+        Samples on which the network is evaluated after each epoch.
     """
 
     X: NDArray[Any]
@@ -42,24 +42,24 @@ class Task:
 
     @property
     def n_inputs(self) -> int:
-        """Columns of the samples."""
+        """Number of columns of the samples."""
         return int(self.X.shape[1])
 
     @property
     def n_classes(self) -> int:
-        """One more than the largest label there is, in training or in test."""
+        """One more than the largest label of the training and test samples."""
         test_labels = [] if self.test is None or self.test.y is None else [self.test.y]
         return 1 + max(int(labels.max()) for labels in (self.y, *test_labels))
 
     def input_scale(self, settings: Settings) -> float:
-        """Return the factor of uint8 inputs; when training data are floats, all numbers are taken as they are."""
+        """Return the factor of uint8 inputs; 1 if the training data are floats, because nothing is scaled then."""
         if self.X.dtype != np.uint8:
             return 1.0
         return PIXEL_SCALE if settings.input_scale is None else settings.input_scale
 
 
 def load_task(recipe: Recipe, settings: Settings) -> Task:
-    """Load what the settings name, or else the recipe's own data.
+    """Load the files that the settings name, or else the recipe's own data.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One training, from its settings to its files."""
+"""A complete run of a training, from its settings to its files."""
 
 from __future__ import annotations
 
@@ -35,30 +35,29 @@ from fastfnn.training.events import Callback, Epoch
 
 
 def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
-    """Train as `settings` say, print how it goes, and write the files into the folder `out`.
+    """Train as `settings` say, print the progress, and write the files into the folder `out`.
 
     Parameters
     ----------
     settings : Settings
-        What to train.
+        Settings of the training.
     out : Path
         The folder.
     given : collection of str
-        Names of settings that someone chose: a recipe's grid leaves them as they are.
+        Names of settings that the user chose: a recipe's grid does not vary them.
     resume : bool
-        Whether to go on from the checkpoint that is in the folder.
+        Whether to continue from the checkpoint in the folder.
 
     Returns
     -------
     bool
-        Whether the training came to its end. False when Ctrl-C ended it: everything is written as far as it
-        got.
+        Whether the training was completed. False when Ctrl-C ended it; the files then hold its state so far.
 
     Raises
     ------
     ValueError, TypeError, OSError, ImportError
-        If settings, data or folder do not fit; nothing was computed then. ValueError also if the loss becomes
-        infinite or NaN; no model was written then.
+        If settings, data or folder do not fit; nothing is computed then. ValueError also if the loss becomes
+        infinite or NaN; no model is written then.
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
@@ -71,14 +70,14 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A training whose settings, recipe and samples are known."""
+    """A training with its settings, recipe and samples."""
 
     settings: Settings
     recipe: Recipe
     task: Task
 
     def run(self, out: Path, grid: Mapping[str, Sequence[Any]], resume: bool = False) -> bool:
-        """Choose what the grid leaves open, train, test and write; see `run`."""
+        """Choose settings from the grid, train, test and write the files; see `run`."""
         say(self.summary())
         if self.settings.backend == "numba":
             self._warm_up()
@@ -87,7 +86,7 @@ class Experiment:
         network = chosen.build_network()
         chosen._draw_samples(out)
         if self.settings.checkpoint_every is not None:
-            write_config(out / run_folder.CONFIG, chosen.settings)  # a training that is resumed begins with it
+            write_config(out / run_folder.CONFIG, chosen.settings)  # needed to resume the training
         history, reports = chosen._train(network, out, resume)
         chosen._write(network, history, reports, out)
         if self.task.test is not None:
@@ -98,7 +97,7 @@ class Experiment:
         return not history.interrupted
 
     def summary(self) -> str:
-        """Say what is about to be trained."""
+        """Describe the training to come."""
         settings, task = self.settings, self.task
         n_test = 0 if task.test is None else len(task.test.X)
         widths = "-".join(str(width) for width in (task.n_inputs, *settings.hidden, task.n_classes))
@@ -110,16 +109,16 @@ class Experiment:
         )
 
     def build_network(self) -> Network:
-        """Build the network as it is before training."""
+        """Build the untrained network."""
         settings, task = self.settings, self.task
         return self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
 
     def build_optimizer(self) -> Optimizer:
-        """Build the optimizer as it is before training."""
+        """Build the optimizer, before its first step."""
         return make_optimizer(self.settings, self.recipe.optimizers)
 
     def fit(self, network: Network, optimizer: Optimizer, watched: bool = True, **options: Any) -> History:
-        """Train as the settings say; `watched` evaluates on what is held out after each epoch."""
+        """Train as the settings say; `watched` evaluates on the held-out samples after each epoch."""
         task = self.task
         held_out = task.held_out if watched else None
         return network.fit(task.X, task.y, optimizer, validation_data=held_out, **self._options(), **options)
@@ -153,7 +152,7 @@ class Experiment:
         say(watch.summary())
 
     def _choose(self, grid: Mapping[str, Sequence[Any]], held_out: Labelled, out: Path) -> Experiment:
-        """Train each combination of the grid, and return the one that is best on what is held out."""
+        """Train each combination of the grid, and return the one that is best on the held-out samples."""
 
         def accuracy(**changes: Any) -> float:
             changed = dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
@@ -196,7 +195,7 @@ class Experiment:
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
 
             def save_state(epoch: Epoch) -> None:
-                # The reports first: those that the checkpoint does not know yet are made again.
+                # The reports first: a resumed training drops those after the checkpoint and makes them again.
                 if checkpoint.is_due(epoch):
                     run_folder.write_history(out / run_folder.HISTORY, reporter.reports)
                     checkpoint(epoch)
@@ -241,7 +240,7 @@ class Experiment:
 
 @contextmanager
 def _shown(what: str) -> Iterator[KernelWatch]:
-    """Show what takes a while, and which kernel is prepared for it."""
+    """Show the name of a long task, and of the kernel that is being prepared for it."""
     status = Console().status(what)
     with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
         yield watch

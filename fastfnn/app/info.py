@@ -1,4 +1,4 @@
-"""What `fastfnn info` tells: the machine, the backends, the versions."""
+"""Facts shown by `fastfnn info`: the machine, the backends, the versions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fastfnn.backends import MODULES, get_backend
 
 PACKAGES = ("fastfnn", "numpy", "numba", "llvmlite", "safetensors")
 
-# Where Linux describes its CPUs.
+# The file in which Linux describes its CPUs.
 CPU_LIST = Path("/proc/cpuinfo")
 
-# Numba's thread layers, and what distinguishes them.
+# Numba's thread layers, and their differences.
 LAYERS = {
     "tbb": "tbb: several Python threads may compute at once",
     "omp": "omp: several Python threads may compute at once; slow beside other programs",
@@ -25,7 +25,7 @@ LAYERS = {
 
 
 def describe_installation() -> dict[str, str]:
-    """List what there is to compute with, name and value; what needs Numba is left out without it."""
+    """Return facts about the installation by name; without Numba, facts about it are left out."""
     unavailable = {name: _why_unavailable(name) for name in MODULES}
     limit = current_limit()
     facts = {"CPU": cpu_name(), "threads": f"{limit.n_threads}: {limit.reason}"}
@@ -36,7 +36,7 @@ def describe_installation() -> dict[str, str]:
 
 
 def cpu_name() -> str:
-    """Name the CPU as its maker does where the system tells, otherwise its architecture."""
+    """Return the maker's name of the CPU if the system knows it, otherwise the architecture."""
     if CPU_LIST.is_file():
         for line in CPU_LIST.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -46,7 +46,7 @@ def cpu_name() -> str:
 
 
 def _why_unavailable(backend: str) -> str:
-    """Return an empty string for a backend that can be used."""
+    """Return why a backend cannot be used; an empty string if it can."""
     try:
         get_backend(backend)
     except ImportError as error:
@@ -69,12 +69,12 @@ def _describe_numba() -> dict[str, str]:
 
 
 def _contents(folder: Path) -> str:
-    """Say how much a folder of compiled kernels holds, and whether more can be added."""
+    """Describe the compiled kernels in a folder, and whether more can be added."""
     files = list(folder.glob("*.nbc")) if folder.is_dir() else []
     held = f"{len(files)} kernels, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB"
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    return held if usable else f"{held}; it cannot be written, so that the others are compiled in memory"
+    return held if usable else f"{held}; it cannot be written: other kernels are compiled in memory"
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""What a training prints while it runs: reports, and between them a bar or now and then a line."""
+"""Output of a running training: reports, and between them a bar or an occasional line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(text: str) -> None:
-    """Print a line at once, also into a pipe; a bar on the terminal moves below it."""
+    """Print a line immediately, even into a pipe; a bar on the terminal moves below it."""
     print(text, flush=True)
 
 
 class _Shown:
-    """What is shown, by way of a bar of Rich, as long as a `with` lasts."""
+    """A bar of Rich that is shown while a `with` block runs."""
 
     _bar: progress.Progress
 
@@ -43,9 +43,9 @@ class ProgressBar(_Shown):
     console : Console
         The terminal.
     n_iterations : int
-        Of the whole training.
+        Number of iterations of the whole training.
     n_samples : int
-        Seen in one iteration.
+        Number of samples in one iteration.
     """
 
     def __init__(self, console: Console, n_iterations: int, n_samples: int) -> None:
@@ -72,12 +72,12 @@ class ProgressBar(_Shown):
 
 
 class ProgressLines:
-    """Lines for what is no terminal: all reports, and between them one every ten seconds at most.
+    """Lines for output other than a terminal: all reports, and between them at most one in ten seconds.
 
     Parameters
     ----------
     n_samples : int
-        Seen in one iteration.
+        Number of samples in one iteration.
     """
 
     def __init__(self, n_samples: int) -> None:
@@ -97,7 +97,7 @@ class ProgressLines:
         self._print(text)
 
     def advance(self, epoch: Epoch) -> None:
-        """Print where the training is, unless something was printed just now."""
+        """Print the progress, unless a line was printed in the last ten seconds."""
         if time.perf_counter() - self._last_line >= SECONDS_BETWEEN_LINES:
             figures = _figures(epoch, self._n_samples)
             self._print(f"iteration {epoch.number:,} of {epoch.n_epochs:,}: {figures}, {_time_left(epoch)} left")
@@ -108,14 +108,14 @@ class ProgressLines:
 
 
 class StageDisplay(_Shown):
-    """A bar that moves with each of some stages; lines for what is no terminal.
+    """A bar that moves with each stage of a task; lines for output other than a terminal.
 
     Parameters
     ----------
     console : Console
-        The terminal, or none.
+        Output, a terminal or not.
     n_stages : int
-        How many there are.
+        Number of stages.
     """
 
     def __init__(self, console: Console, n_stages: int) -> None:
@@ -132,14 +132,14 @@ class StageDisplay(_Shown):
         self._n_begun = 0
 
     def begin(self, name: str) -> None:
-        """Go on to the next stage."""
+        """Begin the next stage."""
         self._bar.update(self._task, description=name, completed=self._n_begun)
         self._n_begun += 1
         if not self._on_terminal:
             say(name)
 
     def show(self, detail: str) -> None:
-        """Tell what the stage is at."""
+        """Show a detail of the current stage."""
         self._bar.update(self._task, detail=detail)
 
 

@@ -1,4 +1,4 @@
-"""The reports of a training: when they are due, what they say, and that the loss stays finite."""
+"""The reports of a training: their times, their text, and the check that the loss stays finite."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Report = dict[str, Any]
 
 
 class Reporter:
-    """A callback that makes reports when they are due, and shows them and what lies between.
+    """A callback that makes and shows reports when they are due, and shows the progress between them.
 
     Parameters
     ----------
     make_report : callable
-        Epoch -> report; the recipe's.
+        Epoch -> report, from the recipe.
     every : int
-        Iterations from one report to the next; the first and the last are always reported.
+        Iterations between reports; the first and the last are always reported.
     display : ProgressBar or ProgressLines
-        Where they are shown.
+        Display of the reports and the progress.
     reports : iterable of dict
-        Those of the iterations before, where a training is resumed.
+        Reports of earlier iterations, in a resumed training.
 
     Attributes
     ----------
     reports : list of dict
-        In order.
+        All reports in order.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Reporter:
         self._last_epoch: Epoch | None = None
 
     def __call__(self, epoch: Epoch) -> None:
-        """Look at one iteration; raises ValueError if its loss is infinite or NaN."""
+        """Report an iteration or show its progress; raise ValueError if its loss is infinite or NaN."""
         self._last_epoch = epoch
         _require_finite(epoch.record["loss"], epoch.number)
         if epoch.number == epoch.n_epochs or (epoch.number - 1) % self._every == 0:
@@ -68,7 +68,7 @@ class Reporter:
 
 
 def describe(report: Mapping[str, Any], n_iterations: int) -> str:
-    """Put a report into words: a line of figures, then a line for each tensor that has step figures."""
+    """Return the text of a report: a line of figures, then a line for each tensor with figures of its step."""
     lines = [
         f"iteration {report['iteration']:,} of {n_iterations:,}: loss {report['loss']:.9g}, "
         f"accuracy {report['accuracy']:.4%}, {_held_out(report)}{report['seconds']:.1f} s"
@@ -80,7 +80,7 @@ def describe(report: Mapping[str, Any], n_iterations: int) -> str:
 
 
 def describe_trial(trial: Trial) -> str:
-    """Put a combination of settings, and the accuracy it reached, into words."""
+    """Return the text of a trial: a combination of settings, and the accuracy it reached."""
     return f"{', '.join(f'{name} {text}' for name, text in trial.texts.items())}: {trial.score:.2%}"
 
 

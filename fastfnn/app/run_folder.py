@@ -1,4 +1,4 @@
-"""The files that a run leaves: written beside and renamed, so that each is whole or not there."""
+"""The files of a run: each is written under another name and renamed, so it is complete or absent."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ DOTS_PER_INCH = 150
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, unless it is there, and see that files can be written into it.
+    """Create a folder if it is missing, and check that files can be written into it.
 
     Raises
     ------
     OSError
-        If they cannot.
+        If they cannot be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -45,12 +45,12 @@ def make_folder(path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """See that a file can be written at `path`, without touching what is there.
+    """Check that a file can be written at `path`, without changing an existing one.
 
     Raises
     ------
     OSError
-        If it cannot.
+        If it cannot be written.
     """
     if path.is_dir():
         raise IsADirectoryError(f"cannot write the file {path} (it is a folder): choose another --out")
@@ -72,7 +72,7 @@ def write_history(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the reports that `write_history` wrote.
+    """Read the reports written by `write_history`.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def write_submission(path: Path, labels: NDArray[np.int64]) -> None:
-    """Write predicted labels as Kaggle takes them: `ImageId,Label`, the first image being 1.
+    """Write predicted labels in Kaggle's format: `ImageId,Label`, with images counted from 1.
 
     Raises
     ------

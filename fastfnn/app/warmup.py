@@ -1,4 +1,4 @@
-"""Compiling before the clock starts."""
+"""Warm-up: kernels are compiled before the clock starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastfnn.layers import Dense
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
-# The usual work is on data like MNIST.
+# Shapes of the usual work, like those of MNIST.
 N_INPUTS, N_HIDDEN, N_OUTPUTS = 784, 256, 10
 NON_ZEROS = 0.19
 BATCH_ROWS = 128
@@ -38,10 +38,10 @@ def warm_up(
     Parameters
     ----------
     network, optimizer
-        Like those of the training; they are changed, and of no use afterwards.
+        Network and optimizer like those of the training. They are changed, so discard them afterwards.
     X, y, batch_size, l2, input_format
-        Those of the training, X an array. As many samples are used as give batches and tiles of the sizes that all
-        of them give, since a kernel's size decides whether its serial or its parallel variant runs.
+        Arguments of the training, X an array. Just enough samples are used for all sizes of batches and row blocks
+        that occur in the training: the size decides whether a kernel's serial or parallel variant runs.
 
     Raises
     ------
@@ -62,17 +62,17 @@ def warm_up(
 
 
 def _enough_rows(n_samples: int, step: int) -> int:
-    """Take one whole step and a last one of the size that is left over, if there are as many."""
+    """Return the rows of one whole step and of the last, smaller one; at most `n_samples`."""
     return min(n_samples, step + (n_samples % step or step))
 
 
 def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
-    """Return what most programs do with a network of two layers, by name: running it prepares its kernels.
+    """Return the usual work with a network of two layers, by name: running it prepares its kernels.
 
     Parameters
     ----------
     dtype : str
-        Of the network.
+        dtype of the network.
     """
     rng = np.random.default_rng(0)
     dense = rng.random((2 * ROWS_OF_BLOCK, N_INPUTS), dtype=np.float32).astype(dtype)

@@ -201,7 +201,7 @@ def _output_of(layer: Layer, i: int, x: Value) -> Value:
 def _meaning_of(loss: Loss) -> tuple[str, str]:
     if type(loss) not in MEANINGS:
         raise ValueError(
-            f"ONNX export knows what outputs mean by {_names(MEANINGS)}; got the loss {loss!r}: "
+            f"ONNX export knows the losses {_names(MEANINGS)}; got the loss {loss!r}: "
             f"export a network of the same layers with one of these"
         )
     return MEANINGS[type(loss)]

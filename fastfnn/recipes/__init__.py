@@ -25,7 +25,7 @@ def get_recipe(name: str) -> Recipe:
     Raises
     ------
     ValueError
-        If there is none.
+        If no recipe has that name.
     """
     if name in RECIPES:
         return RECIPES[name]

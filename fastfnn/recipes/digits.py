@@ -1,10 +1,11 @@
 """scikit-learn's 8x8 digits: sigmoid layers whose widths and penalty are chosen on a validation set.
 
-A sigmoid stands after every linear layer, the last one too, and the softmax takes its outputs. The loss is the mean
+A sigmoid follows every linear layer, the last one too, and the softmax takes its outputs. The loss is the mean
 cross-entropy plus lambda / (2 N) times the sum of squared weights: `l2` is lambda, and `l2_per_sample` divides it by
-N. A third of the samples is for the test, and two fifths of the others choose the widths and lambda.
+N. A third of the samples is the test set. Two fifths of the others are the validation set, on which the widths and
+lambda are chosen.
 
-The page keeps samples in columns, fastfnn in rows. It names neither the grid nor how it descends; here Adam takes
+The page keeps samples in columns, fastfnn in rows. It names neither the grid nor the optimizer; here Adam takes
 full-batch steps. A sigmoid before the softmax keeps every probability of ten classes below e / (e + 9) = 23 %, so the
 loss cannot fall below 1.46.
 """
@@ -41,19 +42,19 @@ VALIDATION_SHARE, VALIDATION_SEED = 0.4, 123
 
 
 def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
-    """Load the digits, and set a third aside."""
+    """Load the digits, and set a third aside for the test."""
     digits = load_digits()
     return set_aside(digits.X, digits.y, TEST_SHARE, TEST_SEED)
 
 
 def hold_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled]:
-    """Set two fifths of the samples aside to choose by."""
+    """Set two fifths of the samples aside for validation."""
     X, X_held_out, y, y_held_out = train_test_split(train.X, train.y, VALIDATION_SHARE, VALIDATION_SEED)
     return Labelled(X, y), Labelled(X_held_out, y_held_out)
 
 
 def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale: float) -> Network:
-    """Build sigmoid layers with weights drawn uniformly as Glorot & Bengio do, and biases of zero."""
+    """Build sigmoid layers with uniformly drawn weights (Glorot & Bengio) and biases of zero."""
     widths = [n_inputs, *settings.hidden, n_classes]
     layers = [Dense(before, width, activation="sigmoid", initializer=glorot) for before, width in pairwise(widths)]
     return Network(layers, settings.backend, settings.dtype, settings.seed, input_scale)

@@ -2,7 +2,7 @@
 
 A training published for Kaggle's digit recogniser: 784-256-10, relu with bias and a linear output without,
 softmax cross-entropy with a penalty on the weights, 2,000 steps on all 42,000 rows of `train.csv` at once.
-Here the data are MNIST's first 42,000 images unless Kaggle's own files are given; the other 28,000 test.
+Here the data are MNIST's first 42,000 images unless Kaggle's own files are given; the other 28,000 are the test set.
 
 =========  ============  ==========  ==========  ==========
 iteration  published                 here, in float64
@@ -16,8 +16,8 @@ iteration  published                 here, in float64
 2000       0.027968823   99.3476 %   0.02485842  99.4762 %
 =========  ============  ==========  ==========  ==========
 
-Published time: 35 min 24 s. After some hundred steps the path depends on rounding: any two orders of summation
-drift apart, and only the level of the last figures can be compared.
+Published time: 35 min 24 s. After some hundred steps the path depends on rounding: results of any two orders of
+summation drift apart, and only the magnitude of the last figures can be compared.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
 
 
 def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale: float) -> Network:
-    """Build relu layers with bias and an output layer without, holding the author's first values."""
+    """Build relu layers with bias and an output layer without, with the author's initial values."""
     widths = [n_inputs, *settings.hidden]
     layers = [Dense(before, width, activation="relu", initializer=zeros) for before, width in pairwise(widths)]
     layers.append(Dense(widths[-1], n_classes, use_bias=False, initializer=zeros))
@@ -75,7 +75,7 @@ def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale
 
 
 def draw_first_values(layers: Sequence[Dense], seed: int) -> None:
-    """Draw all weights in order, then all biases, from the generator and in the order of the author's page."""
+    """Draw all weights in order, then all biases, with the generator and in the order of the author's page."""
     random = np.random.RandomState(seed)
     for layer in layers:
         layer.weights[...] = WEIGHT_DEVIATION * random.randn(*layer.weights.shape)
@@ -85,14 +85,14 @@ def draw_first_values(layers: Sequence[Dense], seed: int) -> None:
 
 
 def report(epoch: Epoch) -> dict[str, Any]:
-    """Return loss without penalty and accuracy after the update, and what the update did to each tensor."""
+    """Return loss without penalty and accuracy after the update, and the figures of its step for each tensor."""
     return report_after_update(epoch) | step_figures(epoch.network, epoch.optimizer)
 
 
 def step_figures(network: Network, optimizer: Optimizer) -> dict[str, dict[str, dict[str, float]]]:
     """Return g, effective step and gradient norm of the last step, as `steps`, tensor by tensor.
 
-    They exist for the recipe's own optimizer; with any other the result is empty.
+    They exist only for the recipe's own optimizer; with any other, the result is empty.
     """
     if not (isinstance(optimizer, RMSprop) and optimizer.granularity == "tensor"):
         return {}

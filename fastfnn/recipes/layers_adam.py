@@ -1,9 +1,9 @@
-"""The layers of `layers-sgd`, trained by Adam from wider spread weights.
+"""The layers of `layers-sgd`, trained by Adam from more widely spread weights.
 
-The page calls its first weights He's, but takes He's variance, 2 / n_inputs, for the standard deviation. They are
-drawn here as the page draws them; `fastfnn.initializers.he` is He's own. fastfnn departs in one point: the page
+The page calls its initial weights He's, but uses He's variance, 2 / n_inputs, as the standard deviation. They are
+drawn here as the page draws them; `fastfnn.initializers.he` is He's own. fastfnn differs in one point: the page
 corrects the bias of Adam's running means inside the means themselves, unlike its own formula and unlike Kingma & Ba
-(arXiv 1412.6980), whose algorithm is what runs here.
+(arXiv 1412.6980), whose algorithm runs here.
 
 =====  ==================  =================
 epoch  training accuracy   test accuracy
@@ -35,7 +35,7 @@ def hes_variance_as_deviation(rng: np.random.Generator, n_inputs: int, n_outputs
 
 
 def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale: float) -> Network:
-    """Build the network with the page's first weights."""
+    """Build the network with the page's initial weights."""
     layers = layers_sgd.relu_layers(settings, n_inputs, n_classes, hes_variance_as_deviation)
     return Network(layers, settings.backend, settings.dtype, settings.seed, input_scale)
 

@@ -10,7 +10,7 @@ epoch  training accuracy   test accuracy
 25     86.6 %              86.3 %
 =====  ==================  =================
 
-(the page's algorithm in float64 NumPy). fastfnn departs from it in nothing but the random numbers.
+(the page's algorithm in float64 NumPy). fastfnn differs from it only in the random numbers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ WEIGHT_DEVIATION = 1e-2
 
 
 def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
-    """Load all 70,000 digits, and set a quarter aside."""
+    """Load all 70,000 digits, and set a quarter aside for the test."""
     first, last = load_mnist("original")
     X, y = np.concatenate([first.X, last.X]), np.concatenate([first.y, last.y])
     return set_aside(X, y, TEST_SHARE, settings.seed)

@@ -1,4 +1,4 @@
-"""What a recipe consists of, and the parts that several have in common."""
+"""The contents of a recipe, and the parts that several recipes share."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ STANDARD: Mapping[str, Callable[..., Optimizer]] = {
 
 
 def set_aside(X: Any, y: Any, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Divide samples at random: those to train on, and a share to test on."""
+    """Split samples at random into a training set and a test set, which gets `share` of them."""
     X_train, X_test, y_train, y_test = train_test_split(X, y, share, seed)
     return Dataset(X_train, y_train), Dataset(X_test, y_test)
 
 
 def hold_nothing_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled | None]:
-    """Train on all, and evaluate on nothing else meanwhile."""
+    """Train on all samples, and evaluate on none after each epoch."""
     return train, None
 
 
 def watch_test(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled | None]:
-    """Train on all, and evaluate on the test samples after each epoch, if they have labels."""
+    """Train on all samples, and evaluate on the test samples after each epoch, if they have labels."""
     return train, None if test is None or test.y is None else Labelled(test.X, test.y)
 
 
 def draw_nothing(network: Network, train: Labelled) -> dict[str, Figure]:
-    """Draw no picture but those of every training."""
+    """Draw only the pictures of every training."""
     return {}
 
 
 def report_before_updates(epoch: Epoch) -> dict[str, Any]:
-    """Return the epoch's own figures: each batch was measured, penalty included, before its update."""
+    """Return the epoch's own figures: means over its batches, each before its update, including the penalty."""
     record = epoch.record
     return {"iteration": epoch.number, **{name: value for name, value in record.items() if name != "epoch"}}
 
 
 def report_after_update(epoch: Epoch) -> dict[str, Any]:
-    """Return loss, without penalty, and accuracy on all training samples, as the network stands now."""
+    """Return the current network's loss, without penalty, and accuracy on all training samples."""
     loss, accuracy = epoch.evaluate_training_set()
     return report_before_updates(epoch) | {"loss": loss, "accuracy": accuracy}
 
@@ -68,24 +68,24 @@ class Recipe:
     Attributes
     ----------
     summary : str
-        One line.
+        Summary in one line.
     defaults : Settings
-        The author's, from which each can be changed; they also hold the recipe's name.
+        The author's settings, each of which can be changed; they also hold the recipe's name.
     load_data : callable
         settings -> (training samples, test samples).
     build_network : callable
-        (settings, n_inputs, n_classes, input_scale) -> Network with its first values.
+        (settings, n_inputs, n_classes, input_scale) -> Network with its initial values.
     report : callable
         `Epoch` -> dict of figures.
     optimizers : mapping
-        By name; called without arguments, each has its own learning rate.
+        Optimizers by name; called without arguments, each has its own learning rate.
     hold_out : callable
         (training samples, test samples or None) -> (samples to train on, samples to evaluate after each epoch or
         None).
     grid : mapping
-        Values of settings to choose from by the accuracy on what is held out, where none is given.
+        Values for settings that the user does not give, chosen by the accuracy on held-out samples.
     draw : callable
-        (network, training samples) -> further pictures by the name of their file.
+        (network, training samples) -> further pictures by file name.
     """
 
     summary: str
@@ -100,5 +100,5 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Name of the recipe on the command line."""
         return self.defaults.recipe

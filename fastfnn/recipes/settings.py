@@ -35,33 +35,33 @@ class Settings:
     Attributes
     ----------
     recipe : str
-        The published training that all else starts from.
+        Name of the published training that gives the defaults.
     iterations : int
-        Passes over the training data.
+        Number of passes over the training data.
     hidden : tuple of int
         Widths of the hidden layers.
     optimizer : str
-        Its name among the recipe's optimizers.
+        Name of one of the recipe's optimizers.
     learning_rate : float
-        Of the optimizer.
+        Learning rate of the optimizer.
     optimizer_options : tuple of str
-        Its other arguments, such as "rho=0.95"; the recipe's own where they are not named.
+        Other arguments of the optimizer, such as "rho=0.95"; the recipe's values for those not named.
     l2, l2_bias : float
         Weights of the penalties on squared weights and on squared biases.
     l2_per_sample : bool
-        Whether both are divided by the number of training samples.
+        Whether both penalties are divided by the number of training samples.
     seed : int
-        Of the first weights, the order of mini-batches, and the samples that are drawn as a picture.
+        Seed of the initial weights, the order of mini-batches, and the samples drawn as a picture.
     report_every : int
-        Iterations from one report to the next; the first and the last are always reported.
+        Iterations between reports; the first and the last are always reported.
     batch_size : int, optional
-        Samples an update sees; all of them when None.
+        Number of samples per update; all of them when None.
     shuffle : bool
-        Whether mini-batches take the samples in a new order in each epoch, or as they stand.
+        Whether mini-batches take the samples in a new order in each epoch, or in their own order.
     drop_last : bool
-        Whether a last mini-batch that would be smaller is left out.
+        Whether a last mini-batch that is smaller than the others is skipped.
     input_scale : float, optional
-        Factor of inputs that are bytes; 1/255, as for pixels, when None.
+        Factor of byte inputs; 1/255, as for pixels, when None.
     data, test_data : str, optional
         Files to train and to test on; the recipe's own data when `data` is None.
     backend : str
@@ -71,14 +71,14 @@ class Settings:
     input_format : str
         "auto", "dense" or "sparse", as in `Network.fit`.
     threads : int, optional
-        Threads to compute with; as many as there are when None.
+        Number of threads; all of them when None.
     checkpoint_every : int, optional
-        Iterations from one checkpoint to the next; none are written when None.
+        Iterations between checkpoints; none are written when None.
 
     Raises
     ------
     ValueError
-        If a value has another type or lies out of range.
+        If a value has a wrong type or is out of range.
     """
 
     recipe: str
@@ -134,14 +134,15 @@ def settle(
 ) -> Settings:
     """Apply changes to a recipe's defaults, one mapping after the other.
 
-    A mapping that names another optimizer brings that optimizer's own learning rate and options where it names none.
+    A mapping that names another optimizer also sets that optimizer's own learning rate and options, unless it names
+    them.
 
     Parameters
     ----------
     defaults : Settings
-        Of the recipe.
+        Settings of the recipe.
     optimizers : mapping
-        The optimizers that can be named, each made with its own learning rate when called without arguments.
+        Optimizers by name; called without arguments, each has its own learning rate.
     *changes : mappings
         New values by name.
 
@@ -161,7 +162,7 @@ def settle(
 
 
 def make_optimizer(settings: Settings, optimizers: Mapping[str, Callable[..., Optimizer]]) -> Optimizer:
-    """Make the optimizer that the settings name, as it is before training.
+    """Make the optimizer that the settings name, before its first step.
 
     Raises
     ------
@@ -180,7 +181,7 @@ def make_optimizer(settings: Settings, optimizers: Mapping[str, Callable[..., Op
 
 
 def _parse_option(text: str) -> tuple[str, Any]:
-    """Read "rho=0.95" as a name and a TOML value."""
+    """Parse "rho=0.95" as a name and a TOML value."""
     name, _, value = text.partition("=")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
@@ -189,7 +190,7 @@ def _parse_option(text: str) -> tuple[str, Any]:
 
 
 def parse_hidden(text: str) -> tuple[int, ...]:
-    """Read the widths of hidden layers, such as "256" or "256,128".
+    """Parse the widths of hidden layers, such as "256" or "256,128".
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """One image at a time: 784-H-10 with sigmoid hidden units, 60,000 steps an epoch.
 
 The page derives the gradient of softmax and cross-entropy twice, through the softmax's whole Jacobian and in its
-short form, and trains on MNIST's 60,000 images in their order. Weights start at N(0, 1). H is open; it is 128 here.
+short form, and trains on MNIST's 60,000 images in their order. Weights start at N(0, 1). H is left open; here it is
+128.
 
 =====  =======  =======  =======  =======  =======  =======  =======  =======  =======  =======
 epoch  1        2        3        4        5        6        7        8        9        10
@@ -9,8 +10,8 @@ epoch  1        2        3        4        5        6        7        8        9
 loss   4.694    2.559    2.002    1.715    1.531    1.400    1.300    1.220    1.152    1.095
 =====  =======  =======  =======  =======  =======  =======  =======  =======  =======  =======
 
-Published speed: 1,174 samples/s. fastfnn departs in nothing but the random numbers; the loss of an epoch is the mean
-of each sample's before its step, as on the page.
+Published speed: 1,174 samples/s. fastfnn differs only in the random numbers. The loss of an epoch is the mean of each
+sample's loss before its step, as on the page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Three arms of a spiral in the plane, told apart by 200 relu units.
+"""Three arms of a spiral in the plane, classified by 200 relu units.
 
 Full-batch gradient descent on two thirds of 900 points. The page writes each bias as one more row of weights, on an
-input that is always 1: it is drawn like the other weights, and the penalty holds for it too.
+input that is always 1: it is drawn like the other weights, and the penalty applies to it too.
 
 ==========  ==============  =================  =============
 draws       loss            training accuracy  test accuracy
@@ -10,8 +10,8 @@ three       0.68 to 0.71    91 to 93 %         92 %
 ==========  ==============  =================  =============
 
 (the page's algorithm in float64 NumPy; the loss includes the penalty). Five draws here end at a loss of 0.69 to 0.72,
-and with 89.7 to 93.7 % of the 300 test points right. fastfnn departs in nothing but the random numbers: a bias with
-`l2_bias` is a penalised weight on a constant.
+with 89.7 to 93.7 % of the 300 test points right. fastfnn differs only in the random numbers: a bias with `l2_bias` is
+a penalised weight on a constant.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def spiral_points(rng: np.random.Generator) -> Labelled:
 
 
 def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
-    """Draw the points, and set a third aside."""
+    """Draw the points, and set a third aside for the test."""
     points = spiral_points(np.random.default_rng(settings.seed))
     return set_aside(points.X, points.y, TEST_SHARE, settings.seed)
 
 
 def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale: float) -> Network:
-    """Build relu layers and a linear output, with the page's first values."""
+    """Build relu layers and a linear output, with the page's initial values."""
     widths = [n_inputs, *settings.hidden]
     layers = [Dense(before, width, activation="relu", initializer=zeros) for before, width in pairwise(widths)]
     layers.append(Dense(widths[-1], n_classes, initializer=zeros))
@@ -82,7 +82,7 @@ def build_network(settings: Settings, n_inputs: int, n_classes: int, input_scale
 
 
 def first_deviation(n_inputs: int) -> float:
-    """Return the standard deviation of the first layer's values, by the author's expression."""
+    """Return the standard deviation of the first layer's initial values, by the author's expression."""
     return math.sqrt(2 / n_inputs + 1)
 
 
@@ -100,7 +100,7 @@ def draw_with_bias(layer: Dense, standard_deviation: float, rng: np.random.Gener
 
 
 def draw(network: Network, train: Labelled) -> dict[str, Figure]:
-    """Draw the decision regions under the training points, where these lie in a plane."""
+    """Draw the decision regions under the training points, if these are points in a plane."""
     from fastfnn import plots
 
     return {REGIONS: plots.regions(network, train.X, train.y)} if network.n_inputs == 2 else {}
