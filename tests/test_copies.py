@@ -108,6 +108,19 @@ def test_parameters_with_gaps_are_copied(backend, copied):
 
 
 @each_backend
+def test_a_shallow_copy_shares_layers_and_parameters(backend):
+    original = network(backend)
+    before, flat = bytes_of(original), original.parameter_arrays
+    other = copy.copy(original)
+    assert type(other) is Network
+    assert original.parameter_arrays is flat is other.parameter_arrays
+    assert all(a is b for a, b in zip(other.layers, original.layers, strict=True))
+    train(other)
+    assert bytes_of(original) == bytes_of(other) != before
+    assert all(np.shares_memory(array, flat.vector) for array in original.parameters.values())
+
+
+@each_backend
 def test_joblib_takes_networks(backend, tmp_path):
     for original in (network(backend), large_network(backend)):
         train(original)

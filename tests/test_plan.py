@@ -555,13 +555,28 @@ def test_data_near_a_threshold_may_come_to_either_format():
 
 def test_few_rows_of_fused_layers_are_predicted_by_one_call():
     net = small_network("numba")
-    for n_rows, propagation in ((0, WHOLE_STACK), (64, WHOLE_STACK), (65, LAYERWISE)):
-        assert plan_prediction(net, DataProfile(n_rows, 4)).propagation is propagation
-    assert plan_prediction(net, DataProfile(3, 4, is_sparse=True)).propagation is LAYERWISE
-    for layers in ([Dense(4, 3), Tanh()], [DerivedDense(4, 3)], [Dense(4, 3, "elu"), Dense(3, 3)], [Doubling()]):
-        net = Network([*layers, *([] if isinstance(layers[0], Dense) else [Dense(4, 3)])])
+    for n_rows in (0, 1, 64):
+        plan = plan_prediction(net, DataProfile(n_rows, 4))
+        assert plan == plan_few_rows(net)
+        assert plan.because[0] == "one kernel for all layers: at most 64 rows"
+    for data, reason in (
+        (DataProfile(65, 4), "there are more than 64 rows"),
+        (DataProfile(3, 4, is_sparse=True), "X is a sparse array"),
+    ):
+        plan = plan_prediction(net, data)
+        assert plan.propagation is LAYERWISE
+        assert plan.because[1] == f"layer by layer: {reason}"
+    for layers in (
+        [Dense(4, 3), Tanh()],
+        [DerivedDense(4, 3)],
+        [Dense(4, 3, "elu"), Dense(3, 3)],
+        [Doubling(), Dense(4, 3)],
+    ):
+        net = Network(layers)
         assert plan_few_rows(net) is None
-        assert plan_prediction(net, DataProfile(3, 4)).propagation is LAYERWISE
+        plan = plan_prediction(net, DataProfile(3, 4))
+        assert plan.propagation is LAYERWISE
+        assert plan.because[1].endswith("is not among the layers of one kernel")
 
 
 def test_zeros_of_few_rows_are_skipped_as_the_format_says():
