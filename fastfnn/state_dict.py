@@ -1,7 +1,7 @@
 """Weights in safetensors files under the names of PyTorch's `state_dict`; PyTorch itself is not needed.
 
-The names are those of the `torch.nn.Sequential` that computes the last layer's outputs, to which the loss applies its
-softmax, sigmoid or exponential. There, the activation of a `Dense` is a separate module, like every other layer:
+The names are those of the `torch.nn.Sequential` that computes the last layer's outputs, without the softmax, sigmoid
+or exponential of the loss. There, the activation of a `Dense` is a separate module, like every other layer:
 Dense(784, 256, "relu"), Dropout(), Dense(256, 10) is Linear, ReLU, Dropout, Linear, with the parameters "0.weight",
 "0.bias", "3.weight" and "3.bias". A "weight" has shape (n_outputs, n_inputs): it is the transpose of `Dense.weights`.
 `GELU` is PyTorch's GELU(approximate="tanh"); the other activations are PyTorch's modules with default arguments.

@@ -184,7 +184,7 @@ def test_a_loss_that_the_export_does_not_know(path):
     class Focal(SoftmaxCrossEntropy):
         pass
 
-    expected = r"what outputs mean by SoftmaxCrossEntropy, .*; got the loss Focal\(label_smoothing=0\.0, .*: export a"
+    expected = r"knows the losses SoftmaxCrossEntropy, .*; got the loss Focal\(label_smoothing=0\.0, .*: export a"
     with pytest.raises(ValueError, match=expected):
         small_network(loss=Focal()).to_onnx(path)
     assert os.listdir(path.parent) == []

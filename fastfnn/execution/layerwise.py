@@ -212,6 +212,7 @@ class LayerwiseGradient:
     def _own_backward(self, i: int, x: Any, y: NDArray[Any], grad_y: NDArray[Any], accumulate: bool) -> NDArray[Any]:
         """Call a layer's own `backward`, accumulate the gradient that it sets, and return the input's gradient."""
         layer, kept = self._layers[i], self._layer_gradients[i]
+        layer.gradient = Gradient()  # `backward` sets one for this block alone
         grad_x = layer.backward(x, y, grad_y)
         if getattr(grad_x, "shape", None) != x.shape:
             raise ValueError(
@@ -220,6 +221,11 @@ class LayerwiseGradient:
             )
         for name in layer.parameters:
             total, of_block = getattr(kept, name), getattr(layer.gradient, name)
+            if getattr(of_block, "shape", None) != total.shape:
+                raise ValueError(
+                    f"{type(layer).__name__}.backward must set gradient.{name} to an array of shape {total.shape}; "
+                    f"got {getattr(of_block, 'shape', of_block)}"
+                )
             total[...] = total + of_block if accumulate else of_block
         layer.gradient = kept
         return grad_x

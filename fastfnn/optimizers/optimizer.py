@@ -155,7 +155,7 @@ class Optimizer(ABC):
         ValueError
             If names, shapes or dtypes are not those of this optimizer and these parameters; nothing is changed then.
         """
-        fresh = copy.copy(self)  # a new start makes new lists
+        fresh = copy.copy(self)  # its first step creates new lists
         fresh.reset()
         if n_steps > 0:
             fresh.count_steps(parameters, n_steps)
