@@ -290,3 +290,37 @@ def test_a_gradient_of_a_wrong_shape_is_refused(backend, wrong, got):
     with pytest.raises(ValueError, match=message):
         net.fit(*samples(20), SGD(0.1))
     assert bytes_of(net) == before
+
+
+@each_backend
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda weights, bias: None, r"set gradient.weights to an array of shape \(5, 6\); got None"),
+        (lambda weights, bias: Gradient(weights), r"set gradient.bias to an array of shape \(6,\); got None"),
+        (lambda weights, bias: Gradient(weights[:1], bias), r"of shape \(5, 6\); got \(1, 6\)"),
+        (lambda weights, bias: Gradient(weights, 0.5), r"of shape \(6,\); got 0.5"),
+    ],
+)
+def test_a_missing_gradient_of_a_parameter_is_refused(backend, wrong, message):
+    class Wrong(OwnDense):
+        def backward(self, x, y, grad_y):
+            gradient = wrong(x.T @ grad_y, grad_y.sum(axis=0))
+            if gradient is not None:
+                self.gradient = gradient
+            return grad_y @ self.weights.T
+
+    net = Network([Dense(4, 5), Wrong(5, 6), Dense(6, 3)], backend, "float64")
+    before = bytes_of(net)
+    with pytest.raises(ValueError, match=f"Wrong.backward must .*{message}"):
+        net.fit(*samples(20), SGD(0.1))
+    assert bytes_of(net) == before
+
+
+def test_the_gradient_of_earlier_blocks_is_not_written_to(small_blocks):
+    class Writes(OwnDense):
+        def backward(self, x, y, grad_y):
+            self.gradient.weights[...] = x.T @ grad_y
+
+    with pytest.raises(TypeError, match="NoneType"):
+        Network([Dense(4, 5), Writes(5, 6), Dense(6, 3)]).fit(*samples(20), SGD(0.1))
