@@ -158,9 +158,7 @@ def regions(network: Network, X: NDArray[Any], y: NDArray[np.int64]) -> Figure:
         vmax=last,
     )
     axis.scatter(X[:, 0], X[:, 1], c=y, s=12, edgecolors="black", linewidths=0.4, cmap=colours, vmin=-0.5, vmax=last)
-    axis.set_title(
-        f"Predicted class at each point: {np.mean(network.predict(X) == y):.2%} of {len(X):,} right"
-    )
+    axis.set_title(f"Predicted class at each point: {np.mean(network.predict(X) == y):.2%} of {len(X):,} right")
     return figure
 
 
