@@ -67,6 +67,7 @@ class Network(Model):
     Examples
     --------
     >>> import numpy as np
+    >>> from fastfnn import Dense, Network
     >>> net = Network([Dense(2, 3, activation="relu"), Dense(3, 2)], backend="numpy", seed=0)
     >>> net.predict_proba(np.zeros((1, 2), np.float32))
     array([[0.5, 0.5]], dtype=float32)
@@ -203,6 +204,7 @@ class Network(Model):
         Examples
         --------
         >>> import numpy as np
+        >>> from fastfnn import SGD, Dense, Network
         >>> net = Network([Dense(2, 3, activation="relu"), Dense(3, 2)], backend="numpy", seed=0)
         >>> X, y = np.ones((4, 2), np.float32), np.array([0, 1, 1, 0])
         >>> net.plan(X, y, SGD(0.1), batch_size=2).summary

@@ -40,7 +40,7 @@ def train_test_split(
     Raises
     ------
     TypeError, ValueError
-        If a size does not fit, a part would be empty, or the labels of a stratified split are no integers.
+        If a size does not fit, or a part would be empty.
     """
     labels, n_samples = np.asarray(y), X.shape[0]
     if labels.shape != (n_samples,):

@@ -1,5 +1,6 @@
 """The pages in docs/: their code runs, and nothing is missing that they are to describe; Sphinx checks the links."""
 
+import doctest
 import importlib
 import inspect
 import pkgutil
@@ -33,8 +34,15 @@ def test_a_page_is_a_program(name, tmp_path, monkeypatch):
         run_block(PAGES[name], block, names)
 
 
+@pytest.mark.parametrize("module", ["fastfnn.network", "fastfnn.history", "fastfnn_kernels"])
+def test_examples_in_docstrings_run(module):
+    tried = doctest.testmod(importlib.import_module(module))
+    assert tried.attempted > 0
+    assert tried.failed == 0
+
+
 def test_what_newcomers_read_is_run():
-    assert {"index", "tour", "own_code", "determinism"} <= set(PROGRAMS)
+    assert {"index", "tour", "own_code", "own_layers", "training", "saving", "determinism"} <= set(PROGRAMS)
     assert named_by("code-block") == {"python", "console"}
 
 
