@@ -8,8 +8,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, Int, Out1, Real, inline, kernel
-from fastfnn_kernels.jitted.activations import BLOCK
+from fastfnn_kernels.jitted._compile.jit import In1, Int, Out1, Real, inline, kernel
+from fastfnn_kernels.jitted._products.loops import BLOCK
 from fastfnn_kernels.reference.dropout import FIRST_FACTOR, INCREMENT, SECOND_FACTOR
 
 # What an element costs beside a multiply-add, to decide between one thread and many.

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     BytesIn2,
     Conversion,
     In2,
@@ -30,8 +30,9 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._tasks import next_task
-from fastfnn_kernels.jitted._transfers import prefetch_rows
+from fastfnn_kernels.jitted._llvm.transfers import prefetch_rows
+from fastfnn_kernels.jitted._products.loops import count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._products.tasks import next_task
 from fastfnn_kernels.packing import (
     ROWS_OF_GROUP,
     Compressed,
@@ -129,14 +130,6 @@ def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, o
 
 
 @inline
-def mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
-    """Write 1 where one of three lines is not zero and 0 elsewhere."""
-    zero = a.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
-
-
-@inline
 def _sum(marks: Any) -> int:
     total = 0
     for j in range(marks.size):
@@ -162,8 +155,10 @@ def _fill_groups(
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
         lines = scratch[worker]
-        block = next_task(counters, worker, n_blocks)
-        while block < n_blocks:
+        while True:
+            block = next_task(counters, worker, n_blocks)
+            if block >= n_blocks:
+                break
             for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
                 first, end = offsets[group], offsets[group + 1]
                 group_indices, group_values = indices[first:end], values[first:end]
@@ -175,7 +170,6 @@ def _fill_groups(
                 _keep(group_indices, lines)
                 _convert(lines, scale, group_values.reshape(-1))
                 group_values[:, taken.size :] = 0
-            block = next_task(counters, worker, n_blocks)
 
 
 @inline
@@ -220,16 +214,6 @@ def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
     _add_up(offsets)
 
 
-@inline
-def count_nonzero(line: Any) -> int:
-    """Count the numbers that are not zero."""
-    zero = line.dtype.type(0)
-    total = 0
-    for j in range(line.size):
-        total += line[j] != zero
-    return total
-
-
 @kernel
 def _fill_rows(
     x: SourceIn2, rows: IntegersIn1, scale: Real, offsets: IntegersIn1, indices: OutIndices1, values: Out1
@@ -244,14 +228,6 @@ def _fill_rows(
             mark(line, marks)
             _collect(marks, indices[first:end])
             _take(line, indices[first:end], scale, values[first:end])
-
-
-@inline
-def mark(line: Any, marks: Any) -> None:
-    """Write 1 where a line is not zero and 0 elsewhere."""
-    zero = line.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = line[j] != zero
 
 
 @inline

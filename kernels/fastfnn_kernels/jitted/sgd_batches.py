@@ -15,8 +15,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._flat import joined, starts_of, write_back
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     PARALLEL_OPERATIONS,
     In2,
     IndicesIn1,
@@ -29,7 +28,12 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._later_layers import (
+from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
+from fastfnn_kernels.jitted._products.flat_layers import joined, starts_of, write_back
+from fastfnn_kernels.jitted._products.fused_activations import CODES, floor_of
+from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
     add_bias_step,
@@ -37,14 +41,11 @@ from fastfnn_kernels.jitted._later_layers import (
     forward_and_back,
     units,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._sparse_tiles import scattering_tile
-from fastfnn_kernels.jitted._tasks import share_of
-from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES, rows_of_share
-from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
-from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
-from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.sparse_product import fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.tasks import share_of
+from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES, rows_of_share
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
 from fastfnn_kernels.runtime.cpu import UNIT
 
@@ -185,7 +186,7 @@ def _multiply_panel(
 ) -> None:
     """Compute the columns of one panel of the first layer's outputs."""
     out = units(rows, rows.outputs, 0)
-    floor = floor_of_code(layers.codes[0], out)
+    floor = floor_of(layers.codes[0], out)
     n_columns = min(width, out.shape[1] - j)
     for row in range(0, rows.n_rows, ROWS_OF_GROUP):
         group = first_group + row // ROWS_OF_GROUP

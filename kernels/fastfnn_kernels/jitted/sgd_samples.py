@@ -15,10 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._flat import joined, part, starts_of, write_back
-from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
-from fastfnn_kernels.jitted._math import exp_of_negative
-from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
+from fastfnn_kernels.jitted._compile.jit import (
+    In1,
+    IndicesIn1,
+    IntegersIn1,
+    Out1,
+    Out2,
+    Real,
+    inline,
+    inline_sum,
+    kernel,
+)
+from fastfnn_kernels.jitted._llvm.math import exp_of_negative
+from fastfnn_kernels.jitted._products.flat_layers import joined, part, starts_of, write_back
+from fastfnn_kernels.jitted._products.fused_activations import CODES, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.packing import Compressed
 
 
@@ -80,23 +91,23 @@ def _train(
     last = codes.size - 1
     loss_sum, n_correct = 0.0, 0
     for sample in range(labels.size):
-        named = indices[offsets[sample] : offsets[sample + 1]]
+        columns = indices[offsets[sample] : offsets[sample + 1]]
         x = values[offsets[sample] : offsets[sample + 1]]
-        _forward(layers, named, x, outputs)
+        _forward(layers, columns, x, outputs)
         y, g = part(outputs, unit_starts, last), part(gradients, unit_starts, last)
         n_correct += _first_of_the_largest(y) == labels[sample]
         loss_sum += _cross_entropy(y, labels[sample], g)
         multiply_by_derivative(g, y, codes[last])
-        _backward_and_step(layers, named, x, outputs, gradients, learning_rate)
+        _backward_and_step(layers, columns, x, outputs, gradients, learning_rate)
     return loss_sum, n_correct
 
 
 @inline
-def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
+def _forward(layers: _Layers, columns: Any, x: Any, outputs: Any) -> None:
     """Write y = f(x w + b) of each layer into its part of `outputs`."""
     y = part(outputs, layers.unit_starts, 0)
     copy(part(layers.biases, layers.unit_starts, 0), y)
-    _add_rows(layers.first_weights, named, x, y)
+    _add_rows(layers.first_weights, columns, x, y)
     activate(y, layers.codes[0])
     for layer in range(1, layers.codes.size):
         y_before, y = y, part(outputs, layers.unit_starts, layer)
@@ -106,7 +117,9 @@ def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
 
 
 @inline
-def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any) -> None:
+def _backward_and_step(
+    layers: _Layers, columns: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any
+) -> None:
     """Write the gradient of each layer's sums into its part of `gradients`, the last given, and take the step."""
     g = part(gradients, layers.unit_starts, layers.codes.size - 1)
     for layer in range(layers.codes.size - 1, 0, -1):
@@ -119,7 +132,7 @@ def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradie
         _step_rows(w, every_row, g, y_before, learning_rate)
         _step_bias(layers, layer, g, learning_rate)
         g = g_before
-    _step_rows(layers.first_weights, named, x, g, learning_rate)
+    _step_rows(layers.first_weights, columns, x, g, learning_rate)
     _step_bias(layers, 0, g, learning_rate)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import OutIntegers1, WordsIn2, inline, kernel
+from fastfnn_kernels.jitted._compile.jit import OutIntegers1, WordsIn2, inline, kernel
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 WORD_BYTES = 8

@@ -17,9 +17,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._few_outputs import FEW_OUTPUTS, multiply_by_columns
-from fastfnn_kernels.jitted._flat import part, starts_of
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     Flag,
     In2,
     Int,
@@ -32,35 +30,34 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._later_layers import (
+from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS, multiply_by_columns
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS
+from fastfnn_kernels.jitted._llvm.transfers import CACHE_LINE
+from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
+from fastfnn_kernels.jitted._products.flat_layers import part, starts_of
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, activate
+from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
+from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
     backward,
     compare,
     forward,
     gradient_panels,
-    lay_out_columns,
-    lay_out_gradient,
-    lay_out_rows,
+    pack_columns,
+    pack_gradient,
+    pack_transposed,
     units,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, transpose
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS
-from fastfnn_kernels.jitted._small import multiply_where_it_lies
-from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, rows_of_share
-from fastfnn_kernels.jitted._transfers import CACHE_LINE
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, activate, copy
-from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
-from fastfnn_kernels.jitted.updates import sum_of_squares
+from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.panels import aligned_empty, transpose
+from fastfnn_kernels.jitted._products.tasks import number_of_shares, take_next
+from fastfnn_kernels.jitted._products.tile_product import TILE_ROWS, TILE_VECTORS, rows_of_share
+from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Rows that go through the network together.
 BLOCK_ROWS = 6 * TILE_ROWS
-
-# Each share has gradients of its own in memory.
-MOST_SHARES = 16
 
 # Numbers of each share that are added up before the next ones.
 PART = 1024
@@ -88,7 +85,7 @@ def stack_cross_entropy(
     operations = 6 * n_rows * parameters.size
     loss_sum, n_correct, weight_norm, bias_norm = _propagate(
         operations, dtype, x, labels, parameters, table, scale, l2, l2_bias,
-        _number_of_shares(n_rows), threads_for(operations), accumulate, out,
+        number_of_shares(n_rows, BLOCK_ROWS), threads_for(operations), accumulate, out,
     )  # fmt: skip
     return scale * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm, n_correct, out
 
@@ -130,12 +127,6 @@ def _table(
     return table
 
 
-def _number_of_shares(n_rows: int) -> int:
-    """Return an even number, so that two threads get as many."""
-    n_blocks = max(-(-n_rows // BLOCK_ROWS), 1)
-    return min(n_blocks + n_blocks % 2, MOST_SHARES)
-
-
 @kernel
 def _propagate(
     x: In2,
@@ -159,7 +150,7 @@ def _propagate(
         table[0, :n_layers], table[1, :n_layers], table[2, :n_layers],
         table[3, :n_layers], table[4], table[5, :n_layers], table[6, :n_layers], table[7],
     )  # fmt: skip
-    layers = _laid_out(parameters, sizes)
+    layers = _packed_layers(parameters, sizes)
     sums = np.empty((n_shares, parameters.size), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     n_rows = x.shape[0]
@@ -171,12 +162,14 @@ def _propagate(
     for worker in prange(n_threads):
         maxima, totals = of_rows[worker]
         memory = Rows(0, sizes.unit_starts, outputs[worker], gradients[worker], panels[worker], maxima, totals)
-        share = take_next(counter)  # a thread may begin when another is nearly done
-        while share < n_shares:
+        # a thread may begin when another is nearly done
+        while True:
+            share = take_next(counter)
+            if share >= n_shares:
+                break
             first, end = rows_of_share(n_rows, share, n_shares)
             rows, labels_now = x[first:end], labels[first:end]
             losses[share], counts[share] = _add_rows(layers, memory, rows, labels_now, scale, sums[share])
-            share = take_next(counter)
     _add_up(sums)
     weight_norm, bias_norm = 0.0, 0.0
     for layer in range(1, n_layers):
@@ -220,7 +213,7 @@ def _aligned_rows(n_rows: int, size: int, dtype: Any) -> Any:
 
 
 @inlined
-def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
+def _packed_layers(parameters: Any, sizes: _Sizes) -> Layers:
     """Copy all parameters in the orders in which they are read."""
     dtype, backward_starts = parameters.dtype, sizes.backward_starts
     biases, forward_panels = np.zeros(sizes.bias_starts[-1], dtype), np.zeros(sizes.forward_starts[-1], dtype)
@@ -240,9 +233,9 @@ def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
         if n_outputs <= FEW_OUTPUTS:
             transpose(w, panels[: w.size].reshape((n_outputs, n_inputs)))
         else:
-            lay_out_columns(w, 0, n_inputs, panels)
+            pack_columns(w, 0, n_inputs, panels)
         if layer > 1:
-            lay_out_rows(w, 0, n_inputs, part(backward_panels, backward_starts, layer - 1))
+            pack_transposed(w, 0, n_inputs, part(backward_panels, backward_starts, layer - 1))
     return layers
 
 
@@ -282,7 +275,7 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
     elif n_inputs <= COLUMN_ROWS:
         _add_short_product(x, grad, total)
     else:
-        lay_out_gradient(layers, rows, layer, 0, rows.n_rows)
+        pack_gradient(layers, rows, layer, 0, rows.n_rows)
         panels, no_copies = gradient_panels(layers, rows, layer), x[:0]
         add_products_of_block(x, no_copies, 0, rows.n_rows, 0, n_inputs, panels, layers.zeros, True, total)
 
@@ -291,7 +284,7 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
 def _add_short_product(a: Any, b: Any, out: Any) -> None:
     """Add a^T b, which has few rows, from where both lie."""
     nothing = b[0, :0]
-    multiply_where_it_lies(a, 0, 1, a.shape[1], b, b.shape[0], nothing, a.shape[1], True, -np.inf, out)
+    multiply_in_place(a, 0, 1, a.shape[1], b, b.shape[0], nothing, a.shape[1], True, -np.inf, out)
 
 
 @inline

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     In2,
     Int,
     LayersIn1,
@@ -25,19 +25,19 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._simd import group_tail_tile, group_tile, row_tail_tile, row_tile
-from fastfnn_kernels.jitted._sparse_tiles import (
+from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._llvm.sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
     sparse_row_tile,
     sparse_tile,
 )
-from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import DEPTH_CHUNK, VECTOR_BYTES
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, floor_of_code
-from fastfnn_kernels.jitted.dense import NO_BIAS
-from fastfnn_kernels.jitted.packing import count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
+from fastfnn_kernels.jitted._products.loops import copy, count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS
+from fastfnn_kernels.jitted._products.tasks import take_next
+from fastfnn_kernels.jitted._products.tile_product import DEPTH_CHUNK, VECTOR_BYTES
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 GROUP_VECTORS = SPARSE_TILE.vectors
@@ -88,24 +88,28 @@ def _forward(
     values = np.empty((n_workers, n_inputs * ROWS_OF_GROUP), x.dtype)
     counter = np.zeros(1, np.int64)
     for worker in prange(n_workers):
-        named, factors = indices[worker], values[worker]
-        group = take_next(counter)  # a thread may begin when others are nearly done
-        while group < n_groups:
+        columns, factors = indices[worker], values[worker]
+        # a thread may begin when others are nearly done
+        while True:
+            group = take_next(counter)
+            if group >= n_groups:
+                break
             first, end = group * ROWS_OF_GROUP, min((group + 1) * ROWS_OF_GROUP, n_rows)
             y = out[first:end].reshape(-1) if last == 0 else hidden[worker, 0]
             if skip_zeros:
                 rows = x[first:end]
                 if len(rows) == 1:
-                    n_named = _collect_row(rows[0], marks[worker], named, factors)
+                    n_nonzeros = _collect_row(rows[0], marks[worker], columns, factors)
                 else:
-                    n_named = _collect(rows, marks[worker], named, factors)
-                _multiply_named(factors, named, n_named, end - first, weights[0], starts[0], positions, codes[0], y)
+                    n_nonzeros = _collect(rows, marks[worker], columns, factors)
+                _multiply_nonzeros(
+                    factors, columns, n_nonzeros, end - first, weights[0], starts[0], positions, codes[0], y
+                )
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
             for layer in range(1, last + 1):
                 below, y = y, out[first:end].reshape(-1) if layer == last else hidden[worker, layer % 2]
                 _multiply_all(below, end - first, weights[layer], starts[layer], zeros, codes[layer], y)
-            group = take_next(counter)
 
 
 @inline
@@ -114,22 +118,22 @@ def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
     mark_any(a, b, c, marks)
-    n_named: int = _list_marked(marks, indices)
+    n_nonzeros: int = _list_marked(marks, indices)
     triples = values.reshape((indices.size, ROWS_OF_GROUP))
-    for n in range(n_named):
+    for n in range(n_nonzeros):
         j = np.uintp(indices[n])
         triples[n, 0], triples[n, 1], triples[n, 2] = a[j], b[j], c[j]
-    return n_named
+    return n_nonzeros
 
 
 @inline
 def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
     """Do the same for a single row."""
     mark(row, marks)
-    n_named: int = _list_marked(marks, indices)
-    for n in range(n_named):
+    n_nonzeros: int = _list_marked(marks, indices)
+    for n in range(n_nonzeros):
         values[n] = row[np.uintp(indices[n])]
-    return n_named
+    return n_nonzeros
 
 
 @inline
@@ -143,10 +147,10 @@ def _list_marked(marks: Any, indices: Any) -> int:
 
 
 @inline
-def _multiply_named(
+def _multiply_nonzeros(
     values: Any,
     indices: Any,
-    n_named: int,
+    n_nonzeros: int,
     n_rows: int,
     w: Any,
     start: Any,
@@ -156,30 +160,30 @@ def _multiply_named(
 ) -> None:
     """Compute a group of rows from what it holds in the columns that it names."""
     n_columns = w.shape[1]
-    floor = floor_of_code(code, w)
+    floor = floor_of(code, w)
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
     for j in range(0, n_whole, wide):
         if n_rows == 1:
             sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, wide, False, floor,
             )  # fmt: skip
         else:
             sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, wide, False, floor,
             )  # fmt: skip
     for j in range(n_whole, n_columns, lanes):
         if n_rows == 1:
             masked_sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
             )  # fmt: skip
         else:
             masked_sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
             )  # fmt: skip
     if code > RELU:
@@ -196,7 +200,7 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
     for k in range(0, max(depth, 1), DEPTH_CHUNK):
         chunk = min(DEPTH_CHUNK, depth - k)
         adding = k > 0
-        floor = floor_of_code(code if k + chunk == depth else IDENTITY, w)
+        floor = floor_of(code if k + chunk == depth else IDENTITY, w)
         for j in range(0, n_whole, wide):
             first, first_offset = (zeros, 0) if adding else (start, j)
             if n_rows == 1:

@@ -9,8 +9,8 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
-from fastfnn_kernels.jitted._math import add_in_any_order
+from fastfnn_kernels.jitted._compile.jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
+from fastfnn_kernels.jitted._products.loops import sum_of_squares
 
 # Elements a thread takes at a time, and a sum of squares adds up on its own.
 BLOCK = 4096
@@ -195,14 +195,4 @@ def _sum(values: Any) -> float:
     total = 0.0
     for value in values:
         total += value
-    return total
-
-
-@inline
-def sum_of_squares(values: Any) -> float:
-    """Add up squares, in float64."""
-    total = 0.0
-    for i in range(values.size):
-        wide = np.float64(values[i])
-        total = add_in_any_order(total, wide * wide)
     return total

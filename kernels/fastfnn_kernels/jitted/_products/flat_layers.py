@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import inline
+from fastfnn_kernels.jitted._compile.jit import inline
 
 
 def starts_of(sizes: Iterable[int]) -> NDArray[np.int64]:

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted._transfers import (
+from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.transfers import (
     CACHE_LINE,
     copy_narrow_panel,
     copy_narrow_transposed_panel,
     copy_panel,
     copy_transposed_panel,
 )
+from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.runtime.cpu import UNIT
 
 VECTOR_BYTES = UNIT.vector_bytes
@@ -73,3 +74,11 @@ def transpose(matrix: Any, transposed: Any) -> None:
         row = matrix[j]
         for k in range(row.size):
             transposed[k, j] = row[k]
+
+
+@inline
+def padded_bias(bias: Any, n_columns: int, wide: int) -> Any:
+    """Return the bias with zeros behind it to the end of the last panel; zeros alone where it is empty."""
+    start = np.zeros(number_of_panels(n_columns, wide) * wide, bias.dtype)
+    copy(bias, start)
+    return start

@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._flat import part
-from fastfnn_kernels.jitted._jit import inline, inlined
-from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
-from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, floor_of_code, multiply_by_derivative
-from fastfnn_kernels.jitted.cross_entropy import count_right, write_cross_entropy_gradient
-from fastfnn_kernels.jitted.dense import multiply_block
+from fastfnn_kernels.jitted._compile.jit import inline, inlined
+from fastfnn_kernels.jitted._products.block_product import multiply_block
+from fastfnn_kernels.jitted._products.cross_entropy_rows import count_right, write_cross_entropy_gradient
+from fastfnn_kernels.jitted._products.flat_layers import part
+from fastfnn_kernels.jitted._products.fused_activations import (
+    IDENTITY,
+    RELU,
+    activate,
+    floor_of,
+    multiply_by_derivative,
+)
+from fastfnn_kernels.jitted._products.panels import fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES
+from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
 
 
 class Layers(NamedTuple):
@@ -65,7 +71,7 @@ def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first:
         forward(layers, rows, layer, first, end)
     n_correct: int = compare(layers, rows, labels, scale, first, end)
     for layer in range(last, 0, -1):
-        lay_out_gradient(layers, rows, layer, first, end)
+        pack_gradient(layers, rows, layer, first, end)
         backward(layers, rows, layer, first, end)
     return n_correct
 
@@ -90,8 +96,8 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
         panels = gradient_panels(layers, rows, layer)
         no_copies = x[:0]
         add_products_of_block(x, no_copies, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
-    lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
-    lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
+    pack_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
+    pack_transposed(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
 
 @inlined
@@ -109,21 +115,21 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     n_panels = number_of_panels(y.shape[1], TILE_VECTORS * (VECTOR_BYTES // y.itemsize))
     panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
     bias = part(layers.biases, layers.bias_starts, layer)
-    floor = floor_of_code(layers.codes[layer], y)
+    floor = floor_of(layers.codes[layer], y)
     multiply_block(x, x[:0], panels, bias, layers.zeros, floor, y, False, y, first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
 
 
 @inlined
-def lay_out_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+def pack_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     """Copy some rows of a layer's gradient into the panels that the weight gradient reads."""
     grad = units(rows, rows.gradients, layer)
     lanes = VECTOR_BYTES // grad.itemsize
     wide = TILE_VECTORS * lanes
-    laid_out = gradient_panels(layers, rows, layer)
+    packed = gradient_panels(layers, rows, layer)
     for panel in range(number_of_panels(grad.shape[1], wide)):
         j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
-        fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
+        fill_panel(grad, first, end - first, j, width, packed, j * rows.n_rows + first * width)
 
 
 @inlined
@@ -132,7 +138,7 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
-    y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of_code(IDENTITY, grad)
+    y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of(IDENTITY, grad)
     multiply_block(
         grad, grad[:0], panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below,
         first, end, 0, n_panels,
@@ -167,7 +173,7 @@ def gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
 
 
 @inlined
-def lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
+def pack_columns(weights: Any, first: int, end: int, panels: Any) -> None:
     """Copy some rows into the panels that are made of columns."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
@@ -178,7 +184,7 @@ def lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
 
 
 @inlined
-def lay_out_rows(weights: Any, first: int, end: int, panels: Any) -> None:
+def pack_transposed(weights: Any, first: int, end: int, panels: Any) -> None:
     """Copy some rows into the panels that are made of rows, as columns of these."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize

@@ -11,21 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
-from fastfnn_kernels.jitted._panels import transpose
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
-from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
-from fastfnn_kernels.jitted._tiles import ROW_CHUNK, VECTOR_BYTES
-from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._compile.jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._llvm.dense_tiles import column_tile, short_column_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
+from fastfnn_kernels.jitted._products.fused_activations import RELU, activate, floor_of, multiply_by_derivative
+from fastfnn_kernels.jitted._products.loops import add
+from fastfnn_kernels.jitted._products.panels import transpose
+from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK, VECTOR_BYTES
+from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 
 
 @kernel
 def multiply_small(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -> None:
     """Write f(x w + bias)."""
     n_rows, depth = x.shape
-    floor = 0.0 if activation == RELU else -np.inf
-    multiply_where_it_lies(x, 0, depth, 1, weights, depth, bias, n_rows, False, floor, out)
+    floor = floor_of(activation, out)
+    multiply_in_place(x, 0, depth, 1, weights, depth, bias, n_rows, False, floor, out)
     if activation > RELU:
         activate(out.reshape(-1), activation)
 
@@ -36,7 +37,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
     n_rows, depth = grad.shape
     matrix = np.empty(weights.shape[::-1], weights.dtype)
     transpose(weights, matrix)
-    multiply_where_it_lies(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
+    multiply_in_place(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 
 
@@ -44,7 +45,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
     """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
     n_rows, n_inputs = x.shape
-    multiply_where_it_lies(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
+    multiply_in_place(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
     if not accumulate:
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
@@ -100,14 +101,7 @@ def _add_multiple(factor: Any, values: Any, total: Any) -> None:
 
 
 @inline
-def add(values: Any, total: Any) -> None:
-    """Add as many values as there are sums."""
-    for j in range(total.size):
-        total[j] += values[j]
-
-
-@inline
-def multiply_where_it_lies(
+def multiply_in_place(
     a: Any,
     a_offset: int,
     a_row: int,

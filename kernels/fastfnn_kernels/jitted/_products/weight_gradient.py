@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from fastfnn_kernels.jitted._jit import Flag, In2, Int, Out1, Out2, inline, kernel
-from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._shapes import FLAT_TILE
-from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
-from fastfnn_kernels.jitted._tasks import next_task, share_of
-from fastfnn_kernels.jitted._tiles import (
+from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
+from fastfnn_kernels.jitted._llvm.transfers import add_column_sums
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.tasks import next_task, share_of
+from fastfnn_kernels.jitted._products.tile_product import (
     CONFLICTING_BYTES,
     ROW_CHUNK,
     TILE_ROWS,
@@ -22,8 +24,6 @@ from fastfnn_kernels.jitted._tiles import (
     number_of_tiles,
     rows_of_share,
 )
-from fastfnn_kernels.jitted._transfers import add_column_sums
-from fastfnn_kernels.jitted.activations import copy
 
 # Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
 INPUT_BLOCKS = 4
@@ -64,17 +64,18 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             fill_panel(grad, span, n_spanned, j, width, panels, j * n_spanned)
             if out_bias.size:
-                laid_out = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
-                add_sums_of_columns(laid_out, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
+                packed = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
+                add_sums_of_columns(packed, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
         counters = np.zeros(n_threads, np.int64)
         for worker in prange(n_threads):
-            block = next_task(counters, worker, n_blocks)
-            while block < n_blocks:
+            while True:
+                block = next_task(counters, worker, n_blocks)
+                if block >= n_blocks:
+                    break
                 first, end = rows_of_share(n_inputs, block, n_blocks)
                 add_products_of_block(
                     x, copies[worker], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
                 )
-                block = next_task(counters, worker, n_blocks)
 
 
 @inline
@@ -114,14 +115,14 @@ def add_products_of_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
             next_offset = panel_offset + (width * (end_span - span) if panel + 1 < n_panels else 0)
-            asking = panel == n_panels // 2 and next_first < n_inputs
+            prefetching = panel == n_panels // 2 and next_first < n_inputs
             for tile in range(n_tiles):
                 i = first + tile * TILE_ROWS
                 n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
-                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, asking,
+                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, prefetching,
                 )  # fmt: skip
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfnn_kernels.jitted._jit import force_inline, inline
-from fastfnn_kernels.jitted._shapes import TILE
-from fastfnn_kernels.jitted._simd import narrow_panel_tile, panel_tile
-from fastfnn_kernels.jitted._tasks import share_of
+from fastfnn_kernels.jitted._compile.jit import force_inline, inline
+from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_panel_tile, panel_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import TILE
+from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Steps of a reduction before its sum is added to the total, so that the chunks of both operands stay in cache: over
@@ -63,12 +63,12 @@ def multiply_tile(
     next_x_offset: int,
     next_x_row: int,
     next_x_step: int,
-    asking: bool,
+    prefetching: bool,
 ) -> None:
     """Compute one tile with the micro-kernel of its panel's width.
 
     It is the number `tile` of the `n_tiles` that use the panel, each of which asks for a share of the next panel;
-    when `asking`, also for the rows that will be in the place of x's.
+    when `prefetching`, also for the rows that will be in the place of x's.
     """
     out_row = out.shape[1]
     ahead_step = (width + n_tiles - 1) // n_tiles
@@ -77,11 +77,11 @@ def multiply_tile(
         narrow_panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, prefetching,
         )  # fmt: skip
     else:
         panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, prefetching,
         )  # fmt: skip

@@ -7,8 +7,17 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted._vectors import constant
+from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.vectors import constant
+
+# Each share of rows has gradients of its own in memory.
+MOST_SHARES = 16
+
+
+def number_of_shares(n_rows: int, block_rows: int) -> int:
+    """Return the number of shares for some rows: at least 2, and even, so that two threads get equally many."""
+    n_blocks = max(-(-n_rows // block_rows), 1)
+    return min(n_blocks + n_blocks % 2, MOST_SHARES)
 
 
 @intrinsic
