@@ -1,4 +1,4 @@
-"""Activations and their derivatives, element by element."""
+"""Elementwise activations and their derivatives."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _gradient(y: In1, grad: In1, code: Int, out: Out1) -> None:
 
 @inline
 def _activate_here(values: Any, code: int) -> None:
-    """Replace values by f of them, for the f that other kernels do not know."""
+    """Apply f to all values, in place, for the f that no other kernel contains."""
     zero = values.dtype.type(0)
     leak = values.dtype.type(LEAK)
     if code == LEAKY_RELU:
@@ -81,7 +81,7 @@ def _activate_here(values: Any, code: int) -> None:
 
 @inline
 def _multiply_by_derivative_here(grad: Any, y: Any, code: int) -> None:
-    """Multiply a gradient by f' of the f that other kernels do not know."""
+    """Multiply a gradient by f', for the f that no other kernel contains."""
     zero = grad.dtype.type(0)
     one = grad.dtype.type(1)
     leak = grad.dtype.type(LEAK)

@@ -1,8 +1,8 @@
 """Softmax and the cross-entropy of class labels.
 
-Rows are cut into blocks that stay in the innermost cache. Where rows are short, one flat loop of vectors
-exponentiates a whole block, whatever the number of classes. Where they are long, a row is exponentiated and summed in
-one loop, so that it is read as few times as can be; 32,000 float32 still lie in the second cache.
+Rows are divided into blocks that stay in the first-level cache. If rows are short, a single loop over vectors
+exponentiates a whole block, whatever the number of classes. If rows are long, one loop exponentiates and sums each
+row, so that the row is read as few times as possible; 32,000 float32 still fit into the second-level cache.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fastfnn_kernels.jitted._products.cross_entropy_rows import (
 )
 from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, multiply, subtract
 
-# Elements of a block of rows.
+# Elements in a block of rows.
 BLOCK = 4096
 
 
@@ -68,14 +68,14 @@ def softmax_cross_entropy(
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
-    """Count the rows whose largest logit stands at the label; see `fastfnn_kernels.reference.count_correct`."""
+    """Count the rows whose largest logit is at the label; see `fastfnn_kernels.reference.count_correct`."""
     block_counts = np.zeros(_number_of_blocks(*logits.shape), np.int64)
     _count_correct(OPERATIONS_OF_EXP * logits.size, logits.dtype, logits, labels, block_counts)
     return int(block_counts.sum())
 
 
 def _maxima_and_totals(logits: NDArray[Any]) -> NDArray[Any]:
-    """Make room for the maximum of each row and for its sum of exponentials."""
+    """Allocate memory for each row's maximum and sum of exponentials."""
     return np.empty((2, len(logits)), logits.dtype)
 
 

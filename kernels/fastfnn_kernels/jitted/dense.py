@@ -1,8 +1,8 @@
-"""Products of a dense layer, fused with what comes before and after them.
+"""Products of a dense layer, fused with bias, activation and derivatives.
 
-Every product is cut by shape alone: outputs into tiles that threads own, the reduction into chunks that are
-summed on their own and added in order. So the bits do not depend on the threads, and a long sum does not
-lose the digits that one long chain would.
+The outputs are divided into tiles, and each tile is computed by one thread. The reduction is divided into chunks,
+which are summed separately and added in order. Both follow from shapes only, so the bits do not depend on the number
+of threads, and a long sum is more accurate than one long chain of additions.
 """
 
 from __future__ import annotations
@@ -63,18 +63,18 @@ from fastfnn_kernels.jitted._products.weight_gradient import add_few_columns, ad
 from fastfnn_kernels.jitted.activations import activation_forward, activation_gradient
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Up to so many rows, threads share out the panels instead if there are as many as that.
+# With up to SHARED_ROWS rows and at least MANY_PANELS panels, threads divide the panels instead of the rows.
 SHARED_ROWS = 15 * BLOCK_ROWS
 MANY_PANELS = 4
 
-# Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
+# Up to this number of rows, the weights are not packed: packing would take longer than the product.
 FEW_ROWS = 4
 
-# Columns of x with which a gradient that one thread computes is no higher than a tile.
+# With up to this number of inputs, a gradient on one thread is computed row by row: it has fewer rows than a tile.
 FEW_INPUTS = 4
 
-# What the matrices of a product of one chunk may take that is computed where they lie: half of the smallest second
-# cache.
+# Maximum size of the matrices of a product that is computed without packing, if its reduction is a single chunk: half
+# of the smallest second-level cache.
 SMALL_BYTES = 128 * 1024
 
 
@@ -153,7 +153,7 @@ def dense_input_gradient(
 
 
 def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
-    """Tell whether a core's caches hold the matrices of a product."""
+    """Return whether the matrices of a product fit into a core's caches."""
     return a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
 
 
@@ -169,7 +169,7 @@ def _multiply(
     n_threads: Int,
     out: Out2,
 ) -> None:
-    """Write f(x b + bias) * g'(y), b the matrix or its transpose."""
+    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -216,7 +216,7 @@ def _multiply(
 
 @kernel
 def _multiply_few(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -> None:
-    """Write f(x w + bias) row by row, reading the weights where they lie."""
+    """Write f(x w + bias) row by row, without packing the weights."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize

@@ -1,8 +1,8 @@
-"""The output layer, the loss and what goes back from them, block by block of rows.
+"""The output layer with its loss and all gradients, computed block by block of rows.
 
-A block's inputs are read from memory once: they are still in the second cache when their gradient takes their place.
-The rows are cut into shares by their number alone. Each share has a sum of the weight gradient to itself, and these
-sums are added in order.
+A block's inputs are read from memory once. They are still in the second-level cache when their gradient is written.
+Rows are divided into shares, depending on their number only. Each share has its own sum of the weight gradient, and
+these sums are added in order.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def dense_cross_entropy(
 
 
 class _Block(NamedTuple):
-    """Some rows on their way; all but the first three arrays are a worker's own memory."""
+    """The arrays for a block of rows; all but the first three are a worker's own memory."""
 
     x: Any
     labels: Any
     out: Any
     logits: Any
     grad: Any  # of the logits
-    grad_to_read: Any  # the same, an input as x is: one product is compiled for both
+    grad_to_read: Any  # the same as `grad`, but read-only like x, so that one product is compiled for both
     maxima: Any  # of the logits
     totals: Any  # of their exponentials
     product: Any
@@ -116,7 +116,7 @@ def _propagate(
     losses: OutDoubles1,
     counts: OutIntegers1,
 ) -> None:
-    """Write the gradients, and each share's sum of losses and number of right rows; `out` may be x."""
+    """Write the gradients and each share's sum of losses and number of correct rows; `out` may be x."""
     n_rows, n_inputs = x.shape
     n_shares, n_classes = losses.size, weights.shape[1]
     n_handed_back = n_inputs if with_gradients else 0
@@ -154,7 +154,7 @@ def _propagate(
 
 @inline
 def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float, int]:
-    """Compute the logits and their gradient; return the loss and how many rows are right."""
+    """Compute the logits and their gradient; return the loss and the number of correct rows."""
     x, logits, labels = block.x, block.logits, block.labels
     n_rows, n_inputs = x.shape
     for k in range(0, max(n_inputs, 1), DEPTH_CHUNK):
@@ -168,7 +168,7 @@ def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float,
 
 @inline
 def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
-    """Add g^T x, the transpose of what is wanted: its rows fill vectors, while classes are few."""
+    """Add g^T x, the transpose of the weight gradient: its rows fill vectors, while there are few classes."""
     x, grad = block.x, block.grad_to_read
     n_rows, n_classes = grad.shape
     nothing = x[0, :0]
@@ -178,7 +178,7 @@ def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
 
 @inline
 def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> None:
-    """Write (g w^T) * f'(x), when x is no longer needed: it may be overwritten by it."""
+    """Write (g w^T) * f'(x), possibly over x, which is no longer needed."""
     grad, product = block.grad_to_read, block.product
     n_rows, n_classes = grad.shape
     nothing = grad[0, :0]
@@ -189,7 +189,7 @@ def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> No
 
 @inline
 def _deliver(sums: Any, accumulate: bool, n_columns: int, out: Any) -> None:
-    """Write the total of the shares' sums, or add it, as the transpose of rows of so many columns."""
+    """Write or add the transpose of the total of the shares' sums, a matrix with `n_columns` columns."""
     n_shares, size = sums.shape
     total = np.zeros(size, sums.dtype)
     for share in range(n_shares):

@@ -1,4 +1,4 @@
-"""Losses that compare each output with a number of its own."""
+"""Losses that compare each output with its own target."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODES = {
 
 NO_WEIGHTS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
-# Elements of a block of rows, whose losses are added up together.
+# Elements in a block of rows, whose losses are summed together.
 BLOCK = 4096
 
 
@@ -76,7 +76,7 @@ def _loss_and_gradient(
 
 @inline
 def _compare(y: Any, t: Any, code: int, delta: Any, out: Any) -> float:
-    """Write the derivative of each element's loss, and return the sum of the losses."""
+    """Write the derivative of each element's loss; return the sum of the losses."""
     zero, one, two = y.dtype.type(0), y.dtype.type(1), y.dtype.type(2)
     total = 0.0
     if code == SQUARED_ERROR:

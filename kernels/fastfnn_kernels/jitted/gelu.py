@@ -1,4 +1,4 @@
-"""GELU, the one activation whose derivative is not known from its output."""
+"""GELU, the only activation whose derivative cannot be computed from its output."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _write_gradient(z: Any, grad: Any, out: Any) -> None:
 
 @inline
 def _clipped(number: Any, like: Any) -> Any:
-    """Hold a number between -BEYOND and BEYOND, and let NaN through."""
+    """Clip a number to [-BEYOND, BEYOND]; NaN stays NaN."""
     beyond = like.dtype.type(BEYOND)
     below = beyond if number > beyond else number
     return -beyond if below < -beyond else below

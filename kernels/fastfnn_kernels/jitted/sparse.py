@@ -1,8 +1,8 @@
-"""Products with a mostly-zero input, packed once.
+"""Products with a packed, mostly-zero input.
 
-Three rows share the columns of their non-zeros, so that each vector of the other operand is loaded once for three
-multiply-adds. In the forward product the sums stay in registers for a whole group of rows; in the weight gradient
-the gradient's rows stay there, and those of the result go by.
+Three rows share the columns of their non-zeros, so each vector of the other operand is loaded once for three
+multiply-adds. In the forward product, the sums of a group of rows stay in registers. In the weight gradient, the
+gradient's rows stay in registers, while the rows of the result are loaded and stored.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from fastfnn_kernels.jitted.activations import activation_forward
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Pieces that a forward product is cut into at least, so that threads share one with few columns.
+# Minimum number of tasks in a forward product, so that several threads compute even one with few columns.
 TASKS = 8
 
-# With fewer groups whole panels of weights are read where they lie: laying them out anew would take longer.
+# With fewer groups than this, whole panels of weights are not packed, because packing would take longer.
 MANY_GROUPS = 100
 
-# Entries for each input from which on threads share the columns of a gradient, which must be copied then.
+# From this number of entries for each input, threads divide the columns of a gradient, which requires copying them.
 ENTRIES_BY_COLUMNS = 100
 
 VECTOR_BYTES = UNIT.vector_bytes
@@ -150,11 +150,11 @@ def _add_products(
     out: Out2,
     out_bias: Out1,
 ) -> None:
-    """Write x^T g and the column sums of g, or add them; each sum is one chain, whichever thread has it.
+    """Write or add x^T g and the column sums of g; each sum is one chain, whichever thread computes it.
 
-    A thread has some rows of `out` or, where the work pays for copying them, some columns: each group is gone through
-    once then. Columns are added up apart, since threads that write neighbouring lines take them out of each other's
-    caches.
+    A thread computes some rows of `out` or, if there is enough work to pay for copying, some columns. With columns, a
+    thread reads each group only once. It sums its columns in memory of its own, since threads that write neighbouring
+    cache lines would evict them from each other's caches.
     """
     n_rows, n_columns = grad.shape
     n_inputs = out.shape[0]
@@ -198,7 +198,7 @@ def add_groups(
     end_column: int,
     out: Any,
 ) -> None:
-    """Add the products of some inputs with some columns of the gradient, which are all that `out` has."""
+    """Add the products of some inputs with some columns of the gradient; `out` has just these columns."""
     n_rows, n_columns = grad.shape
     n_inputs, out_row = out.shape
     width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
@@ -217,7 +217,7 @@ def add_groups(
 
 @inline
 def copy_columns(source: Any, source_column: int, target: Any, target_column: int, n_columns: int) -> None:
-    """Copy neighbouring columns of all rows."""
+    """Copy adjacent columns of all rows."""
     for i in range(source.shape[0]):
         copy(
             source[i, source_column : source_column + n_columns],
@@ -227,7 +227,7 @@ def copy_columns(source: Any, source_column: int, target: Any, target_column: in
 
 @inline
 def number_below(ascending: Any, limit: int) -> int:
-    """Count the numbers below `limit` by bisection."""
+    """Count the numbers below `limit`, by bisection."""
     below, n_left = 0, ascending.size
     while n_left > 1:
         half = n_left // 2

@@ -1,7 +1,7 @@
-"""A few rows through a whole stack of layers: one call, since a call of each layer's kernel would take longer.
+"""Forward pass of a few rows through a stack of layers, in a single call: one call for each layer would take longer.
 
-Three rows are multiplied at a time, with the weights where they lie. Of mostly-zero rows the columns with non-zeros
-are collected first, and only the rows of the first weights that they name are read.
+Three rows are multiplied at a time, and weights are not packed. For mostly-zero rows, the columns with non-zeros are
+collected first, and only the rows of the first weights with these numbers are read.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def stack_forward(
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
     operations = n_rows * weights[0].size // (2 if max_density > 0 else 1)
-    key = (x.dtype, x.dtype, len(codes))  # a `Conversion` takes longer to make
+    key = (x.dtype, x.dtype, len(codes))  # creating a `Conversion` takes longer
     n_threads = threads_for(operations)
     _forward(operations, key, x, tuple(weights), biases_or_empty, codes, max_density, n_threads, out)
     return out
@@ -69,17 +69,17 @@ def stack_forward(
 def _forward(
     x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, n_threads: Int, out: Out2
 ) -> None:
-    """Write f(... f(x w + b) ...)."""
+    """Write the last layer's outputs."""
     n_rows, n_inputs = x.shape
     n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    n_workers = min(n_groups, n_threads)  # one that finds no group left does nothing
+    n_workers = min(n_groups, n_threads)  # a worker that finds no group left does nothing
     skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
     widest = 0
     for layer in range(last + 1):
         widest = max(widest, weights[layer].shape[1])
-    starts = np.zeros((last + 1, widest + wide), x.dtype)  # biases, with zeros behind them
+    starts = np.zeros((last + 1, widest + wide), x.dtype)  # biases, padded with zeros
     for layer in range(last + 1):
         copy(biases[layer], starts[layer])
     zeros, positions = np.zeros(wide, x.dtype), np.arange(ROWS_OF_GROUP).astype(np.int32)
@@ -89,7 +89,7 @@ def _forward(
     counter = np.zeros(1, np.int64)
     for worker in prange(n_workers):
         columns, factors = indices[worker], values[worker]
-        # a thread may begin when others are nearly done
+        # Groups are taken one at a time, since a thread may begin when others are nearly done.
         while True:
             group = take_next(counter)
             if group >= n_groups:
@@ -114,7 +114,7 @@ def _forward(
 
 @inline
 def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
-    """List the columns of non-zeros, and what up to three rows hold there; return how many these are."""
+    """List the columns of non-zeros of up to three rows, and their values; return the number of columns."""
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
     mark_any(a, b, c, marks)
@@ -128,7 +128,7 @@ def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
 
 @inline
 def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
-    """Do the same for a single row."""
+    """List the columns and values of a single row's non-zeros; return their number."""
     mark(row, marks)
     n_nonzeros: int = _list_marked(marks, indices)
     for n in range(n_nonzeros):
@@ -138,7 +138,7 @@ def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
 
 @inline
 def _list_marked(marks: Any, indices: Any) -> int:
-    """List the positions of the ones in an array that has room for all positions; return how many they are."""
+    """List the positions of the ones, in an array with room for all positions; return their number."""
     n = 0
     for j in range(marks.size):
         indices[np.uintp(n)] = j
@@ -158,7 +158,7 @@ def _multiply_nonzeros(
     code: int,
     out: Any,
 ) -> None:
-    """Compute a group of rows from what it holds in the columns that it names."""
+    """Compute a group of rows from the values in its columns with non-zeros."""
     n_columns = w.shape[1]
     floor = floor_of(code, w)
     lanes = VECTOR_BYTES // w.itemsize
@@ -192,7 +192,7 @@ def _multiply_nonzeros(
 
 @inline
 def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int, out: Any) -> None:
-    """Compute a group of rows, chunk after chunk, as `dense_forward` does."""
+    """Compute a group of rows, in the same chunks as `dense_forward`."""
     depth, n_columns = w.shape
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes

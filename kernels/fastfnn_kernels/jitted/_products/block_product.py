@@ -1,4 +1,4 @@
-"""A dense product of one block of rows, tile by tile, by one thread."""
+"""A dense product for one block of rows, computed tile by tile by one thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastfnn_kernels.jitted._products.tile_product import (
     number_of_tiles,
 )
 
-# Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
+# Rows in a block, which one thread computes. Their inputs stay in cache while the panels are streamed.
 TILES_OF_BLOCK = 4
 
 BLOCK_ROWS = TILES_OF_BLOCK * TILE_ROWS
@@ -40,9 +40,9 @@ def multiply_block(
     first_panel: int,
     end_panel: int,
 ) -> None:
-    """Compute some rows of some panels, from copies of the rows where there is room for them.
+    """Compute some rows of some panels; first copy the rows if `copies` has room for them.
 
-    The last panel's tiles ask for the next chunk of the rows, or for the rows of the next block.
+    The tiles of the last panel prefetch the next chunk of the rows, or the rows of the next block.
     """
     depth, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize

@@ -1,4 +1,4 @@
-"""Softmax, its cross-entropy and the correct rows, for some rows of a matrix by one thread."""
+"""Softmax, cross-entropy and the number of correct rows, computed by one thread for some rows of a matrix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fastfnn_kernels.jitted._llvm.narrow_rows import argmax_of_row, subtract_lar
 from fastfnn_kernels.jitted._products.loops import multiply, subtract
 from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES
 
-# Rows of fewer classes are exponentiated together: one by one, the classes that do not fill a vector would cost as
-# much as those that do.
+# Rows with fewer classes than this are exponentiated together. Separately, the classes at the end that do not fill a
+# vector would cost as much as a full one.
 NARROW = 256
 
 
 @inline
 def _largest(values: Any) -> Any:
-    """Return the largest value, and NaN where one is NaN."""
+    """Return the largest value, or NaN if any value is NaN."""
     largest = values.dtype.type(-np.inf)
     for j in range(values.size):
         largest = maximum(largest, values[j])
@@ -50,7 +50,7 @@ def _exponentiate(values: Any) -> None:
 
 @inline
 def _exponentiate_shifted(source: Any, largest: Any, target: Any) -> Any:
-    """Write exp(source - largest), and return the sum."""
+    """Write exp(source - largest) and return the sum."""
     total = source.dtype.type(0)
     for j in range(source.size):
         exponential = exp_of_negative(source[j] - largest)
@@ -61,7 +61,7 @@ def _exponentiate_shifted(source: Any, largest: Any, target: Any) -> Any:
 
 @inline
 def exponentiate_rows(logits: Any, first: int, end: int, out: Any, maxima: Any, totals: Any) -> None:
-    """Write exp(z - m) of some rows, their maxima m, and the sums of the exponentials."""
+    """Write exp(z - m), the maximum m and the sum of the exponentials, for each of some rows."""
     n_columns = logits.shape[1]
     if n_columns <= _lanes(logits):
         for row in range(first, end):
@@ -86,7 +86,7 @@ def exponentiate_rows(logits: Any, first: int, end: int, out: Any, maxima: Any, 
 def write_cross_entropy_gradient(
     logits: Any, labels: Any, first: int, end: int, scale: Any, out: Any, maxima: Any, totals: Any
 ) -> None:
-    """Write the gradient of some rows, the maxima of their logits, and the sums of exp(z - maximum)."""
+    """Write the gradient, the maximum logit and the sum of exp(z - maximum), for each of some rows."""
     exponentiate_rows(logits, first, end, out, maxima, totals)
     for row in range(first, end):
         multiply(out[row], scale / totals[row])
@@ -95,7 +95,7 @@ def write_cross_entropy_gradient(
 
 @inline
 def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, totals: Any) -> float:
-    """Add up the losses of some rows, from what `write_cross_entropy_gradient` left."""
+    """Return the sum of the losses of some rows, from the maxima and totals of `write_cross_entropy_gradient`."""
     loss: float = _sum_of_logs(totals[first:end])
     for row in range(first, end):
         loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
@@ -104,7 +104,7 @@ def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, t
 
 @inline
 def count_right(logits: Any, labels: Any, first: int, end: int) -> int:
-    """Count the rows whose largest logit stands at the label."""
+    """Count the rows whose largest logit is at the label."""
     n_columns = logits.shape[1]
     n_right = 0
     if n_columns <= _lanes(logits):
@@ -124,7 +124,7 @@ def _lanes(values: Any) -> int:
 
 @inline
 def is_first_of_largest(values: Any, place: int) -> bool:
-    """Tell whether argmax(values) = place, by counting the values that stand against it; a NaN beats any number."""
+    """Return whether argmax(values) = place, by counting the values that exclude it; NaN is the largest number."""
     value = values[place]
     is_number = value == value
     against = 0

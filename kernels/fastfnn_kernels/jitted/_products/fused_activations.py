@@ -1,4 +1,4 @@
-"""The activations that are a part of products: computed in the kernel of a layer, on a tile or block in cache."""
+"""The activations that kernels of layers compute themselves, while a tile or block of outputs is still in cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from fastfnn_kernels.jitted._compile.jit import inline
 from fastfnn_kernels.jitted._llvm.math import exp_of_negative, expm1_of_negative
 
-# Those that are a part of other kernels, and those that are not: each would lengthen the compiling of them all.
+# The first four are part of the kernels of layers. The others are not, since each would lengthen every compilation.
 IDENTITY, RELU, SIGMOID, TANH, LEAKY_RELU, ELU, SOFTPLUS = range(7)
 
 CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
@@ -17,13 +17,13 @@ CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 @inline
 def floor_of(code: int, values: Any) -> Any:
-    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
+    """Return the lower bound of stored outputs, in the dtype of `values`: 0 for relu, else -inf."""
     return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)
 
 
 @inline
 def activate(values: Any, code: int) -> None:
-    """Replace values by f of them."""
+    """Apply f to all values, in place."""
     zero = values.dtype.type(0)
     one = values.dtype.type(1)
     two = values.dtype.type(2)
@@ -45,7 +45,7 @@ def activate(values: Any, code: int) -> None:
 
 @inline
 def multiply_by_derivative(grad: Any, y: Any, code: int) -> None:
-    """Multiply a gradient by f', known from the outputs y."""
+    """Multiply a gradient by f', which is computed from the outputs y."""
     zero = grad.dtype.type(0)
     one = grad.dtype.type(1)
     if code == RELU:

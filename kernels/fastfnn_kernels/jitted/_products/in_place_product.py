@@ -1,8 +1,8 @@
-"""Products so small that their matrices stay in a core's caches: computed where they lie, each by one thread.
+"""Products of matrices small enough for a core's caches, computed by one thread without packing.
 
-Laying out an operand in panels, or waking a second thread, would take as long as the product does. Tiles are one
-vector wide, so that no number of columns wastes more than that. Each output is the same chain of multiply-adds that
-the kernels of larger products compute.
+Packing an operand into panels, or waking a second thread, would take as long as the product itself. Tiles are one
+vector wide, so that less than one vector is wasted for any number of columns. Each output is the same chain of
+multiply-adds as in the kernels of larger products.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
 
 @kernel
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
     n_rows, n_inputs = x.shape
     multiply_in_place(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
     if not accumulate:
@@ -53,9 +53,10 @@ def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias:
 
 @kernel
 def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them, where x has so few columns that the sums stay in cache.
+    """Write or add x^T g and the column sums of g, for an x with so few columns that the sums stay in cache.
 
-    Each row of g is read once, as a whole, which a tile of few rows and one vector would not do.
+    Each row of g is read once, as a whole. Tiles with few rows, one vector wide, would read g in narrow strips
+    instead.
     """
     n_rows, n_inputs = x.shape
     chunk_sums = np.empty((n_inputs + 1, grad.shape[1]), grad.dtype)
@@ -73,7 +74,7 @@ def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, o
 
 @inline
 def _add_rows(x: Any, grad: Any, first: int, end: int, sums: Any) -> None:
-    """Add some rows' products, and in the last row the rows themselves, four rows at a time."""
+    """Add the products of some rows, four at a time; the last row of `sums` is the sum of g's rows."""
     n_inputs = x.shape[1]
     one = x.dtype.type(1)
     whole = first + (end - first) // 4 * 4
@@ -114,9 +115,10 @@ def multiply_in_place(
     floor: float,
     out: Any,
 ) -> None:
-    """Compute a b + start, tile by tile; a's element (i, k) lies at a_offset + i * a_row + k * a_step.
+    """Compute a b + start tile by tile, without packing; a's element (i, k) is at a_offset + i * a_row + k * a_step.
 
-    The last columns of several are those of a whole vector: where nothing is added, some may be computed twice.
+    Unless `accumulate` is set, the last vector is moved back to end at the last column, and some columns are computed
+    twice.
     """
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize

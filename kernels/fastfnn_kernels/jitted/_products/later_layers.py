@@ -1,7 +1,7 @@
-"""A batch on its way through the layers behind the first, forward and back, by the threads that share its rows.
+"""Forward and backward pass of a batch through all layers after the first; threads divide the batch's rows.
 
-The first layer counts as well where units, biases and activations are concerned: its outputs are what comes in, and
-the gradient of its sums is what goes out.
+The input is the first layer's product, and the result is the gradient of its sums. The first layer therefore has an
+index here too, for its units, biases and activation.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_blo
 
 
 class Layers(NamedTuple):
-    """A stack of layers; a vector holds one layer's part behind the other's, from its starts on."""
+    """A stack of layers; a vector contains the parts of all layers back to back, at the offsets in `..._starts`."""
 
     widths: Any  # units of each layer
     codes: Any  # activations
     has_bias: Any
-    biases: Any  # with zeros behind each, up to a whole number of panels
+    biases: Any  # each padded with zeros to a whole number of panels
     bias_starts: Any
-    weights: Any  # of the layers behind the first, as all that follows
+    weights: Any  # of the layers after the first, like all fields below
     weight_starts: Any
-    forward_panels: Any  # columns of the weights, as the forward product reads them
+    forward_panels: Any  # the weights packed by columns, for the forward product
     forward_starts: Any
-    backward_panels: Any  # and rows, as the input gradient does
+    backward_panels: Any  # the weights packed by rows, for the input gradient
     backward_starts: Any
-    zeros: Any  # as many as the panels of the widest layer have columns
+    zeros: Any  # as many as the columns of the widest layer's panels
 
 
 class Rows(NamedTuple):
-    """What the rows of a batch are in each layer; a layer's part is a matrix of `n_rows` rows."""
+    """Outputs and gradients of a batch's rows in every layer; each layer's part is a matrix of `n_rows` rows."""
 
     n_rows: Any
-    unit_starts: Any  # in a vector of one row
+    unit_starts: Any  # offsets of the layers in a vector for a single row
     outputs: Any
-    gradients: Any  # of the layers' sums, times the scale
-    gradient_panels: Any  # the same as the weight gradient reads them, from the starts of biases on
+    gradients: Any  # with respect to the layers' sums, multiplied by the scale
+    gradient_panels: Any  # the gradients packed for the weight gradient, at offsets computed from `bias_starts`
     maxima: Any
     totals: Any
 
 
 @inline
 def units(rows: Rows, values: Any, layer: int) -> Any:
-    """Return one layer's part of the outputs or gradients, a row for each of the batch."""
+    """Return one layer's part of the outputs or gradients, with one row for each of the batch."""
     first, end = rows.unit_starts[layer], rows.unit_starts[layer + 1]
     return values[first * rows.n_rows : end * rows.n_rows].reshape((rows.n_rows, end - first))
 
 
 @inlined
 def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
-    """Take some rows of a batch from the first layer's sums to the gradient of these; return how many are right."""
+    """Compute the gradient of the first layer's sums for some rows; return the number of correct rows."""
     last = layers.widths.size - 1
     _activate_rows(layers, rows, 0, first, end)
     for layer in range(1, last + 1):
@@ -78,7 +78,7 @@ def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first:
 
 @inlined
 def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
-    """Write the gradient of the last layer's sums for some rows; return how many are right."""
+    """Write the gradient of the last layer's sums for some rows; return the number of correct rows."""
     last = layers.widths.size - 1
     logits, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
     n_correct: int = count_right(logits, labels, first, end)
@@ -89,7 +89,7 @@ def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end
 
 @inlined
 def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Add the product of inputs and gradients to the rows first:end of a layer's weights, and lay these out anew."""
+    """Add the product of inputs and gradients to the rows first:end of a layer's weights, and repack them."""
     weights = _weights(layers, layer)
     if rows.n_rows > 0:
         x = units(rows, rows.outputs, layer - 1)
@@ -102,7 +102,7 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 @inlined
 def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Add the sums of the columns first:end of the gradients to a layer's bias."""
+    """Add the column sums first:end of the gradients to a layer's bias."""
     if layers.has_bias[layer]:
         grad, bias = units(rows, rows.gradients, layer), part(layers.biases, layers.bias_starts, layer)
         add_sums_of_columns(grad, 0, rows.n_rows, first, end, bias)
@@ -122,7 +122,7 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
 
 @inlined
 def pack_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Copy some rows of a layer's gradient into the panels that the weight gradient reads."""
+    """Pack some rows of a layer's gradient into the panels for the weight gradient."""
     grad = units(rows, rows.gradients, layer)
     lanes = VECTOR_BYTES // grad.itemsize
     wide = TILE_VECTORS * lanes
@@ -134,7 +134,7 @@ def pack_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) 
 
 @inlined
 def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Compute the gradient of the sums of the layer below for some rows."""
+    """Compute the gradient of the previous layer's sums for some rows."""
     grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
@@ -149,7 +149,7 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 @inlined
 def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Replace the sums in some rows of the outputs, where the product has not held them above relu's floor."""
+    """Apply the activation to some rows of the outputs; identity and relu are part of the product."""
     code = layers.codes[layer]
     if code > RELU:
         activate(_of_rows(units(rows, rows.outputs, layer), first, end), code)
@@ -157,7 +157,7 @@ def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int)
 
 @inline
 def _of_rows(matrix: Any, first: int, end: int) -> Any:
-    """Return some rows as one vector."""
+    """Return some rows as one contiguous vector."""
     return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
 
 
@@ -169,12 +169,13 @@ def _weights(layers: Layers, layer: int) -> Any:
 
 @inline
 def gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
+    """Return one layer's panels of the gradient."""
     return rows.gradient_panels[layers.bias_starts[layer] * rows.n_rows : layers.bias_starts[layer + 1] * rows.n_rows]
 
 
 @inlined
 def pack_columns(weights: Any, first: int, end: int, panels: Any) -> None:
-    """Copy some rows into the panels that are made of columns."""
+    """Pack some rows of the weights into the forward panels."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
     wide = TILE_VECTORS * lanes
@@ -185,7 +186,7 @@ def pack_columns(weights: Any, first: int, end: int, panels: Any) -> None:
 
 @inlined
 def pack_transposed(weights: Any, first: int, end: int, panels: Any) -> None:
-    """Copy some rows into the panels that are made of rows, as columns of these."""
+    """Pack some rows of the weights into the backward panels, as columns."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
     wide = TILE_VECTORS * lanes

@@ -1,4 +1,4 @@
-"""Stand-ins for optional arguments: compiled kernels take an array for each."""
+"""Replacements for optional arguments that are None, because compiled kernels need an array for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def gradients_to_write(
     use_bias: bool,
     accumulate: bool,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the arrays that gradients are written to; new ones have the columns and the dtype of `like`."""
+    """Return the arrays for the gradients; allocated ones have the number of columns and the dtype of `like`."""
     make = np.zeros if accumulate else np.empty
     if out is None:
         out = make((n_inputs, like.shape[1]), like.dtype)

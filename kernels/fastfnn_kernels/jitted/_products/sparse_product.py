@@ -1,4 +1,4 @@
-"""The product of one group of packed rows with one panel of weights, by one thread."""
+"""The product of one group of packed rows and one panel of weights, computed by one thread."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def multiply_group(
     n_columns: int,
     floor: float,
 ) -> None:
-    """Compute the rows of a group, whose entries begin at `first`, in the columns of one panel, from j on."""
+    """Compute the rows of a group in the columns of one panel, from j on; the group's entries begin at `first`."""
     if width == WIDE_VECTORS * (VECTOR_BYTES // out.itemsize):
         sparse_tile(
             values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
@@ -47,7 +47,7 @@ def multiply_group(
 
 @inline
 def fill_sparse_panel(weights: Any, j: int, width: int, panels: Any) -> None:
-    """Lay out the columns from j on."""
+    """Pack the columns from j on."""
     n_inputs, n_columns = weights.shape
     n_existing = min(width, n_columns - j)
     if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // weights.itemsize):

@@ -1,4 +1,4 @@
-"""Tasks that threads take as they become free, where each has an output of its own and the order changes no bit."""
+"""Tasks that threads take as they become free. Each has its own output, so their order changes no bit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def number_of_shares(n_rows: int, block_rows: int) -> int:
 
 @intrinsic
 def take_next(typing: Any, counter: Any) -> Any:
-    """Return the number of the next task, and count it as taken; `counter` is an array of one int64."""
+    """Take the next task and return its number, atomically; `counter` is an array of one int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -33,24 +33,25 @@ def take_next(typing: Any, counter: Any) -> Any:
 
 @inline
 def share_of(n_items: int, task: int, n_tasks: int) -> tuple[int, int]:
-    """Return the first of the items of a task, and the end: as many as each other's, or one more."""
+    """Return a task's first item and end, when items are divided evenly (sizes differ by at most 1)."""
     return task * n_items // n_tasks, (task + 1) * n_items // n_tasks
 
 
 @inline
 def next_task(counters: Any, worker: int, n_tasks: int) -> int:
-    """Return the number of a task that is not begun yet, or `n_tasks` if all are.
+    """Take a task that no worker has taken yet; return its number, or `n_tasks` if there is none.
 
-    A worker does its own share first, whose data its caches may still hold, and then what is left of the others'.
+    A worker first takes the tasks of its own share, whose data may still be in its caches, and then remaining tasks
+    of other workers.
 
     Parameters
     ----------
     counters : ndarray of int64, shape (n_workers,)
-        How often the tasks of each worker's share were asked for.
+        Number of tasks taken from each worker's share.
     worker : int
-        Who asks.
+        The worker that takes the task.
     n_tasks : int
-        How many tasks all workers have.
+        Total number of tasks.
     """
     n_workers = counters.size
     for turn in range(n_workers):

@@ -1,4 +1,4 @@
-"""The weight gradient of a dense layer: x^T g and the column sums of g, in chunks of rows."""
+"""The weight gradient of a dense layer: x^T g and the column sums of g, summed in chunks of rows."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from fastfnn_kernels.jitted._products.tile_product import (
     rows_of_share,
 )
 
-# Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
+# The weight gradient is divided into this number of blocks of inputs, or a multiple of it. It is even, so that two
+# threads get equally many.
 INPUT_BLOCKS = 4
 
-# Tiles of such a block at most: its inputs stay in cache while the panels go by.
+# Maximum number of tiles in such a block. Its inputs stay in cache while the panels are streamed.
 BLOCK_TILES = 10
 
-# Rows between two meetings of the threads in the weight gradient: they share the caches they fill, which rows of more
-# bytes than these fill sooner.
+# Rows between barriers in the weight gradient. Gradient rows of more than NARROW_BYTES fill the shared cache sooner,
+# so they use a third of the span.
 SPAN_ROWS = 6 * ROW_CHUNK
 NARROW_BYTES = 2048
 
@@ -41,7 +42,7 @@ FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
 @kernel
 def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -91,9 +92,9 @@ def add_products_of_block(
     accumulate: bool,
     out: Any,
 ) -> None:
-    """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
+    """Compute the rows first:end of `out` over a span of rows; first copy the inputs if `copies` has room for them.
 
-    The tiles of the panel in the middle ask for the inputs of the next chunk, or of the next block's first.
+    The tiles of the middle panel prefetch the inputs of the next chunk, or of the next block's first chunk.
     """
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -128,7 +129,7 @@ def add_products_of_block(
 
 @kernel
 def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
-    """Write g^T x and the column sums of g, or add them: one tile is as high as g is wide, and no input is copied."""
+    """Write or add g^T x and the column sums of g. A tile has as many rows as g has columns; x is not packed."""
     n_rows, n_inputs = x.shape
     n_columns = grad.shape[1]
     lanes = VECTOR_BYTES // x.itemsize
@@ -158,7 +159,7 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
 
 @inline
 def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end: int, out: Any) -> None:
-    """Add the sums of the columns first:end, chunk after chunk of rows."""
+    """Add the sums of the columns first:end, one chunk of rows after another."""
     n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
     for j in range(first, end, wide):
         for row in range(first_row, first_row + n_rows, ROW_CHUNK):
