@@ -2,8 +2,8 @@
 
 The first weights are packed into panels of columns once for all batches. Each panel is owned by one thread and stays
 in its caches. The thread adds a step directly to the panel, just before the forward product of the next batch reads
-it; the largest gradient is therefore never written. There are two barriers for each batch, since the first layer's
-panels are divided among threads, but the rows of the later layers' forward and backward pass.
+it; the largest gradient is therefore never written. There are two barriers for each batch: threads divide the first
+layer by panels, and the forward and backward pass of the later layers by rows.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Layers(NamedTuple):
     has_bias: Any
     biases: Any  # each padded with zeros to a whole number of panels
     bias_starts: Any
-    weights: Any  # of the layers after the first, like all fields below
+    weights: Any  # of the layers after the first, like the panels below
     weight_starts: Any
     forward_panels: Any  # the weights packed by columns, for the forward product
     forward_starts: Any
