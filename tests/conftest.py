@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from fastfnn_kernels import jitted, reference, runtime
-from fastfnn_kernels.jitted import _jit
+from fastfnn_kernels.jitted._compile import jit
 from fastfnn_kernels.runtime.cpu_count import most_threads
 from hypothesis import Phase, settings
 from other_cpus import Trials
@@ -93,7 +93,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture(params=["serial", "parallel"])
 def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run every kernel, of whatever size, in the variant for one thread or in that for many."""
-    monkeypatch.setattr(_jit, "PARALLEL_OPERATIONS", 0 if request.param == "parallel" else sys.maxsize)
+    monkeypatch.setattr(jit, "PARALLEL_OPERATIONS", 0 if request.param == "parallel" else sys.maxsize)
     return request.param
 
 

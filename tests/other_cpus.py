@@ -58,7 +58,7 @@ import json
 import numpy as np
 from fastfnn_kernels import jitted
 from fastfnn_kernels.runtime.cpu import UNIT
-from fastfnn_kernels.jitted._jit import Kernel
+from fastfnn_kernels.jitted._compile.jit import Kernel
 
 compile_kernel, compiled = Kernel.compile, []
 def compile_and_remember(self, *args, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arrays import Unchanged, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted.activations import BLOCK
+from fastfnn_kernels.jitted._products.loops import BLOCK
 from tolerances import assert_elements_close
 
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"]

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fastfnn_kernels import compile_ahead
-from fastfnn_kernels.jitted import _weight_gradient, dense, sparse
+from fastfnn_kernels.jitted import dense, sparse
+from fastfnn_kernels.jitted._products.weight_gradient import add_products
 from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 from fastfnn_kernels.runtime import compiling
 from processes import output_of
@@ -89,10 +90,10 @@ def test_one_kernel_may_be_compiled_before_another_that_is_waited_for():
 def test_the_first_process_compiles_what_follows_its_forward_product(monkeypatch):
     dtype = np.dtype(np.float32)
     dense._multiply.parallel[dtype]
-    for entries in (sparse._multiply.parallel, sparse._add_products.parallel, _weight_gradient.add_products.parallel):
+    for entries in (sparse._multiply.parallel, sparse._add_products.parallel, add_products.parallel):
         monkeypatch.delitem(entries, dtype, raising=False)
     compile_ahead._compile_what_follows(dtype)
-    assert dtype in _weight_gradient.add_products.parallel
+    assert dtype in add_products.parallel
     assert dtype not in sparse._add_products.parallel
 
 

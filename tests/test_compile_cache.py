@@ -57,7 +57,7 @@ def test_a_second_process_compiles_nothing(filled):
 def test_an_edit_in_any_file_compiles_anew(filled, tmp_path):
     copy = tmp_path / "fastfnn_kernels"
     shutil.copytree(Path(fastfnn_kernels.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "jitted" / "_simd.py").open("a") as file:
+    with (copy / "jitted" / "_llvm" / "dense_tiles.py").open("a") as file:
         file.write("\n# an edit\n")
     edited = run(filled, tmp_path)
     assert edited["misses"] == 2
@@ -96,7 +96,7 @@ sys.path.insert(0, {tests!r})
 from page_guard import FAMILIES
 from test_kernel_types import SHAPES
 from fastfnn_kernels import jitted
-from fastfnn_kernels.jitted._jit import Kernel
+from fastfnn_kernels.jitted._compile.jit import Kernel
 
 rng = np.random.default_rng(0)
 for family in FAMILIES.values():

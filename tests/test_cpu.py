@@ -1,7 +1,7 @@
 """The plan for a CPU: which vectors, and how large a tile."""
 
 import pytest
-from fastfnn_kernels.jitted._shapes import (
+from fastfnn_kernels.jitted._llvm.tile_shapes import (
     FEW_ROWS_VECTORS,
     SCATTERING_VECTORS,
     TileShape,

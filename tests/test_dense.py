@@ -7,10 +7,11 @@ import pytest
 from arrays import Unchanged, integers, misaligned, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
-from fastfnn_kernels.jitted._tiles import CONFLICTING_BYTES, DEPTH_CHUNK, ROW_CHUNK
-from fastfnn_kernels.jitted._weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS, FEW_INPUTS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
+from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
+from fastfnn_kernels.jitted._products.tile_product import CONFLICTING_BYTES, DEPTH_CHUNK, ROW_CHUNK
+from fastfnn_kernels.jitted._products.weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
+from fastfnn_kernels.jitted.dense import FEW_INPUTS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st

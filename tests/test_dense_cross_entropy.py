@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, one_hot_layer, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted._shapes import FLAT_TILE, TILE
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS
-from fastfnn_kernels.jitted.dense_cross_entropy import MOST_SHARES
+from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE, TILE
+from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
+from fastfnn_kernels.jitted._products.tasks import MOST_SHARES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st

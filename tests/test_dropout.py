@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, read_only
 from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted.activations import BLOCK
+from fastfnn_kernels.jitted._products.loops import BLOCK
 
 SHAPES = [(0, 3), (1, 1), (1, BLOCK - 1), (BLOCK, 1), (3, BLOCK + 1), (300, 300)]
 

@@ -4,7 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import In1, Out1, kernel
+from fastfnn_kernels.jitted._compile.jit import In1, Out1, kernel
 from fastfnn_kernels.runtime.garbage import collected_later
 from numba.core.dispatcher import Dispatcher
 

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import pytest
 from fastfnn_kernels import jitted
-from fastfnn_kernels.jitted._jit import Entries, In1, Out1, kernel
-from fastfnn_kernels.jitted._small import multiply_small
+from fastfnn_kernels.jitted._compile.jit import Entries, In1, Out1, kernel
+from fastfnn_kernels.jitted._products.in_place_product import multiply_small
 from page_guard import FAMILIES
 
 # (rows, columns, depth): one for each kernel's serial variant, and one for its parallel one

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import In1, Kernel, Out1, inline, kernel
-from fastfnn_kernels.jitted._linking import all_but_linked
+from fastfnn_kernels.jitted._compile.jit import In1, Kernel, Out1, inline, kernel
+from fastfnn_kernels.jitted._compile.linking import all_but_linked
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import In1, Out1, kernel
-from fastfnn_kernels.jitted._math import (
+from fastfnn_kernels.jitted._compile.jit import In1, Out1, kernel
+from fastfnn_kernels.jitted._llvm.math import (
     add_in_any_order,
     exp_of_negative,
     expm1_of_negative,
@@ -12,7 +12,7 @@ from fastfnn_kernels.jitted._math import (
     maximum,
 )
 
-# Above what `_math.py` states, and below what a missing term leaves.
+# Above what `_llvm/math.py` states, and below what a missing term leaves.
 LARGEST_ERROR_IN_ULP = 1.25
 LARGEST_ERROR_OF_LOG1P_IN_ULP = 1.5  # a logarithm, a quotient and their sum
 

@@ -1,8 +1,10 @@
 """Both backends offer the same files, names, signatures and checks."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 from fastfnn_kernels import checks, jitted, reference
@@ -14,6 +16,7 @@ def public_names(module):
 
 
 KERNELS = sorted(public_names(reference) - {"checked"})
+JITTED = Path(jitted.__file__).parent
 FILES = sorted(name for _, name, _ in pkgutil.iter_modules(reference.__path__))
 
 
@@ -73,3 +76,28 @@ def test_the_reference_needs_numpy_alone(file):
         line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))
     }
     assert imported <= {"__future__", "collections", "typing", "numpy", "fastfnn_kernels"}
+
+
+FOLDERS = ["_compile", "_llvm", "_products"]  # each builds on those before it
+
+
+def imports_within_jitted(file):
+    """Yield what a file imports from the compiled kernels: the first part of the module's path, and the names."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("fastfnn_kernels.jitted."):
+            yield node.module.split(".")[2], [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_builds_on_those_before_it(folder):
+    files = sorted((JITTED / folder).glob("*.py"))
+    assert len(files) > 1
+    below = FOLDERS[: FOLDERS.index(folder) + 1]
+    for file in files:
+        assert {part for part, _ in imports_within_jitted(file)} <= set(below), file.name
+
+
+@pytest.mark.parametrize("file", public(FILES))
+def test_kernels_share_code_by_way_of_the_folders_alone(file):
+    for part, names in imports_within_jitted(JITTED / f"{file}.py"):
+        assert part in FOLDERS or set(names) <= set(KERNELS)

@@ -5,7 +5,7 @@ import pytest
 from arrays import Unchanged, integers, mostly_zeros, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import sparse
-from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 from fastfnn_kernels.reference import pack_rows
 from fastfnn_kernels.runtime.cpu import UNIT

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from arrays import Unchanged, integers, normals, one_hot_layer, read_only
 from fastfnn_kernels import jitted, reference, runtime
-from fastfnn_kernels.jitted._few_outputs import FEW_OUTPUTS
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, TILE
-from fastfnn_kernels.jitted.stack_cross_entropy import BLOCK_ROWS, MOST_SHARES
+from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, TILE
+from fastfnn_kernels.jitted._products.tasks import MOST_SHARES
+from fastfnn_kernels.jitted.stack_cross_entropy import BLOCK_ROWS
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st

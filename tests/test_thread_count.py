@@ -6,7 +6,7 @@ import fastfnn_kernels.runtime.cpu_count
 import numba
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, threads_for
+from fastfnn_kernels.jitted._compile.jit import PARALLEL_OPERATIONS, threads_for
 from fastfnn_kernels.runtime import thread_count
 from fastfnn_kernels.runtime.cpu_count import Limit, most_threads
 from fastfnn_kernels.runtime.thread_pool import run_parallel

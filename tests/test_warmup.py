@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fastfnn_kernels.jitted._jit import PARALLEL_OPERATIONS, Entries
+from fastfnn_kernels.jitted._compile.jit import PARALLEL_OPERATIONS, Entries
 
 from fastfnn import SGD, Adam, Dense, Epoch, Network, RMSprop
 from fastfnn.app.warmup import warm_up

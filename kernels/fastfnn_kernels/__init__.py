@@ -1,8 +1,8 @@
-"""The operations of a feed-forward network, each written twice under one name and one signature.
+"""The operations of a feed-forward network, each in two versions with the same name and signature.
 
-`fastfnn_kernels.reference` is plain NumPy: the specification. `fastfnn_kernels.jitted` is the product: the
-same functions as multithreaded Numba kernels. Arrays go in, arrays come out; nothing here knows layers or
-networks. Import the one you want; only `jitted` needs Numba.
+`fastfnn_kernels.reference` is plain NumPy and serves as the specification. `fastfnn_kernels.jitted` contains the fast
+multithreaded Numba versions. Both take and return arrays and know nothing about layers or networks. Import the one
+you want; only `jitted` needs Numba.
 
 Examples
 --------

@@ -1,8 +1,7 @@
-"""How an array that a kernel is given is looked at, and what is said of one that it cannot take.
+"""Checks of a kernel's arguments, and the errors for arguments that it cannot take.
 
-A call of a small kernel takes hardly longer than looking at its arguments does. So each function first sees, in as
-few steps as Python allows, whether an array is as nearly all are. What is wrong, or merely rare, is found out
-afterwards.
+Checking takes almost as long as a small kernel itself. Each function therefore begins with a fast test, in as few
+steps as Python allows, that nearly every array passes. Only an array that fails it goes through the complete checks.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ UINT64 = np.dtype(np.uint64)
 DTYPES = (FLOAT32, FLOAT64)
 SOURCES = (np.dtype(np.uint8), *DTYPES)
 
-# The first are a part of every kernel that computes whole layers; the others follow a product in a pass of their own.
+# Every kernel that computes whole layers contains these. The others run in a separate pass after a product.
 FUSED_ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh")
 ACTIVATIONS = (*FUSED_ACTIVATIONS, "leaky_relu", "elu", "softplus")
 
 LOSSES = ("squared_error", "huber", "binary_cross_entropy", "poisson")
 
-Shape = tuple[int | None, ...]  # None stands for any length
+Shape = tuple[int | None, ...]  # None means any length
 
 
 def require_array(name: str, array: Any) -> None:
-    """Refuse what is no array."""
+    """Reject anything but a NumPy array."""
     if not isinstance(array, ndarray):
         raise TypeError(f"{name} must be a NumPy array; got {type(array).__name__}: convert it with numpy.asarray")
 
 
 def require_contiguous(name: str, array: NDArray[Any]) -> None:
-    """Refuse an array with gaps between its elements, or in another order."""
+    """Reject an array that is not C-contiguous."""
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous; got strides {array.strides}: use numpy.ascontiguousarray")
 
 
 def require_floats(name: str, array: Any, ndim: int | None) -> None:
-    """Refuse what is not a C-contiguous float array of `ndim` dimensions (any, when None)."""
+    """Reject anything but a C-contiguous float array with `ndim` dimensions (any number if None)."""
     if (
         type(array) is ndarray
         and (array.dtype is FLOAT32 or array.dtype is FLOAT64)
@@ -59,7 +58,7 @@ def require_floats(name: str, array: Any, ndim: int | None) -> None:
 
 
 def require_like(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> None:
-    """Refuse an array of another dtype or shape."""
+    """Reject an array with another dtype or shape."""
     if is_usual(array, dtype, shape):
         return
     require_floats(name, array, len(shape))
@@ -72,18 +71,18 @@ def require_like(name: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> N
 
 
 def is_usual(array: Any, dtype: np.dtype[Any], shape: Shape) -> bool:
-    """Tell whether this is such an array, as nearly all are: False may stand for a rare one."""
+    """Return True for a plain array with this dtype and shape; False may also mean an unusual valid one."""
     return type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.c_contiguous
 
 
 def require_matrix(name: str, array: Any, dtype: np.dtype[Any], n_rows: int | None, n_columns: int | None) -> None:
-    """Refuse what is not a matrix of so many rows and columns, of any number where None is given."""
+    """Reject anything but a matrix with these numbers of rows and columns (any number if None)."""
     if not is_usual_matrix(array, dtype, n_rows, n_columns):
         require_like(name, array, dtype, (n_rows, n_columns))
 
 
 def is_usual_matrix(array: Any, dtype: np.dtype[Any], n_rows: int | None, n_columns: int | None) -> bool:
-    """Tell whether this is such a matrix, as nearly all are: False may stand for a rare one."""
+    """Return True for a plain matrix with this dtype and size; False may also mean an unusual valid one."""
     return (
         type(array) is ndarray
         and array.dtype is dtype
@@ -97,7 +96,7 @@ def is_usual_matrix(array: Any, dtype: np.dtype[Any], n_rows: int | None, n_colu
 def require_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: Mapping[str, NDArray[Any] | None]
 ) -> None:
-    """Refuse an output that cannot be written, or that shares memory with another argument."""
+    """Reject an output that cannot be written, or that shares memory with another argument."""
     if not (type(array) is ndarray and array.dtype is dtype and array.shape == shape and array.flags.carray):
         require_like(name, array, dtype, shape)
         if not array.flags.writeable:
@@ -113,13 +112,13 @@ def require_output(
 def require_another_output(
     name: str, array: Any, dtype: np.dtype[Any], shape: Shape, others: dict[str, NDArray[Any] | None]
 ) -> None:
-    """Refuse the same, and add the output to the others."""
+    """Apply `require_output`, then add the output to the others."""
     require_output(name, array, dtype, shape, others)
     others[name] = array
 
 
 def require_source(name: str, array: Any) -> None:
-    """Refuse what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
+    """Reject what cannot be packed: anything but a C-contiguous matrix of pixels or floats."""
     require_array(name, array)
     if array.dtype not in SOURCES:
         raise TypeError(f"{name} must be uint8, float32 or float64; got {array.dtype}: convert it with {name}.astype")
@@ -129,7 +128,7 @@ def require_source(name: str, array: Any) -> None:
 
 
 def require_integers(name: str, array: Any) -> None:
-    """Refuse what is no contiguous vector of int64."""
+    """Reject anything but a contiguous vector of int64."""
     require_array(name, array)
     if array.dtype != np.int64:
         raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
@@ -139,37 +138,37 @@ def require_integers(name: str, array: Any) -> None:
 
 
 def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
-    """Refuse what are not the numbers of classes, one a row."""
+    """Reject anything but one class number for each row."""
     require_array("labels", labels)
     if labels.dtype != np.int64:
         raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
     if labels.shape != (n_rows,):
         raise ValueError(f"labels must have shape ({n_rows},), one a row; got {labels.shape}")
     require_contiguous("labels", labels)
-    # As an unsigned number a negative one is larger than any class.
+    # Viewed as unsigned, a negative label is larger than any class.
     if n_rows and np.maximum.reduce(labels.view(UINT64)) >= n_classes:
         raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
 
 
 def require_activation(activation: Any, known: Sequence[str] = ACTIVATIONS) -> None:
-    """Refuse what names no activation, or none of those that a kernel knows."""
+    """Reject a name that is not one of the activations that a kernel knows."""
     if activation not in known:
         raise ValueError(f"activation must be one of {', '.join(known)}; got {activation!r}")
 
 
 def require_same_lengths(names: str, first: Sequence[Any], second: Sequence[Any], third: Sequence[Any]) -> None:
-    """Refuse three lists that are empty, or not as long as each other."""
+    """Reject three lists that are empty or differ in length."""
     if not len(first) == len(second) == len(third) > 0:
         lengths = f"{len(first)}, {len(second)} and {len(third)}"
         raise ValueError(f"{names} must have an element for each layer; got {lengths}")
 
 
 def parameter_shapes(n_inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:
-    """List the shapes of the weights of layers of such widths."""
+    """List the shapes of the weights of layers with these widths."""
     return list(pairwise((n_inputs, *widths)))
 
 
 def number_of_parameters(n_inputs: int, widths: Sequence[int], use_bias: Sequence[bool]) -> int:
-    """Count the weights and biases of layers of such widths."""
+    """Count the weights and biases of layers with these widths."""
     n_weights = sum(n * m for n, m in parameter_shapes(n_inputs, widths))
     return n_weights + sum(width for width, has_bias in zip(widths, use_bias, strict=True) if has_bias)

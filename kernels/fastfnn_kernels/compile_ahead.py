@@ -1,7 +1,7 @@
-"""A second process that compiles one kernel into the cache, while the first compiles others.
+"""A helper process that compiles one kernel into the cache while the main process compiles others.
 
-Numba compiles one function at a time in a process, however many CPUs there are. The first process waits when it gets
-to that kernel. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
+Within a process, Numba compiles only one function at a time, whatever the number of CPUs. The main process waits for
+the helper when it reaches that kernel. Run as `python -m fastfnn_kernels.compile_ahead DTYPE`.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from fastfnn_kernels.runtime.compiling import awaiting
 
 log = logging.getLogger(__name__)
 
-# What takes longest of all; trainings of more than a few rows meet it.
+# The kernel that takes longest to compile. Every training on more than a few rows needs it.
 KERNEL = "dense_cross_entropy._propagate.parallel"
 
 
 @contextlib.contextmanager
 def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
-    """Let a second process compile `KERNEL` while what stands in the `with` compiles others.
+    """Let a helper process compile `KERNEL` while the body of the `with` compiles others.
 
-    It is not started where a CPU or the cache is missing, or the kernel is there; it ends with the `with`.
+    The helper is not started if there is only one CPU, if the cache cannot be written, or if the kernel is in the
+    cache already. It ends with the `with`.
 
     Parameters
     ----------
     dtype : dtype
-        That it is compiled for.
+        dtype to compile the kernel for.
     """
     if get_num_threads() == 1 or not sys.executable or _may_be_cached() or not _can_be_cached():
         yield
         return
-    # In a session of its own Ctrl-C reaches the first process alone.
+    # With a session of its own for the helper, Ctrl-C reaches the main process only.
     command = [sys.executable, "-m", "fastfnn_kernels.compile_ahead", np.dtype(dtype).name]
     nowhere, told = subprocess.DEVNULL, subprocess.PIPE
     try:
@@ -58,29 +59,30 @@ def compiled_beside(dtype: np.dtype[np.floating]) -> Iterator[None]:
         with awaiting(wait_for):
             yield
     finally:
-        helper.kill()  # files of the cache are written beside and renamed
+        helper.kill()  # leaves no damaged file: cache files are written under another name and then renamed
         helper.communicate()
 
 
 def compile_kernel(dtype: np.dtype[np.floating]) -> None:
-    """Compile `KERNEL`, or load it where it is in the cache already."""
+    """Compile `KERNEL`, or load it if it is in the cache already."""
     from fastfnn_kernels.jitted.dense_cross_entropy import _propagate
 
     _propagate.compile(dtype, parallel=True)
 
 
 def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:
-    """Compile the first layer's weight gradient, dense or packed as its forward product was."""
-    from fastfnn_kernels.jitted import _weight_gradient, dense, sparse
+    """Compile the first layer's weight gradient, dense or packed like its forward product."""
+    from fastfnn_kernels.jitted import dense, sparse
+    from fastfnn_kernels.jitted._products.weight_gradient import add_products
 
-    products = ((dense._multiply, _weight_gradient.add_products), (sparse._multiply, sparse._add_products))
+    products = ((dense._multiply, add_products), (sparse._multiply, sparse._add_products))
     for forward, gradient in products:
         if dtype in forward.parallel:
-            gradient.parallel[dtype]  # what is looked up is compiled
+            gradient.parallel[dtype]  # the lookup compiles it
 
 
 def _may_be_cached() -> bool:
-    """Tell whether a training ran before, for one dtype or another."""
+    """Return whether the cache contains the kernel for any dtype, from an earlier training."""
     return any(cache_folder().glob(f"{KERNEL}-*"))
 
 

@@ -1,4 +1,4 @@
-"""The forms in which mostly-zero inputs are stored, so that their zeros are not multiplied."""
+"""Storage formats for mostly-zero inputs, whose zeros are not multiplied."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Three share each load of the other operand, which is what the product would wait for; a fourth would add more zeros
-# than it saves loads.
+# Loads of the other operand limit the product. Three rows share each load; a fourth would add more stored zeros than
+# it saves loads.
 ROWS_OF_GROUP = 3
 
 
 class Packed(NamedTuple):
-    """A matrix as groups of three rows that share the columns of their non-zeros.
+    """A matrix stored as groups of three rows that share the columns of their non-zeros.
 
-    It is block compressed sparse row storage with blocks of three by one, the rows in any order.
+    The format is block compressed sparse row with 3 x 1 blocks, and the rows may be in any order.
 
     Attributes
     ----------
@@ -25,9 +25,9 @@ class Packed(NamedTuple):
     indices : ndarray of int32, shape (n_entries,)
         Column of each entry, ascending within a group.
     values : ndarray, shape (n_entries, 3)
-        The entry in each of the three rows; zero in a row that has none there, or behind the last row.
+        The entry in each of the three rows; zero where a row has none, and past the last row.
     order : ndarray of int32, shape (n_rows,)
-        Which rows of the matrix the groups hold: those of group g are `order[3 * g : 3 * g + 3]`.
+        Row numbers in the matrix: group g contains the rows `order[3 * g : 3 * g + 3]`.
     shape : (int, int)
         (n_rows, n_columns) of the matrix.
     """
@@ -40,25 +40,25 @@ class Packed(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes the arrays take."""
+        """Total size of the arrays."""
         return sum(array.nbytes for array in self[:4])
 
 
 class PackedBatches(NamedTuple):
-    """Batches of rows, one behind the other, each packed on its own: no group has rows of two of them.
+    """Consecutive batches of rows, each packed separately: no group contains rows of two batches.
 
     Attributes
     ----------
     offsets : ndarray of int64, shape (n_groups + 1,)
-        Group g's entries are `offsets[g]:offsets[g + 1]`. Each batch has as many groups as its rows need.
+        Group g's entries are `offsets[g]:offsets[g + 1]`. Each batch has just enough groups for its rows.
     indices : ndarray of int32, shape (n_entries,)
         As in `Packed`.
     values : ndarray, shape (n_entries, 3)
         As in `Packed`.
     batch_size : int
-        Rows of a batch; the last one has what is left.
+        Rows in a batch; the last batch may have fewer.
     shape : (int, int)
-        (n_rows, n_columns) of all batches together.
+        Total (n_rows, n_columns) of all batches.
     """
 
     offsets: NDArray[np.int64]
@@ -68,7 +68,7 @@ class PackedBatches(NamedTuple):
     shape: tuple[int, int]
 
     def batches(self) -> Iterator[Packed]:
-        """Yield each batch; its arrays are views."""
+        """Yield each batch as views."""
         (n_rows, n_columns), n_groups = self.shape, number_of_groups(self.batch_size)
         for first_row in range(0, n_rows, self.batch_size):
             first = first_row // self.batch_size * n_groups
@@ -80,7 +80,7 @@ class PackedBatches(NamedTuple):
 
 
 class Compressed(NamedTuple):
-    """A matrix as rows of non-zeros: compressed sparse row storage.
+    """A matrix in compressed sparse row (CSR) format.
 
     Attributes
     ----------
@@ -101,28 +101,28 @@ class Compressed(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes the three arrays take."""
+        """Total size of the three arrays."""
         return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
 
 
 def join_batches(batches: Sequence[Packed], batch_size: int, n_columns: int, dtype: Any) -> PackedBatches:
-    """Join batches that were packed each on its own, all but the last of `batch_size` rows.
+    """Join separately packed batches, all of `batch_size` rows except possibly the last.
 
     Parameters
     ----------
     batches : sequence of Packed
-        Their rows in order.
+        The batches, with their rows in order.
     batch_size : int
-        Rows of each, but for the last, which may have fewer.
+        Rows in each batch; the last may have fewer.
     n_columns : int
-        Columns of each.
+        Columns in each batch.
     dtype : float32 or float64
-        dtype of their values.
+        dtype of the values.
 
     Returns
     -------
     PackedBatches
-        Copies of their entries.
+        Copies of all entries.
     """
     ends = np.cumsum([0, *(len(batch.indices) for batch in batches)])
     offsets = [batch.offsets[1:] + end for batch, end in zip(batches, ends, strict=False)]
@@ -136,18 +136,18 @@ def join_batches(batches: Sequence[Packed], batch_size: int, n_columns: int, dty
 
 
 def number_of_groups(n_rows: int) -> int:
-    """Return how many groups hold `n_rows` rows."""
+    """Return the number of groups for `n_rows` rows."""
     return -(-n_rows // ROWS_OF_GROUP)
 
 
 def number_of_groups_in_batches(n_rows: int, batch_size: int) -> int:
-    """Return how many groups hold `n_rows` rows in batches, none with rows of two."""
+    """Return the number of groups for `n_rows` rows in batches; no group contains rows of two batches."""
     n_whole, n_left = divmod(n_rows, batch_size)
     return n_whole * number_of_groups(batch_size) + number_of_groups(n_left)
 
 
 def unpack(packed: Packed) -> NDArray[Any]:
-    """Write a packed matrix out in full.
+    """Write out a packed matrix in full.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What every kernel asks of its arguments, checked before anything is computed or written.
+"""Checks of every kernel's arguments, done before anything is computed or written.
 
-`checked` puts the check of the same name in front of a kernel. Both backends are wrapped by it, so that they
-refuse the same arguments with the same words, and neither the reference nor the jitted code checks anything.
+`checked` wraps a kernel with the check of the same name. It wraps both backends, so they reject the same arguments
+with the same messages. Neither the reference nor the jitted code checks anything itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def checked(kernel: Callable[P, R]) -> Callable[P, R]:
-    """Return the kernel with the check of its name before it."""
+    """Wrap a kernel so that the check of the same name runs first."""
     check = CHECKS[kernel.__name__]
 
     @functools.wraps(kernel)

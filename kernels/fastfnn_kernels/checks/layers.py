@@ -1,4 +1,4 @@
-"""What the kernels of layers and losses ask of their arguments."""
+"""Checks of the arguments of layers and losses."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def check_forward(
     out: NDArray[Any] | None,
     others: dict[str, NDArray[Any] | None],
 ) -> None:
-    """Check what all forward products take."""
+    """Check the arguments that all forward products share."""
     n_outputs = weights.shape[1]
     require_activation(activation)
     if bias is not None:
@@ -267,7 +267,7 @@ def check_gradient(
     out_bias: NDArray[Any] | None,
     others: dict[str, NDArray[Any] | None],
 ) -> None:
-    """Check where all weight gradients are written."""
+    """Check the outputs that all weight gradients share."""
     n_outputs = grad.shape[1]
     if out is not None:
         require_another_output("out", out, grad.dtype, (n_inputs, n_outputs), others)
@@ -281,12 +281,12 @@ def _stack(
     biases: Sequence[NDArray[Any] | None],
     activations: Sequence[str],
 ) -> int:
-    """Check what goes through a stack of layers; return the last layer's width."""
+    """Check the inputs and parameters of a stack of layers; return the last layer's width."""
     require_floats("x", x, 2)
     require_same_lengths("weights, biases and activations", weights, biases, activations)
     width, dtype = x.shape[1], x.dtype
     for layer, (w, b, activation) in enumerate(zip(weights, biases, activations, strict=True)):
-        if not is_usual_matrix(w, dtype, width, None):  # a name takes longer to write than a matrix to look at
+        if not is_usual_matrix(w, dtype, width, None):  # formatting the name takes longer than this test
             require_like(f"weights[{layer}]", w, dtype, (width, None))
         width = w.shape[1]
         if b is not None and not is_usual(b, dtype, (width,)):
@@ -298,7 +298,7 @@ def _stack(
 def _named_inputs(
     x: NDArray[Any], weights: Sequence[NDArray[Any]], biases: Sequence[NDArray[Any] | None]
 ) -> dict[str, NDArray[Any] | None]:
-    """Name what no output may share memory with."""
+    """Name the arrays that no output may share memory with."""
     named: dict[str, NDArray[Any] | None] = {f"weights[{layer}]": w for layer, w in enumerate(weights)}
     return named | {f"biases[{layer}]": b for layer, b in enumerate(biases)} | {"x": x}
 
@@ -307,7 +307,7 @@ def _named_inputs(
 def _shape_of_parameters(
     n_inputs: int, widths: tuple[int, ...], activations: tuple[str, ...], use_bias: tuple[bool, ...]
 ) -> tuple[int]:
-    """Check what describes a network's layers; return the shape of the vector of their parameters."""
+    """Check the description of a network's layers; return the shape of their vector of parameters."""
     require_same_lengths("widths, activations and use_bias", widths, activations, use_bias)
     for activation in activations:
         require_activation(activation, FUSED_ACTIVATIONS)

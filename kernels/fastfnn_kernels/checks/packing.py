@@ -1,4 +1,4 @@
-"""What the kernels that pack inputs, and those of packed inputs, ask of their arguments."""
+"""Checks of the arguments of kernels that pack inputs or take packed inputs."""
 
 from __future__ import annotations
 

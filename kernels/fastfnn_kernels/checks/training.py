@@ -1,4 +1,4 @@
-"""What the kernels that change parameters ask of their arguments."""
+"""Checks of the arguments of kernels that change parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The product: every kernel as a multithreaded Numba function, with its arguments checked."""
+"""The fast versions: every kernel as a multithreaded Numba function, with checked arguments."""
 
 from fastfnn_kernels.checks import checked
 from fastfnn_kernels.jitted import activations, cross_entropy, dense, gelu, packing, sparse, updates

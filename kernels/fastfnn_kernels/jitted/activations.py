@@ -1,4 +1,4 @@
-"""Activations and their derivatives, element by element."""
+"""Elementwise activations and their derivatives."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, Int, Out1, inline, kernel
-from fastfnn_kernels.jitted._math import exp_of_negative, expm1_of_negative, log1p_of_share
+from fastfnn_kernels.jitted._compile.jit import In1, Int, Out1, inline, kernel
+from fastfnn_kernels.jitted._llvm.math import exp_of_negative, expm1_of_negative, log1p_of_share
+from fastfnn_kernels.jitted._products.fused_activations import (
+    CODES,
+    ELU,
+    LEAKY_RELU,
+    SOFTPLUS,
+    activate,
+    multiply_by_derivative,
+)
+from fastfnn_kernels.jitted._products.loops import BLOCK, OPERATIONS_OF_EXP, copy
 from fastfnn_kernels.reference.activations import LEAK
 
-# Those that are a part of other kernels, and those that are not: each would lengthen the compiling of them all.
-IDENTITY, RELU, SIGMOID, TANH, LEAKY_RELU, ELU, SOFTPLUS = range(7)
-CODES = {"identity": IDENTITY, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 CODES_HERE = CODES | {"leaky_relu": LEAKY_RELU, "elu": ELU, "softplus": SOFTPLUS}
-
-# Elements a thread takes at a time: they stay in the innermost cache.
-BLOCK = 4096
-
-# What an element costs beside a multiply-add, to decide between one thread and many.
-OPERATIONS_OF_EXP = 48
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -60,64 +60,9 @@ def _gradient(y: In1, grad: In1, code: Int, out: Out1) -> None:
         _multiply_by_derivative_here(target, y[first : first + BLOCK], code)
 
 
-# The helpers below take views and count from zero: an index that might be negative would have to be tested for
-# wrapping around, and a loop with such a test does not become vector instructions.
-
-
-@inline
-def copy(source: Any, target: Any) -> None:
-    """Copy as many elements as `source` has."""
-    for i in range(source.size):
-        target[i] = source[i]
-
-
-@inline
-def floor_of_code(code: int, values: Any) -> Any:
-    """Return what an activation is held above, of the dtype of `values`: zero for relu."""
-    return values.dtype.type(0) if code == RELU else values.dtype.type(-np.inf)
-
-
-@inline
-def activate(values: Any, code: int) -> None:
-    """Replace values by f of them."""
-    zero = values.dtype.type(0)
-    one = values.dtype.type(1)
-    two = values.dtype.type(2)
-    if code == RELU:
-        for i in range(values.size):
-            values[i] = zero if values[i] < zero else values[i]
-    elif code == SIGMOID:
-        for i in range(values.size):
-            z = values[i]
-            decay = exp_of_negative(-abs(z))
-            values[i] = (decay if z < zero else one) / (one + decay)
-    elif code == TANH:
-        for i in range(values.size):
-            z = values[i]
-            shrunk = expm1_of_negative(-two * abs(z))  # tanh |z| = -(e**-2|z| - 1) / (e**-2|z| + 1)
-            size = -shrunk / (two + shrunk)
-            values[i] = -size if z < zero else size
-
-
-@inline
-def multiply_by_derivative(grad: Any, y: Any, code: int) -> None:
-    """Multiply a gradient by f', known from the outputs y."""
-    zero = grad.dtype.type(0)
-    one = grad.dtype.type(1)
-    if code == RELU:
-        for i in range(grad.size):
-            grad[i] = grad[i] if y[i] > zero else zero
-    elif code == SIGMOID:
-        for i in range(grad.size):
-            grad[i] *= y[i] * (one - y[i])
-    elif code == TANH:
-        for i in range(grad.size):
-            grad[i] *= one - y[i] * y[i]
-
-
 @inline
 def _activate_here(values: Any, code: int) -> None:
-    """Replace values by f of them, for the f that other kernels do not know."""
+    """Apply f to all values, in place, for the f that no other kernel contains."""
     zero = values.dtype.type(0)
     leak = values.dtype.type(LEAK)
     if code == LEAKY_RELU:
@@ -136,7 +81,7 @@ def _activate_here(values: Any, code: int) -> None:
 
 @inline
 def _multiply_by_derivative_here(grad: Any, y: Any, code: int) -> None:
-    """Multiply a gradient by f' of the f that other kernels do not know."""
+    """Multiply a gradient by f', for the f that no other kernel contains."""
     zero = grad.dtype.type(0)
     one = grad.dtype.type(1)
     leak = grad.dtype.type(LEAK)

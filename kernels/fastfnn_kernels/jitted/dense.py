@@ -1,8 +1,8 @@
-"""Products of a dense layer, fused with what comes before and after them.
+"""Products of a dense layer, fused with bias, activation and derivatives.
 
-Every product is cut by shape alone: outputs into tiles that threads own, the reduction into chunks that are
-summed on their own and added in order. So the bits do not depend on the threads, and a long sum does not
-lose the digits that one long chain would.
+The outputs are divided into tiles, and each tile is computed by one thread. The reduction is divided into chunks,
+which are summed separately and added in order. Both follow from shapes only, so the bits do not depend on the number
+of threads, and a long sum is more accurate than one long chain of additions.
 """
 
 from __future__ import annotations
@@ -13,77 +13,69 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     PARALLEL_OPERATIONS,
     Flag,
     In1,
     In2,
     Int,
     Out2,
-    Real,
-    inline,
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._panels import (
-    aligned_empty,
-    fill_panel,
-    fill_transposed_panel,
-    number_of_panels,
-    width_of_panel,
+from fastfnn_kernels.jitted._llvm.dense_tiles import row_tail_tile, row_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, FLAT_TILE
+from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS, TILES_OF_BLOCK, multiply_block
+from fastfnn_kernels.jitted._products.fused_activations import (
+    CODES,
+    IDENTITY,
+    RELU,
+    activate,
+    floor_of,
+    multiply_by_derivative,
 )
-from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, FLAT_TILE
-from fastfnn_kernels.jitted._simd import row_tail_tile, row_tile
-from fastfnn_kernels.jitted._small import (
+from fastfnn_kernels.jitted._products.in_place_product import (
     add_products_of_few_inputs,
     add_small_products,
     multiply_small,
     multiply_small_back,
 )
-from fastfnn_kernels.jitted._tasks import next_task, share_of
-from fastfnn_kernels.jitted._tiles import (
+from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
+from fastfnn_kernels.jitted._products.panels import (
+    aligned_empty,
+    fill_panel,
+    fill_transposed_panel,
+    number_of_panels,
+    padded_bias,
+    width_of_panel,
+)
+from fastfnn_kernels.jitted._products.tasks import next_task, share_of
+from fastfnn_kernels.jitted._products.tile_product import (
     CONFLICTING_BYTES,
     DEPTH_CHUNK,
     ROW_CHUNK,
-    TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
-    multiply_tile,
     number_of_tiles,
     rows_of_share,
 )
-from fastfnn_kernels.jitted._weight_gradient import add_few_columns, add_products
-from fastfnn_kernels.jitted.activations import (
-    CODES,
-    IDENTITY,
-    RELU,
-    activate,
-    activation_forward,
-    activation_gradient,
-    copy,
-    multiply_by_derivative,
-)
+from fastfnn_kernels.jitted._products.weight_gradient import add_few_columns, add_products
+from fastfnn_kernels.jitted.activations import activation_forward, activation_gradient
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Rows of a block that one thread computes: their inputs stay in cache while the panels go by.
-TILES_OF_BLOCK = 4
-BLOCK_ROWS = TILES_OF_BLOCK * TILE_ROWS
-
-# Up to so many rows, threads share out the panels instead if there are as many as that.
+# With up to SHARED_ROWS rows and at least MANY_PANELS panels, threads divide the panels instead of the rows.
 SHARED_ROWS = 15 * BLOCK_ROWS
 MANY_PANELS = 4
 
-# Rows that are multiplied where the weights lie: laying them out anew would take longer than the product.
+# Up to this number of rows, the weights are not packed: packing would take longer than the product.
 FEW_ROWS = 4
 
-# Columns of x with which a gradient that one thread computes is no higher than a tile.
+# With up to this number of inputs, a gradient on one thread is computed row by row: it has fewer rows than a tile.
 FEW_INPUTS = 4
 
-# What the matrices of a product of one chunk may take that is computed where they lie: half of the smallest second
-# cache.
+# Maximum size of the matrices of a product that is computed without packing, if its reduction is a single chunk: half
+# of the smallest second-level cache.
 SMALL_BYTES = 128 * 1024
-
-NO_BIAS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
 
 def dense_forward(
@@ -105,9 +97,9 @@ def dense_forward(
         return out
     operations = 2 * n_rows * weights.size
     if n_rows <= FEW_ROWS and weights.shape[1] >= FEW_ROWS_VECTORS * UNIT.lanes(x.itemsize):
-        _multiply_few(operations, x.dtype, x, weights, bias, floor_of(activation), CODES[activation], out)
+        _multiply_few(operations, x.dtype, x, weights, bias, CODES[activation], out)
     else:
-        finish = (floor_of(activation), CODES[activation], out, IDENTITY)
+        finish = (CODES[activation], out, IDENTITY)
         _multiply(operations, x.dtype, x, weights, False, bias, *finish, threads_for(operations), out)
     return out
 
@@ -154,45 +146,15 @@ def dense_input_gradient(
     if grad.shape[1] <= DEPTH_CHUNK and fit_cache(grad, weights, out):
         multiply_small_back.serial[grad.dtype](grad, weights, y, CODES[activation], out)
         return out
-    finish = (-np.inf, IDENTITY, y, CODES[activation])
+    finish = (IDENTITY, y, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
     _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, threads_for(operations), out)
     return out
 
 
 def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
-    """Tell whether a core's caches hold the matrices of a product."""
+    """Return whether the matrices of a product fit into a core's caches."""
     return a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
-
-
-def floor_of(activation: str) -> float:
-    """Return what a tile is held above before it is stored: zero for relu."""
-    return 0.0 if activation == "relu" else -np.inf
-
-
-def gradients_to_write(
-    n_inputs: int,
-    like: NDArray[Any],
-    out: NDArray[Any] | None,
-    out_bias: NDArray[Any] | None,
-    use_bias: bool,
-    accumulate: bool,
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the arrays that gradients are written to; new ones have the columns and the dtype of `like`."""
-    make = np.zeros if accumulate else np.empty
-    if out is None:
-        out = make((n_inputs, like.shape[1]), like.dtype)
-    if not use_bias:
-        return out, None
-    return out, make(like.shape[1], like.dtype) if out_bias is None else out_bias
-
-
-@inline
-def padded_bias(bias: Any, n_columns: int, wide: int) -> Any:
-    """Return the bias with zeros behind it to the end of the last panel; zeros alone where it is empty."""
-    start = np.zeros(number_of_panels(n_columns, wide) * wide, bias.dtype)
-    copy(bias, start)
-    return start
 
 
 @kernel
@@ -201,14 +163,13 @@ def _multiply(
     matrix: In2,
     transposed: Flag,
     bias: In1,
-    floor: Real,
     activation: Int,
     y: In2,
     derivative: Int,
     n_threads: Int,
     out: Out2,
 ) -> None:
-    """Write f(x b + bias) * g'(y), b the matrix or its transpose; the floor is the whole of relu."""
+    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -216,6 +177,7 @@ def _multiply(
     n_panels = number_of_panels(n_columns, wide)
     start = padded_bias(bias, n_columns, wide)
     zeros = np.zeros(wide, out.dtype)
+    floor = floor_of(activation, out)
     panels = aligned_empty(n_panels * wide * depth, out.dtype)
     for panel in prange(n_panels):
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
@@ -232,8 +194,10 @@ def _multiply(
     copies = np.empty((n_threads, block_rows if conflicting else 0, DEPTH_CHUNK + lanes), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
-        task = next_task(counters, worker, n_tasks)
-        while task < n_tasks:
+        while True:
+            task = next_task(counters, worker, n_tasks)
+            if task >= n_tasks:
+                break
             first_row, end_row, first_panel, end_panel = 0, n_rows, 0, n_panels
             if share_panels:
                 first_panel, end_panel = share_of(n_panels, task, n_tasks)
@@ -248,70 +212,17 @@ def _multiply(
                 for row in range(first_row, end_row):
                     activate(out[row, first:end], activation)
                     multiply_by_derivative(out[row, first:end], y[row, first:end], derivative)
-            task = next_task(counters, worker, n_tasks)
-
-
-@inline
-def multiply_block(
-    x: Any,
-    copies: Any,
-    panels: Any,
-    start: Any,
-    zeros: Any,
-    floor: float,
-    gate: Any,
-    gated: bool,
-    out: Any,
-    first_row: int,
-    end_row: int,
-    first_panel: int,
-    end_panel: int,
-) -> None:
-    """Compute some rows of some panels, from copies of the rows where there is room for them.
-
-    The last panel's tiles ask for the next chunk of the rows, or for the rows of the next block.
-    """
-    depth, n_columns = x.shape[1], out.shape[1]
-    lanes = VECTOR_BYTES // out.itemsize
-    wide = TILE_VECTORS * lanes
-    copying = copies.shape[0] > 0
-    source, source_row = (copies, copies.shape[1]) if copying else (x, depth)
-    n_tiles = number_of_tiles(end_row - first_row)
-    for k in range(0, max(depth, 1), DEPTH_CHUNK):
-        chunk = min(DEPTH_CHUNK, depth - k)
-        first_chunk, last_chunk = k == 0, k + chunk == depth
-        next_row, next_k = (end_row, 0) if last_chunk else (first_row, k + chunk)
-        if copying:
-            for row in range(first_row, end_row):
-                copy(x[row, k : k + chunk], copies[row - first_row])
-        source_offset = 0 if copying else first_row * depth + k
-        for panel in range(first_panel, end_panel):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            panel_offset = j * depth + k * width
-            next_offset = panel_offset + (width * depth if panel + 1 < end_panel else 0)
-            asking = panel + 1 == end_panel and next_row < x.shape[0]
-            for tile in range(n_tiles):
-                row = first_row + tile * TILE_ROWS
-                multiply_tile(
-                    source, source_offset + (row - first_row) * source_row, source_row, 1,
-                    panels, panel_offset, width, chunk,
-                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
-                    next_offset, tile, n_tiles,
-                    x, (next_row + tile * TILE_ROWS) * depth + next_k, depth, 1, asking,
-                )  # fmt: skip
 
 
 @kernel
-def _multiply_few(x: In2, weights: In2, bias: In1, floor: Real, activation: Int, out: Out2) -> None:
-    """Write f(x w + bias) row by row, reading the weights where they lie."""
+def _multiply_few(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -> None:
+    """Write f(x w + bias) row by row, without packing the weights."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = FEW_ROWS_VECTORS * lanes
     start = padded_bias(bias, n_columns, wide)
-    zeros = np.zeros(wide, out.dtype)
+    zeros, floor = np.zeros(wide, out.dtype), floor_of(activation, out)
     for panel in prange(number_of_panels(n_columns, wide)):
         first, end = panel * wide, min((panel + 1) * wide, n_columns)
         width = wide if end - first == wide else lanes

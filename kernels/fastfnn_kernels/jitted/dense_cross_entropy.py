@@ -1,8 +1,8 @@
-"""The output layer, the loss and what goes back from them, block by block of rows.
+"""The output layer with its loss and all gradients, computed block by block of rows.
 
-A block's inputs are read from memory once: they are still in the second cache when their gradient takes their place.
-The rows are cut into shares by their number alone. Each share has a sum of the weight gradient to itself, and these
-sums are added in order.
+A block's inputs are read from memory once. They are still in the second-level cache when their gradient is written.
+Rows are divided into shares, depending on their number only. Each share has its own sum of the weight gradient, and
+these sums are added in order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     Flag,
     In1,
     In2,
@@ -30,17 +30,20 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._panels import transpose
-from fastfnn_kernels.jitted._small import multiply_where_it_lies
-from fastfnn_kernels.jitted._tasks import next_task
-from fastfnn_kernels.jitted._tiles import DEPTH_CHUNK, rows_of_share
-from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, copy, multiply_by_derivative
-from fastfnn_kernels.jitted.cross_entropy import count_right, sum_of_losses, write_cross_entropy_gradient
-from fastfnn_kernels.jitted.dense import BLOCK_ROWS, NO_BIAS, gradients_to_write
-
-# Each share has a weight gradient of its own in memory.
-MOST_SHARES = 16
+from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
+from fastfnn_kernels.jitted._products.cross_entropy_rows import (
+    count_right,
+    sum_of_losses,
+    write_cross_entropy_gradient,
+)
+from fastfnn_kernels.jitted._products.fused_activations import CODES, multiply_by_derivative
+from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
+from fastfnn_kernels.jitted._products.panels import transpose
+from fastfnn_kernels.jitted._products.tasks import next_task, number_of_shares
+from fastfnn_kernels.jitted._products.tile_product import DEPTH_CHUNK, rows_of_share
+from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 
 
 def dense_cross_entropy(
@@ -67,7 +70,7 @@ def dense_cross_entropy(
         gradients = (np.empty((0, n_inputs), x.dtype), np.empty((0, weights.shape[1]), x.dtype), NO_BIAS[x.dtype])
     scale = 1 / max(n_rows, 1) if scale is None else scale
     layer = (x, weights, NO_BIAS[x.dtype] if bias is None else bias)
-    n_shares = _number_of_shares(n_rows)
+    n_shares = number_of_shares(n_rows, BLOCK_ROWS)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     operations = (6 if with_gradients else 2) * n_rows * weights.size
     n_threads = threads_for(operations)
@@ -80,21 +83,15 @@ def dense_cross_entropy(
     return (loss, n_correct, out, out_weights, out_bias) if with_gradients else (loss, n_correct, None, None, None)
 
 
-def _number_of_shares(n_rows: int) -> int:
-    """Return an even number, so that two threads get as many."""
-    n_blocks = -(-n_rows // BLOCK_ROWS)
-    return min(n_blocks + n_blocks % 2, MOST_SHARES)
-
-
 class _Block(NamedTuple):
-    """Some rows on their way; all but the first three arrays are a worker's own memory."""
+    """The arrays for a block of rows; all but the first three are a worker's own memory."""
 
     x: Any
     labels: Any
     out: Any
     logits: Any
     grad: Any  # of the logits
-    grad_to_read: Any  # the same, an input as x is: one product is compiled for both
+    grad_to_read: Any  # the same as `grad`, but read-only like x, so that one product is compiled for both
     maxima: Any  # of the logits
     totals: Any  # of their exponentials
     product: Any
@@ -119,7 +116,7 @@ def _propagate(
     losses: OutDoubles1,
     counts: OutIntegers1,
 ) -> None:
-    """Write the gradients, and each share's sum of losses and number of right rows; `out` may be x."""
+    """Write the gradients and each share's sum of losses and number of correct rows; `out` may be x."""
     n_rows, n_inputs = x.shape
     n_shares, n_classes = losses.size, weights.shape[1]
     n_handed_back = n_inputs if with_gradients else 0
@@ -132,8 +129,10 @@ def _propagate(
     bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
-        share = next_task(counters, worker, n_shares)
-        while share < n_shares:
+        while True:
+            share = next_task(counters, worker, n_shares)
+            if share >= n_shares:
+                break
             first_of_share, end_of_share = rows_of_share(n_rows, share, n_shares)
             for first in range(first_of_share, end_of_share, BLOCK_ROWS):
                 end = min(first + BLOCK_ROWS, end_of_share)
@@ -148,7 +147,6 @@ def _propagate(
                 if with_gradients:
                     _add_products(block, weight_sums[share], bias_sums[share])
                     _write_input_gradient(block, transposed, derivative)
-            share = next_task(counters, worker, n_shares)
     if with_gradients:
         _deliver(weight_sums.reshape((n_shares, n_classes * n_inputs)), accumulate, n_inputs, out_weights.reshape(-1))
         _deliver(bias_sums, accumulate, 1, out_bias)
@@ -156,15 +154,13 @@ def _propagate(
 
 @inline
 def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float, int]:
-    """Compute the logits and their gradient; return the loss and how many rows are right."""
+    """Compute the logits and their gradient; return the loss and the number of correct rows."""
     x, logits, labels = block.x, block.logits, block.labels
     n_rows, n_inputs = x.shape
     for k in range(0, max(n_inputs, 1), DEPTH_CHUNK):
         chunk = min(DEPTH_CHUNK, n_inputs - k)
         start = bias[: bias.size if k == 0 else 0]
-        multiply_where_it_lies(
-            x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, n_rows, k > 0, -np.inf, logits
-        )
+        multiply_in_place(x, k, n_inputs, 1, weights[k : k + chunk], chunk, start, n_rows, k > 0, -np.inf, logits)
     write_cross_entropy_gradient(logits, labels, 0, n_rows, scale, block.grad, block.maxima, block.totals)
     loss = sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals)
     return loss, count_right(logits, labels, 0, n_rows)
@@ -172,28 +168,28 @@ def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float,
 
 @inline
 def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
-    """Add g^T x, the transpose of what is wanted: its rows fill vectors, while classes are few."""
+    """Add g^T x, the transpose of the weight gradient: its rows fill vectors, while there are few classes."""
     x, grad = block.x, block.grad_to_read
     n_rows, n_classes = grad.shape
     nothing = x[0, :0]
-    multiply_where_it_lies(grad, 0, 1, n_classes, x, n_rows, nothing, n_classes, True, -np.inf, weight_sum)
+    multiply_in_place(grad, 0, 1, n_classes, x, n_rows, nothing, n_classes, True, -np.inf, weight_sum)
     add_sums_of_columns(grad, 0, n_rows, 0, bias_sum.size, bias_sum)
 
 
 @inline
 def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> None:
-    """Write (g w^T) * f'(x), when x is no longer needed: it may be overwritten by it."""
+    """Write (g w^T) * f'(x), possibly over x, which is no longer needed."""
     grad, product = block.grad_to_read, block.product
     n_rows, n_classes = grad.shape
     nothing = grad[0, :0]
-    multiply_where_it_lies(grad, 0, n_classes, 1, transposed, n_classes, nothing, n_rows, False, -np.inf, product)
+    multiply_in_place(grad, 0, n_classes, 1, transposed, n_classes, nothing, n_rows, False, -np.inf, product)
     multiply_by_derivative(product.reshape(-1), block.x.reshape(-1), derivative)
     copy(product.reshape(-1), block.out.reshape(-1))
 
 
 @inline
 def _deliver(sums: Any, accumulate: bool, n_columns: int, out: Any) -> None:
-    """Write the total of the shares' sums, or add it, as the transpose of rows of so many columns."""
+    """Write or add the transpose of the total of the shares' sums, a matrix with `n_columns` columns."""
     n_shares, size = sums.shape
     total = np.zeros(size, sums.dtype)
     for share in range(n_shares):

@@ -1,4 +1,4 @@
-"""Dropout, whose mask is a function of a seed and of an element's place."""
+"""Dropout with a mask that is a function of a seed and of an element's position."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, Int, Out1, Real, inline, kernel
-from fastfnn_kernels.jitted.activations import BLOCK
+from fastfnn_kernels.jitted._compile.jit import In1, Int, Out1, Real, inline, kernel
+from fastfnn_kernels.jitted._products.loops import BLOCK
 from fastfnn_kernels.reference.dropout import FIRST_FACTOR, INCREMENT, SECOND_FACTOR
 
-# What an element costs beside a multiply-add, to decide between one thread and many.
+# Cost of an element, in multiply-adds; it decides between one thread and many.
 OPERATIONS = 16
 
 
@@ -45,7 +45,7 @@ def _drop_block(x: Any, least: int, factor: Any, seed: int, first: int, out: Any
 
 @inline
 def _random_bits(seed: Any, place: Any) -> Any:
-    """Return the upper 32 bits of SplitMix64's number at a place."""
+    """Return the upper 32 bits of SplitMix64's number at a position."""
     z = seed + (place + np.uint64(1)) * np.uint64(INCREMENT)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST_FACTOR)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND_FACTOR)

@@ -1,4 +1,4 @@
-"""Losses that compare each output with a number of its own."""
+"""Losses that compare each output with its own target."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, In2, Int, Out2, OutDoubles1, Real, inline, kernel
-from fastfnn_kernels.jitted._math import add_in_any_order, exp_of_negative, log1p_of_share
-from fastfnn_kernels.jitted.activations import OPERATIONS_OF_EXP
+from fastfnn_kernels.jitted._compile.jit import In1, In2, Int, Out2, OutDoubles1, Real, inline, kernel
+from fastfnn_kernels.jitted._llvm.math import add_in_any_order, exp_of_negative, log1p_of_share
+from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, multiply
 
 SQUARED_ERROR, HUBER, BINARY_CROSS_ENTROPY, POISSON = range(4)
 CODES = {
@@ -22,7 +22,7 @@ CODES = {
 
 NO_WEIGHTS = {np.dtype(dtype): np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 
-# Elements of a block of rows, whose losses are added up together.
+# Elements in a block of rows, whose losses are summed together.
 BLOCK = 4096
 
 
@@ -65,24 +65,18 @@ def _loss_and_gradient(
         if weights.size == 0:
             flat = out[first:end].reshape(-1)
             loss = _compare(outputs[first:end].reshape(-1), targets[first:end].reshape(-1), code, delta, flat)
-            _multiply(flat, scale)
+            multiply(flat, scale)
         else:
             loss = 0.0
             for row in range(first, end):
                 loss += np.float64(weights[row]) * _compare(outputs[row], targets[row], code, delta, out[row])
-                _multiply(out[row], weights[row] * scale)
+                multiply(out[row], weights[row] * scale)
         block_losses[block] = loss
 
 
 @inline
-def _multiply(values: Any, factor: Any) -> None:
-    for j in range(values.size):
-        values[j] *= factor
-
-
-@inline
 def _compare(y: Any, t: Any, code: int, delta: Any, out: Any) -> float:
-    """Write the derivative of each element's loss, and return the sum of the losses."""
+    """Write the derivative of each element's loss; return the sum of the losses."""
     zero, one, two = y.dtype.type(0), y.dtype.type(1), y.dtype.type(2)
     total = 0.0
     if code == SQUARED_ERROR:
@@ -94,9 +88,9 @@ def _compare(y: Any, t: Any, code: int, delta: Any, out: Any) -> float:
         for j in range(y.size):
             difference = y[j] - t[j]
             below = delta if difference > delta else difference
-            held = -delta if below < -delta else below
-            out[j] = held
-            total = add_in_any_order(total, np.float64(held * (difference - held / two)))
+            clipped = -delta if below < -delta else below
+            out[j] = clipped
+            total = add_in_any_order(total, np.float64(clipped * (difference - clipped / two)))
     elif code == BINARY_CROSS_ENTROPY:
         for j in range(y.size):
             decay = exp_of_negative(-abs(y[j]))

@@ -1,4 +1,4 @@
-"""GELU, the one activation whose derivative is not known from its output."""
+"""GELU, the only activation whose derivative cannot be computed from its output."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import In1, Out1, inline, kernel
-from fastfnn_kernels.jitted._math import exp_of_negative
-from fastfnn_kernels.jitted.activations import BLOCK, OPERATIONS_OF_EXP
+from fastfnn_kernels.jitted._compile.jit import In1, Out1, inline, kernel
+from fastfnn_kernels.jitted._llvm.math import exp_of_negative
+from fastfnn_kernels.jitted._products.loops import BLOCK, OPERATIONS_OF_EXP
 from fastfnn_kernels.reference.gelu import BEYOND, CUBIC, SLOPE
 
 
@@ -45,21 +45,21 @@ def _gradient(z: In1, grad: In1, out: Out1) -> None:
 @inline
 def _write(z: Any, out: Any) -> None:
     for i in range(z.size):
-        share, _ = _share_and_slope(_held(z[i], z), z)
+        share, _ = _share_and_slope(_clipped(z[i], z), z)
         out[i] = z[i] * share
 
 
 @inline
 def _write_gradient(z: Any, grad: Any, out: Any) -> None:
     for i in range(z.size):
-        held = _held(z[i], z)
-        share, slope = _share_and_slope(held, z)
-        out[i] = grad[i] * (share + held * slope)
+        clipped = _clipped(z[i], z)
+        share, slope = _share_and_slope(clipped, z)
+        out[i] = grad[i] * (share + clipped * slope)
 
 
 @inline
-def _held(number: Any, like: Any) -> Any:
-    """Hold a number between -BEYOND and BEYOND, and let NaN through."""
+def _clipped(number: Any, like: Any) -> Any:
+    """Clip a number to [-BEYOND, BEYOND]; NaN stays NaN."""
     beyond = like.dtype.type(BEYOND)
     below = beyond if number > beyond else number
     return -beyond if below < -beyond else below

@@ -1,8 +1,9 @@
-"""Mostly-zero inputs, stored without their zeros, in two passes.
+"""Packing mostly-zero inputs, in two passes.
 
-The first pass marks and counts what each line, or group of lines, will hold; then every thread knows where its lines
-go, and the second pass writes them. Positions are collected without a branch, since a branch on pixels is often
-predicted wrongly: each position is written where the next non-zero belongs, and stays if it is one.
+The first pass marks and counts the entries of each line or group of lines. This determines the offset of each line,
+so threads can write the lines independently in the second pass. Positions are collected without branches, which the
+CPU would often mispredict for pixels. Every position is written to the slot of the next non-zero, and the slot
+advances only if it is one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     BytesIn2,
     Conversion,
     In2,
@@ -30,8 +31,9 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._tasks import next_task
-from fastfnn_kernels.jitted._transfers import prefetch_rows
+from fastfnn_kernels.jitted._llvm.transfers import prefetch_rows
+from fastfnn_kernels.jitted._products.loops import count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._products.tasks import next_task
 from fastfnn_kernels.packing import (
     ROWS_OF_GROUP,
     Compressed,
@@ -40,10 +42,10 @@ from fastfnn_kernels.packing import (
     number_of_groups_in_batches,
 )
 
-# Groups, or rows, that one thread packs at a time.
+# Groups or rows that a thread packs at a time.
 BLOCK = 16
 
-# Groups between one that is packed and the one whose rows are asked for.
+# Distance in groups from the group being packed to the group being prefetched.
 AHEAD = 2
 
 
@@ -88,7 +90,7 @@ def compress_rows(
 
 @inline
 def _rows_of_group(rows: Any, batch_size: int, group: int) -> Any:
-    """Return the numbers of the rows of a group: up to three of one batch."""
+    """Return the row numbers of a group: up to three rows of one batch."""
     n_groups = (batch_size + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
     first_of_batch = group // n_groups * batch_size
     first = first_of_batch + group % n_groups * ROWS_OF_GROUP
@@ -97,21 +99,21 @@ def _rows_of_group(rows: Any, batch_size: int, group: int) -> Any:
 
 @inline
 def _lines(x: Any, rows: Any) -> Any:
-    """Return three rows; those behind the last one repeat it, which marks nothing new."""
+    """Return three rows; past the last row, the last is repeated, which marks nothing new."""
     last = rows.size - 1
     return x[rows[0]], x[rows[min(1, last)]], x[rows[min(2, last)]]
 
 
 @inline
 def _prefetch_group(x: Any, rows: Any, batch_size: int, group: int) -> None:
-    """Ask for the rows of a group, which lie anywhere in x."""
+    """Prefetch the rows of a group, which may be anywhere in x."""
     for row in _rows_of_group(rows, batch_size, group):
         prefetch_rows(x, row * x.shape[1], x.shape[1], 1, x.shape[1])
 
 
 @inline
 def _add_up(counts: Any) -> None:
-    """Replace the counts, which stand from 1 on, by where each begins and the last ends."""
+    """Replace the counts, at the indices from 1 on, by offsets: the start of each line and the end of the last."""
     counts[0] = 0
     for i in range(1, counts.size):
         counts[i] += counts[i - 1]
@@ -119,21 +121,13 @@ def _add_up(counts: Any) -> None:
 
 @kernel
 def _mark_groups(x: In2, rows: IntegersIn1, batch_size: Int, marks: OutBytes2, offsets: OutIntegers1) -> None:
-    """Write 1 where a row of the group is not zero and 0 elsewhere; then the offsets."""
+    """Write 1 where any row of a group is not zero, and 0 elsewhere; then write the offsets."""
     for group in prange(offsets.size - 1):
         _prefetch_group(x, rows, batch_size, min(group + AHEAD, offsets.size - 2))
         a, b, c = _lines(x, _rows_of_group(rows, batch_size, group))
         mark_any(a, b, c, marks[group])
         offsets[group + 1] = _sum(marks[group])
     _add_up(offsets)
-
-
-@inline
-def mark_any(a: Any, b: Any, c: Any, marks: Any) -> None:
-    """Write 1 where one of three lines is not zero and 0 elsewhere."""
-    zero = a.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = (a[j] != zero) | (b[j] != zero) | (c[j] != zero)
 
 
 @inline
@@ -162,8 +156,10 @@ def _fill_groups(
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
         lines = scratch[worker]
-        block = next_task(counters, worker, n_blocks)
-        while block < n_blocks:
+        while True:
+            block = next_task(counters, worker, n_blocks)
+            if block >= n_blocks:
+                break
             for group in range(block * BLOCK, min((block + 1) * BLOCK, n_groups)):
                 first, end = offsets[group], offsets[group + 1]
                 group_indices, group_values = indices[first:end], values[first:end]
@@ -175,12 +171,11 @@ def _fill_groups(
                 _keep(group_indices, lines)
                 _convert(lines, scale, group_values.reshape(-1))
                 group_values[:, taken.size :] = 0
-            block = next_task(counters, worker, n_blocks)
 
 
 @inline
 def _collect(marks: Any, indices: Any) -> None:
-    """List the positions of the ones."""
+    """Write the positions of the ones."""
     n, j = 0, 0
     while n < indices.size:
         indices[n] = j
@@ -198,7 +193,7 @@ def _interleave(a: Any, b: Any, c: Any, lines: Any) -> None:
 
 @inline
 def _keep(indices: Any, lines: Any) -> None:
-    """Move what stands at the indices, which ascend, to the front."""
+    """Move the values at the ascending indices to the front."""
     triples = lines.reshape(-1, ROWS_OF_GROUP)
     for n in range(indices.size):
         j = np.uintp(indices[n])
@@ -208,7 +203,7 @@ def _keep(indices: Any, lines: Any) -> None:
 
 @inline
 def _convert(source: Any, scale: Any, target: Any) -> None:
-    """Convert as many numbers as `target` holds, and scale them."""
+    """Convert and scale numbers, to fill `target`."""
     for i in range(target.size):
         target[i] = target.dtype.type(source[i]) * scale
 
@@ -218,16 +213,6 @@ def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
     for row in prange(rows.size):
         offsets[row + 1] = count_nonzero(x[rows[row]])
     _add_up(offsets)
-
-
-@inline
-def count_nonzero(line: Any) -> int:
-    """Count the numbers that are not zero."""
-    zero = line.dtype.type(0)
-    total = 0
-    for j in range(line.size):
-        total += line[j] != zero
-    return total
 
 
 @kernel
@@ -247,15 +232,7 @@ def _fill_rows(
 
 
 @inline
-def mark(line: Any, marks: Any) -> None:
-    """Write 1 where a line is not zero and 0 elsewhere."""
-    zero = line.dtype.type(0)
-    for j in range(marks.size):
-        marks[j] = line[j] != zero
-
-
-@inline
 def _take(line: Any, indices: Any, scale: Any, values: Any) -> None:
-    """Convert what stands at the indices, and scale it."""
+    """Convert and scale the numbers at the indices."""
     for n in range(indices.size):
         values[n] = values.dtype.type(line[np.uintp(indices[n])]) * scale

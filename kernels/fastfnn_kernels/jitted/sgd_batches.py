@@ -1,9 +1,9 @@
-"""Training on one small batch after the other.
+"""Training on small batches, one step for each.
 
-The first weights are kept in panels of columns, and each panel in the caches of the thread that owns it, from the
-first batch to the last: a step is added to a panel where the forward product of the next batch will read it, so that
-the largest gradient is never written. Threads meet twice a batch: between the first layer, whose panels they own, and
-the later ones, whose rows they share, forward and back.
+The first weights are packed into panels of columns once for all batches. Each panel is owned by one thread and stays
+in its caches. The thread adds a step directly to the panel, just before the forward product of the next batch reads
+it; the largest gradient is therefore never written. There are two barriers for each batch: threads divide the first
+layer by panels, and the forward and backward pass of the later layers by rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._flat import joined, starts_of, write_back
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     PARALLEL_OPERATIONS,
     In2,
     IndicesIn1,
@@ -29,7 +28,12 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._later_layers import (
+from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
+from fastfnn_kernels.jitted._products.flat_layers import joined, starts_of, write_back
+from fastfnn_kernels.jitted._products.fused_activations import CODES, floor_of
+from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
     add_bias_step,
@@ -37,20 +41,17 @@ from fastfnn_kernels.jitted._later_layers import (
     forward_and_back,
     units,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._sparse_tiles import scattering_tile
-from fastfnn_kernels.jitted._tasks import share_of
-from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES, rows_of_share
-from fastfnn_kernels.jitted.activations import CODES, copy, floor_of_code
-from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
-from fastfnn_kernels.jitted.sparse import fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.sparse_product import fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.tasks import share_of
+from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES, rows_of_share
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
 from fastfnn_kernels.runtime.cpu import UNIT
 
 SPARSE_VECTORS = SPARSE_TILE.vectors
 
-# Units of a layer are counted up to a multiple of this many vectors, so that both kinds of panels end within.
+# The width of a layer is padded to a multiple of this many vectors, so that both kinds of panels fit.
 PADDING_VECTORS = SPARSE_VECTORS * TILE_VECTORS
 
 
@@ -83,7 +84,7 @@ def sgd_batches(
     x, numbers = (*batches[:3], labels, batch_size), (learning_rate, n_threads, n_row_threads)
     try:
         loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
-    finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
+    finally:  # even after Ctrl-C, since the first layer has been changed in place
         write_back(flat_weights, weight_starts, later)
         write_back(flat_biases, bias_starts, biases)
     return loss_sum, n_correct
@@ -116,14 +117,14 @@ def _train(
     wide, narrow = SPARSE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     n_panels = number_of_panels(n_hidden, wide)
     panels = aligned_empty(n_inputs * n_panels * wide, dtype)
-    # Behind the last column stand zeros.
+    # The last columns are padded with zeros.
     forward_panels, backward_panels = np.zeros(forward_starts[-1], dtype), np.zeros(backward_starts[-1], dtype)
     layers = Layers(
         widths, codes, has_bias, biases, bias_starts, weights, weight_starts,
         forward_panels, forward_starts, backward_panels, backward_starts, np.zeros(biases.size, dtype),
     )  # fmt: skip
 
-    # The first outputs of a batch are computed while those of the one before are still read.
+    # The first layer's outputs for a batch are computed while those of the previous batch are still being read.
     n_units = batch_size * unit_starts[-1]
     outputs, other_outputs = aligned_empty(n_units, dtype), aligned_empty(n_units, dtype)
     gradients = aligned_empty(n_units, dtype)
@@ -183,9 +184,9 @@ def _multiply_panel(
     j: int,
     width: int,
 ) -> None:
-    """Compute the columns of one panel of the first layer's outputs."""
+    """Compute the columns of the first layer's outputs that one panel covers."""
     out = units(rows, rows.outputs, 0)
-    floor = floor_of_code(layers.codes[0], out)
+    floor = floor_of(layers.codes[0], out)
     n_columns = min(width, out.shape[1] - j)
     for row in range(0, rows.n_rows, ROWS_OF_GROUP):
         group = first_group + row // ROWS_OF_GROUP
@@ -229,7 +230,7 @@ def _step_panel(
 
 @inlined
 def _copy_back(panels: Any, j: int, width: int, weights: Any) -> None:
-    """Copy a panel to where its columns came from."""
+    """Copy a panel back to its columns of the weights."""
     n_inputs, n_columns = weights.shape
     end = min(j + width, n_columns)
     for i in range(n_inputs):

@@ -1,9 +1,9 @@
-"""Training on one sample after the other.
+"""Training on single samples, one step for each.
 
-The work of one sample is too small to be shared by threads, and its parameters stay in the second cache, whose
-loads are what it waits for. So only the rows of the first weights that the sample's non-zeros name are read and
-written, each twice, in vectors. The later weights are kept transposed, a row for each output: then the gradient of
-their inputs is a sum of rows, as the first product is, and both updates add to rows.
+A sample is too little work for several threads. Its parameters stay in the second-level cache, and loads from there
+limit the speed. Of the first weights, only the rows for the sample's non-zeros are read and written, each twice, in
+vectors. The later weights are stored transposed, with one row for each output. The gradient of their inputs is then a
+sum of rows, like the first product, and both updates add to rows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._flat import joined, part, starts_of, write_back
-from fastfnn_kernels.jitted._jit import In1, IndicesIn1, IntegersIn1, Out1, Out2, Real, inline, inline_sum, kernel
-from fastfnn_kernels.jitted._math import exp_of_negative
-from fastfnn_kernels.jitted.activations import CODES, activate, copy, multiply_by_derivative
+from fastfnn_kernels.jitted._compile.jit import (
+    In1,
+    IndicesIn1,
+    IntegersIn1,
+    Out1,
+    Out2,
+    Real,
+    inline,
+    inline_sum,
+    kernel,
+)
+from fastfnn_kernels.jitted._llvm.math import exp_of_negative
+from fastfnn_kernels.jitted._products.flat_layers import joined, part, starts_of, write_back
+from fastfnn_kernels.jitted._products.fused_activations import CODES, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.packing import Compressed
 
 
@@ -40,14 +51,14 @@ def sgd_samples(
     layers = (first, flat_weights, weight_starts, flat_biases, unit_starts, has_bias, codes)
     try:
         loss_sum, n_correct = _train.serial[dtype](*samples[:3], labels, *layers, learning_rate)
-    finally:  # also when Ctrl-C was pressed meanwhile: the first layer has been changed already
+    finally:  # even after Ctrl-C, since the first layer has been changed in place
         write_back(flat_weights, weight_starts, later)
         write_back(flat_biases, unit_starts, biases)
     return loss_sum, n_correct
 
 
 class _Layers(NamedTuple):
-    """All parameters and activations; a vector holds one layer's part behind the other's, from its starts on."""
+    """All parameters and activations; a vector contains all layers' parts, at the offsets in `..._starts`."""
 
     first_weights: Any
     later_weights: Any
@@ -80,23 +91,23 @@ def _train(
     last = codes.size - 1
     loss_sum, n_correct = 0.0, 0
     for sample in range(labels.size):
-        named = indices[offsets[sample] : offsets[sample + 1]]
+        columns = indices[offsets[sample] : offsets[sample + 1]]
         x = values[offsets[sample] : offsets[sample + 1]]
-        _forward(layers, named, x, outputs)
+        _forward(layers, columns, x, outputs)
         y, g = part(outputs, unit_starts, last), part(gradients, unit_starts, last)
         n_correct += _first_of_the_largest(y) == labels[sample]
         loss_sum += _cross_entropy(y, labels[sample], g)
         multiply_by_derivative(g, y, codes[last])
-        _backward_and_step(layers, named, x, outputs, gradients, learning_rate)
+        _backward_and_step(layers, columns, x, outputs, gradients, learning_rate)
     return loss_sum, n_correct
 
 
 @inline
-def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
-    """Write y = f(x w + b) of each layer into its part of `outputs`."""
+def _forward(layers: _Layers, columns: Any, x: Any, outputs: Any) -> None:
+    """Write each layer's y = f(x w + b) to its part of `outputs`."""
     y = part(outputs, layers.unit_starts, 0)
     copy(part(layers.biases, layers.unit_starts, 0), y)
-    _add_rows(layers.first_weights, named, x, y)
+    _add_rows(layers.first_weights, columns, x, y)
     activate(y, layers.codes[0])
     for layer in range(1, layers.codes.size):
         y_before, y = y, part(outputs, layers.unit_starts, layer)
@@ -106,8 +117,10 @@ def _forward(layers: _Layers, named: Any, x: Any, outputs: Any) -> None:
 
 
 @inline
-def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any) -> None:
-    """Write the gradient of each layer's sums into its part of `gradients`, the last given, and take the step."""
+def _backward_and_step(
+    layers: _Layers, columns: Any, x: Any, outputs: Any, gradients: Any, learning_rate: Any
+) -> None:
+    """Write the gradient of each layer's sums to its part of `gradients`, the last given; then take the step."""
     g = part(gradients, layers.unit_starts, layers.codes.size - 1)
     for layer in range(layers.codes.size - 1, 0, -1):
         y_before = part(outputs, layers.unit_starts, layer - 1)
@@ -119,13 +132,13 @@ def _backward_and_step(layers: _Layers, named: Any, x: Any, outputs: Any, gradie
         _step_rows(w, every_row, g, y_before, learning_rate)
         _step_bias(layers, layer, g, learning_rate)
         g = g_before
-    _step_rows(layers.first_weights, named, x, g, learning_rate)
+    _step_rows(layers.first_weights, columns, x, g, learning_rate)
     _step_bias(layers, 0, g, learning_rate)
 
 
 @inline
 def _transposed_weights(layers: _Layers, layer: int) -> Any:
-    """Return the weights of a layer behind the first, a row for each output."""
+    """Return the weights of a layer after the first, with one row for each output."""
     starts = layers.unit_starts
     shape = (starts[layer + 1] - starts[layer], starts[layer] - starts[layer - 1])
     return part(layers.later_weights, layers.weight_starts, layer - 1).reshape(shape)
@@ -139,7 +152,7 @@ def _step_bias(layers: _Layers, layer: int, gradient: Any, learning_rate: Any) -
 
 @inline
 def _add_rows(matrix: Any, indices: Any, factors: Any, total: Any) -> None:
-    """Add factors[n] * matrix[indices[n]] to `total`, four rows at a time, so that it is loaded once for four."""
+    """Add factors[n] * matrix[indices[n]] to `total`; four rows share each load and store of `total`."""
     whole = indices.size // 4 * 4
     for n in range(0, whole, 4):
         a, b = matrix[indices[n]], matrix[indices[n + 1]]
@@ -155,7 +168,7 @@ def _add_rows(matrix: Any, indices: Any, factors: Any, total: Any) -> None:
 
 @inline
 def _add_dots(matrix: Any, x: Any, total: Any) -> None:
-    """Add the product of each row with x to `total`."""
+    """Add the dot product of each row and x to `total`."""
     for i in range(total.size):
         total[i] += _dot(matrix[i], x)
 
@@ -170,7 +183,7 @@ def _dot(row: Any, x: Any) -> Any:
 
 @inline
 def _first_of_the_largest(y: Any) -> int:
-    """Return where the largest stands, the first of equals; NaN is larger than any number."""
+    """Return the index of the largest number (the first of equals); NaN is larger than any number."""
     best = 0
     for j in range(1, y.size):
         if not y[j] <= y[best] and y[best] == y[best]:

@@ -1,4 +1,4 @@
-"""Which rows of a mostly-zero matrix to pack together: the positions of non-zeros as bits, compared by counting."""
+"""An order of rows in which similar rows are packed together; non-zeros are compared as bits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import OutIntegers1, WordsIn2, inline, kernel
+from fastfnn_kernels.jitted._compile.jit import OutIntegers1, WordsIn2, inline, kernel
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 WORD_BYTES = 8
 
 
 def similar_rows(x: NDArray[Any]) -> NDArray[np.int64]:
-    """Order rows by the places of their non-zeros; see `fastfnn_kernels.reference.similar_rows`."""
+    """Order rows by the positions of their non-zeros; see `fastfnn_kernels.reference.similar_rows`."""
     nonzero = x != 0
     by_size = np.argsort(-np.count_nonzero(nonzero, axis=1), kind="stable")
     words = _bits(nonzero[by_size])
@@ -34,7 +34,7 @@ def _bits(nonzero: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 @intrinsic
 def _number_of_ones(typing: Any, word: Any) -> Any:
-    """Count the ones of a word."""
+    """Count the one bits of a word."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
@@ -52,7 +52,7 @@ def _number_of_differences(a: Any, b: Any) -> int:
 
 @inline
 def _most_alike(words: Any, taken: Any, first: int, group: Any) -> int:
-    """Return the first of the rows left, from `first` on, that differs least from the group."""
+    """Return the remaining row, from `first` on, that differs least from the group (the first of equals)."""
     chosen, least = -1, 0
     for row in range(first, taken.size):
         if not taken[row]:
@@ -64,7 +64,7 @@ def _most_alike(words: Any, taken: Any, first: int, group: Any) -> int:
 
 @kernel
 def _group(words: WordsIn2, order: OutIntegers1) -> None:
-    """Fill groups one after the other, each from the first row left, which has most non-zeros."""
+    """Fill one group after another; each begins with the first remaining row, which has the most non-zeros."""
     n_rows, n_words = words.shape
     taken = np.zeros(n_rows, np.bool_)
     group = np.empty(n_words, np.uint64)

@@ -1,8 +1,8 @@
-"""Products with a mostly-zero input, packed once.
+"""Products with a packed, mostly-zero input.
 
-Three rows share the columns of their non-zeros, so that each vector of the other operand is loaded once for three
-multiply-adds. In the forward product the sums stay in registers for a whole group of rows; in the weight gradient
-the gradient's rows stay there, and those of the result go by.
+Three rows share the columns of their non-zeros, so each vector of the other operand is loaded once for three
+multiply-adds. In the forward product, the sums of a group of rows stay in registers. In the weight gradient, the
+gradient's rows stay in registers, while the rows of the result are loaded and stored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     Flag,
     In1,
     In2,
@@ -22,33 +22,33 @@ from fastfnn_kernels.jitted._jit import (
     IntegersIn1,
     Out1,
     Out2,
-    Real,
     inline,
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
-from fastfnn_kernels.jitted._sparse_tiles import scattering_tile, sparse_tail_tile, sparse_tile
-from fastfnn_kernels.jitted._tasks import share_of
-from fastfnn_kernels.jitted._transfers import copy_sparse_panel, copy_sparse_tail_panel
-from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, RELU, activate, activation_forward, copy
-from fastfnn_kernels.jitted.dense import NO_BIAS, floor_of, gradients_to_write, padded_bias
+from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile, sparse_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, TILE
+from fastfnn_kernels.jitted._products.fused_activations import CODES, RELU, activate, floor_of
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
+from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, padded_bias, width_of_panel
+from fastfnn_kernels.jitted._products.sparse_product import WIDE_VECTORS, fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.tasks import share_of
+from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
+from fastfnn_kernels.jitted.activations import activation_forward
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Pieces that a forward product is cut into at least, so that threads share one with few columns.
+# Minimum number of tasks in a forward product, so that several threads compute even one with few columns.
 TASKS = 8
 
-# With fewer groups whole panels of weights are read where they lie: laying them out anew would take longer.
+# With fewer groups than this, whole panels of weights are not packed, because packing would take longer.
 MANY_GROUPS = 100
 
-# Entries for each input from which on threads share the columns of a gradient, which must be copied then.
+# From this number of entries for each input, threads divide the columns of a gradient, which requires copying them.
 ENTRIES_BY_COLUMNS = 100
 
 VECTOR_BYTES = UNIT.vector_bytes
-WIDE_VECTORS = SPARSE_TILE.vectors
 TILE_VECTORS = TILE.vectors
 
 
@@ -67,7 +67,7 @@ def sparse_forward(
     out = np.empty((rows.shape[0], n_outputs), dtype) if out is None else out
     bias = NO_BIAS[dtype] if bias is None else bias
     operations = 2 * rows.values.size * n_outputs
-    _multiply(operations, dtype, *rows[:4], weights, bias, floor_of(activation), CODES[activation], out)
+    _multiply(operations, dtype, *rows[:4], weights, bias, CODES[activation], out)
     return out
 
 
@@ -95,18 +95,17 @@ def _multiply(
     order: IndicesIn1,
     weights: In2,
     bias: In1,
-    floor: Real,
     activation: Int,
     out: Out2,
 ) -> None:
-    """Write f(x w + bias); the floor is the whole of relu."""
+    """Write f(x w + bias)."""
     n_rows, n_columns = out.shape
     n_inputs = weights.shape[0]
     n_groups = offsets.size - 1
     lanes = VECTOR_BYTES // out.itemsize
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
-    start = padded_bias(bias, n_columns, wide)
+    start, floor = padded_bias(bias, n_columns, wide), floor_of(activation, out)
     n_read_in_place = n_columns // wide if n_groups < MANY_GROUPS else 0
     panels = aligned_empty(n_inputs * n_panels * wide if n_read_in_place < n_panels else 0, out.dtype)
     if n_read_in_place < n_panels:
@@ -139,37 +138,6 @@ def _multiply(
                     activate(out[order[row + i], j : j + n_existing], activation)
 
 
-@inline
-def multiply_group(
-    values: Any,
-    indices: Any,
-    first: int,
-    depth: int,
-    panels: Any,
-    panel_offset: int,
-    width: int,
-    start: Any,
-    j: int,
-    order: Any,
-    row: int,
-    out: Any,
-    n_rows: int,
-    n_columns: int,
-    floor: float,
-) -> None:
-    """Compute the rows of a group, whose entries begin at `first`, in the columns of one panel, from j on."""
-    if width == WIDE_VECTORS * (VECTOR_BYTES // out.itemsize):
-        sparse_tile(
-            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
-        )  # fmt: skip
-    else:
-        sparse_tail_tile(
-            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
-        )  # fmt: skip
-
-
 @kernel
 def _add_products(
     offsets: IntegersIn1,
@@ -182,11 +150,11 @@ def _add_products(
     out: Out2,
     out_bias: Out1,
 ) -> None:
-    """Write x^T g and the column sums of g, or add them; each sum is one chain, whichever thread has it.
+    """Write or add x^T g and the column sums of g; each sum is one chain, whichever thread computes it.
 
-    A thread has some rows of `out` or, where the work pays for copying them, some columns: each group is gone through
-    once then. Columns are added up apart, since threads that write neighbouring lines take them out of each other's
-    caches.
+    A thread computes some rows of `out` or, if there is enough work to pay for copying, some columns. With columns, a
+    thread reads each group only once. It sums its columns in memory of its own, since threads that write neighbouring
+    cache lines would evict them from each other's caches.
     """
     n_rows, n_columns = grad.shape
     n_inputs = out.shape[0]
@@ -230,7 +198,7 @@ def add_groups(
     end_column: int,
     out: Any,
 ) -> None:
-    """Add the products of some inputs with some columns of the gradient, which are all that `out` has."""
+    """Add the products of some inputs with some columns of the gradient; `out` has just these columns."""
     n_rows, n_columns = grad.shape
     n_inputs, out_row = out.shape
     width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
@@ -249,7 +217,7 @@ def add_groups(
 
 @inline
 def copy_columns(source: Any, source_column: int, target: Any, target_column: int, n_columns: int) -> None:
-    """Copy neighbouring columns of all rows."""
+    """Copy adjacent columns of all rows."""
     for i in range(source.shape[0]):
         copy(
             source[i, source_column : source_column + n_columns],
@@ -258,19 +226,8 @@ def copy_columns(source: Any, source_column: int, target: Any, target_column: in
 
 
 @inline
-def fill_sparse_panel(weights: Any, j: int, width: int, panels: Any) -> None:
-    """Lay out the columns from j on."""
-    n_inputs, n_columns = weights.shape
-    n_existing = min(width, n_columns - j)
-    if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // weights.itemsize):
-        copy_sparse_tail_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
-    else:
-        copy_sparse_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
-
-
-@inline
 def number_below(ascending: Any, limit: int) -> int:
-    """Count the numbers below `limit` by bisection."""
+    """Count the numbers below `limit`, by bisection."""
     below, n_left = 0, ascending.size
     while n_left > 1:
         half = n_left // 2

@@ -1,10 +1,10 @@
-"""A whole small network, its loss and all its gradients in one call.
+"""A complete small network with its loss and all gradients, in a single call.
 
-Its weights stay in the caches, and so does a block of rows on its way through all layers and back. Otherwise it takes
-longer to call a kernel for each layer, and to wake threads for each of them, than to multiply.
+The weights stay in the caches, and so does each block of rows during its forward and backward pass. With one call for
+each layer, the calls and waking the threads would take longer than the products.
 
-The rows are cut into shares by their number alone. Each share has sums of the gradients to itself, and these sums are
-added in order, whichever thread has computed them.
+Rows are divided into shares, depending on their number only. Each share has its own sums of the gradients, and these
+sums are added in order, whichever thread computed them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._few_outputs import FEW_OUTPUTS, multiply_by_columns
-from fastfnn_kernels.jitted._flat import part, starts_of
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     Flag,
     In2,
     Int,
@@ -32,37 +30,36 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._later_layers import (
+from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS, multiply_by_columns
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS
+from fastfnn_kernels.jitted._llvm.transfers import CACHE_LINE
+from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
+from fastfnn_kernels.jitted._products.flat_layers import part, starts_of
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, activate
+from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
+from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
     backward,
     compare,
     forward,
     gradient_panels,
-    lay_out_columns,
-    lay_out_gradient,
-    lay_out_rows,
+    pack_columns,
+    pack_gradient,
+    pack_transposed,
     units,
 )
-from fastfnn_kernels.jitted._panels import aligned_empty, transpose
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS
-from fastfnn_kernels.jitted._small import multiply_where_it_lies
-from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import TILE_ROWS, TILE_VECTORS, rows_of_share
-from fastfnn_kernels.jitted._transfers import CACHE_LINE
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, activate, copy
-from fastfnn_kernels.jitted.cross_entropy import sum_of_losses
-from fastfnn_kernels.jitted.updates import sum_of_squares
+from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.panels import aligned_empty, transpose
+from fastfnn_kernels.jitted._products.tasks import number_of_shares, take_next
+from fastfnn_kernels.jitted._products.tile_product import TILE_ROWS, TILE_VECTORS, rows_of_share
+from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Rows that go through the network together.
+# Rows in a block, which goes through the network together.
 BLOCK_ROWS = 6 * TILE_ROWS
 
-# Each share has gradients of its own in memory.
-MOST_SHARES = 16
-
-# Numbers of each share that are added up before the next ones.
+# The shares' sums are added in parts of this many numbers.
 PART = 1024
 
 
@@ -88,13 +85,13 @@ def stack_cross_entropy(
     operations = 6 * n_rows * parameters.size
     loss_sum, n_correct, weight_norm, bias_norm = _propagate(
         operations, dtype, x, labels, parameters, table, scale, l2, l2_bias,
-        _number_of_shares(n_rows), threads_for(operations), accumulate, out,
+        number_of_shares(n_rows, BLOCK_ROWS), threads_for(operations), accumulate, out,
     )  # fmt: skip
     return scale * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm, n_correct, out
 
 
 class _Sizes(NamedTuple):
-    """The layers, and where the part of each begins in a vector for all of them; the inputs are the first."""
+    """The sizes of the layers and the offsets of their parts in vectors for all layers; layer 0 is the inputs."""
 
     widths: Any
     codes: Any
@@ -110,7 +107,7 @@ class _Sizes(NamedTuple):
 def _table(
     widths: tuple[int, ...], activations: tuple[str, ...], use_bias: tuple[bool, ...], itemsize: int
 ) -> NDArray[np.int64]:
-    """Return the sizes, a row for each, since every array that a kernel is given takes time."""
+    """Return the sizes as the rows of a single array, because every argument of a kernel takes time."""
     padding = TILE_VECTORS * UNIT.lanes(itemsize)
     exact, has_bias = np.array(widths), np.array([True, *use_bias])
     padded = -(-exact // padding) * padding
@@ -130,12 +127,6 @@ def _table(
     return table
 
 
-def _number_of_shares(n_rows: int) -> int:
-    """Return an even number, so that two threads get as many."""
-    n_blocks = max(-(-n_rows // BLOCK_ROWS), 1)
-    return min(n_blocks + n_blocks % 2, MOST_SHARES)
-
-
 @kernel
 def _propagate(
     x: In2,
@@ -150,16 +141,16 @@ def _propagate(
     accumulate: Flag,
     gradient: Out1,
 ) -> tuple[float, int, float, float]:
-    """Write the gradient; return the sum of losses, the number of right rows and the squared norms.
+    """Write the gradient; return the sum of losses, the number of correct rows and the squared norms.
 
-    The parameters are read alone: arrays of one kind are what one product is compiled for.
+    The parameters are only read. They are declared writable so that each product is compiled for one type of array.
     """
     n_layers = table.shape[1] - 1
     sizes = _Sizes(
         table[0, :n_layers], table[1, :n_layers], table[2, :n_layers],
         table[3, :n_layers], table[4], table[5, :n_layers], table[6, :n_layers], table[7],
     )  # fmt: skip
-    layers = _laid_out(parameters, sizes)
+    layers = _packed_layers(parameters, sizes)
     sums = np.empty((n_shares, parameters.size), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     n_rows = x.shape[0]
@@ -171,12 +162,14 @@ def _propagate(
     for worker in prange(n_threads):
         maxima, totals = of_rows[worker]
         memory = Rows(0, sizes.unit_starts, outputs[worker], gradients[worker], panels[worker], maxima, totals)
-        share = take_next(counter)  # a thread may begin when another is nearly done
-        while share < n_shares:
+        # Shares are taken one at a time, since a thread may begin when another is nearly done.
+        while True:
+            share = take_next(counter)
+            if share >= n_shares:
+                break
             first, end = rows_of_share(n_rows, share, n_shares)
             rows, labels_now = x[first:end], labels[first:end]
             losses[share], counts[share] = _add_rows(layers, memory, rows, labels_now, scale, sums[share])
-            share = take_next(counter)
     _add_up(sums)
     weight_norm, bias_norm = 0.0, 0.0
     for layer in range(1, n_layers):
@@ -190,7 +183,7 @@ def _propagate(
 
 @inline
 def _add_rows(layers: Layers, memory: Rows, x: Any, labels: Any, scale: Any, total: Any) -> tuple[float, int]:
-    """Write the sums of some rows' gradients; return their loss and how many are right."""
+    """Write the sums of some rows' gradients; return their loss and the number of correct rows."""
     n_layers = layers.widths.size
     total[:] = 0
     loss, n_correct = 0.0, 0
@@ -214,14 +207,14 @@ def _add_rows(layers: Layers, memory: Rows, x: Any, labels: Any, scale: Any, tot
 
 @inline
 def _aligned_rows(n_rows: int, size: int, dtype: Any) -> Any:
-    """Allocate rows of so many numbers or a few more, each of which begins at a cache line."""
+    """Allocate rows of at least `size` numbers, each aligned to a cache line."""
     padded = (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     return aligned_empty(n_rows * padded, dtype).reshape((n_rows, padded))
 
 
 @inlined
-def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
-    """Copy all parameters in the orders in which they are read."""
+def _packed_layers(parameters: Any, sizes: _Sizes) -> Layers:
+    """Pack all parameters for the forward and backward products."""
     dtype, backward_starts = parameters.dtype, sizes.backward_starts
     biases, forward_panels = np.zeros(sizes.bias_starts[-1], dtype), np.zeros(sizes.forward_starts[-1], dtype)
     backward_panels, zeros = (
@@ -240,15 +233,15 @@ def _laid_out(parameters: Any, sizes: _Sizes) -> Layers:
         if n_outputs <= FEW_OUTPUTS:
             transpose(w, panels[: w.size].reshape((n_outputs, n_inputs)))
         else:
-            lay_out_columns(w, 0, n_inputs, panels)
+            pack_columns(w, 0, n_inputs, panels)
         if layer > 1:
-            lay_out_rows(w, 0, n_inputs, part(backward_panels, backward_starts, layer - 1))
+            pack_transposed(w, 0, n_inputs, part(backward_panels, backward_starts, layer - 1))
     return layers
 
 
 @inline
 def _weights_of(layers: Layers, values: Any, layer: int) -> Any:
-    """Return a layer's weights, or what is like them, of a vector for all parameters, as a matrix."""
+    """Return the part of a vector like the parameters that belongs to a layer's weights, as a matrix."""
     n_inputs, n_outputs = layers.widths[layer - 1], layers.widths[layer]
     first = layers.weight_starts[layer - 1]
     return values[first : first + n_inputs * n_outputs].reshape((n_inputs, n_outputs))
@@ -256,7 +249,7 @@ def _weights_of(layers: Layers, values: Any, layer: int) -> Any:
 
 @inline
 def _bias_of(layers: Layers, values: Any, layer: int) -> Any:
-    """Return a layer's bias, or what is like it, of a vector for all parameters; it may be empty."""
+    """Return the part of a vector like the parameters that belongs to a layer's bias; it may be empty."""
     n_weights = layers.widths[layer - 1] * layers.widths[layer]
     return values[layers.weight_starts[layer - 1] + n_weights : layers.weight_starts[layer]]
 
@@ -274,7 +267,7 @@ def _forward(layers: Layers, rows: Rows, layer: int) -> None:
 
 @inlined
 def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
-    """Add x^T g to the total of a layer, or g^T x where that has few rows: these fill vectors."""
+    """Add x^T g to a layer's total, or its transpose g^T x if that has few rows, which then fill vectors."""
     x, grad = units(rows, rows.outputs, layer - 1), units(rows, rows.gradients, layer)
     n_inputs, n_outputs = total.shape
     if n_outputs <= COLUMN_ROWS:
@@ -282,21 +275,21 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
     elif n_inputs <= COLUMN_ROWS:
         _add_short_product(x, grad, total)
     else:
-        lay_out_gradient(layers, rows, layer, 0, rows.n_rows)
+        pack_gradient(layers, rows, layer, 0, rows.n_rows)
         panels, no_copies = gradient_panels(layers, rows, layer), x[:0]
         add_products_of_block(x, no_copies, 0, rows.n_rows, 0, n_inputs, panels, layers.zeros, True, total)
 
 
 @inline
 def _add_short_product(a: Any, b: Any, out: Any) -> None:
-    """Add a^T b, which has few rows, from where both lie."""
+    """Add a^T b, which has few rows, without packing."""
     nothing = b[0, :0]
-    multiply_where_it_lies(a, 0, 1, a.shape[1], b, b.shape[0], nothing, a.shape[1], True, -np.inf, out)
+    multiply_in_place(a, 0, 1, a.shape[1], b, b.shape[0], nothing, a.shape[1], True, -np.inf, out)
 
 
 @inline
 def _add_up(sums: Any) -> None:
-    """Add the rows behind the first to it, in order, a part after the other: it stays in the innermost cache."""
+    """Add all later rows to the first, in order; each part of it stays in the first-level cache meanwhile."""
     n_shares, size = sums.shape
     for first in range(0, size, PART):
         total = sums[0, first : first + PART]
@@ -308,7 +301,7 @@ def _add_up(sums: Any) -> None:
 
 @inline
 def _deliver(total: Any, accumulate: bool, out: Any) -> None:
-    """Write a layer's gradient as `_add_gradient` sums it up, or add it."""
+    """Write or add a layer's gradient, from the total of `_add_gradient`, which may be transposed."""
     n_inputs, n_outputs = total.shape
     if n_outputs <= COLUMN_ROWS:
         rows = total.reshape((n_outputs, n_inputs))
@@ -321,14 +314,14 @@ def _deliver(total: Any, accumulate: bool, out: Any) -> None:
 
 @inline
 def _write(values: Any, accumulate: bool, out: Any) -> None:
-    """Write the values, or add them."""
+    """Write or add the values."""
     for i in range(values.size):
         out[i] = out[i] + values[i] if accumulate else values[i]
 
 
 @inline
 def _add_multiple(values: Any, l2: Any, out: Any) -> float:
-    """Add l2 times the values; return their squared norm, or zero where nothing is added."""
+    """Add l2 * values; return the squared norm of the values, or 0 without a penalty."""
     if l2 == 0:
         return 0.0
     for i in range(values.size):

@@ -1,7 +1,7 @@
-"""A few rows through a whole stack of layers: one call, since a call of each layer's kernel would take longer.
+"""Forward pass of a few rows through a stack of layers, in a single call: one call for each layer would take longer.
 
-Three rows are multiplied at a time, with the weights where they lie. Of mostly-zero rows the columns with non-zeros
-are collected first, and only the rows of the first weights that they name are read.
+Three rows are multiplied at a time, and weights are not packed. For mostly-zero rows, the columns with non-zeros are
+collected first, and only the rows of the first weights with these numbers are read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import (
+from fastfnn_kernels.jitted._compile.jit import (
     In2,
     Int,
     LayersIn1,
@@ -25,19 +25,19 @@ from fastfnn_kernels.jitted._jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._simd import group_tail_tile, group_tile, row_tail_tile, row_tile
-from fastfnn_kernels.jitted._sparse_tiles import (
+from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._llvm.sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
     sparse_row_tile,
     sparse_tile,
 )
-from fastfnn_kernels.jitted._tasks import take_next
-from fastfnn_kernels.jitted._tiles import DEPTH_CHUNK, VECTOR_BYTES
-from fastfnn_kernels.jitted.activations import CODES, IDENTITY, RELU, activate, copy, floor_of_code
-from fastfnn_kernels.jitted.dense import NO_BIAS
-from fastfnn_kernels.jitted.packing import count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
+from fastfnn_kernels.jitted._products.loops import copy, count_nonzero, mark, mark_any
+from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS
+from fastfnn_kernels.jitted._products.tasks import take_next
+from fastfnn_kernels.jitted._products.tile_product import DEPTH_CHUNK, VECTOR_BYTES
 from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 GROUP_VECTORS = SPARSE_TILE.vectors
@@ -59,7 +59,7 @@ def stack_forward(
     biases_or_empty = tuple([no_bias if b is None else b for b in biases])
     codes = tuple([CODES[activation] for activation in activations])
     operations = n_rows * weights[0].size // (2 if max_density > 0 else 1)
-    key = (x.dtype, x.dtype, len(codes))  # a `Conversion` takes longer to make
+    key = (x.dtype, x.dtype, len(codes))  # creating a `Conversion` takes longer
     n_threads = threads_for(operations)
     _forward(operations, key, x, tuple(weights), biases_or_empty, codes, max_density, n_threads, out)
     return out
@@ -69,17 +69,17 @@ def stack_forward(
 def _forward(
     x: In2, weights: LayersIn2, biases: LayersIn1, codes: LayersInt, max_density: Real, n_threads: Int, out: Out2
 ) -> None:
-    """Write f(... f(x w + b) ...)."""
+    """Write the last layer's outputs."""
     n_rows, n_inputs = x.shape
     n_groups = (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    n_workers = min(n_groups, n_threads)  # one that finds no group left does nothing
+    n_workers = min(n_groups, n_threads)  # a worker that finds no group left does nothing
     skip_zeros = count_nonzero(x.reshape(-1)) < max_density * x.size
     last = len(weights) - 1
     wide = max(GROUP_VECTORS, ROW_VECTORS) * (VECTOR_BYTES // x.itemsize)
     widest = 0
     for layer in range(last + 1):
         widest = max(widest, weights[layer].shape[1])
-    starts = np.zeros((last + 1, widest + wide), x.dtype)  # biases, with zeros behind them
+    starts = np.zeros((last + 1, widest + wide), x.dtype)  # biases, padded with zeros
     for layer in range(last + 1):
         copy(biases[layer], starts[layer])
     zeros, positions = np.zeros(wide, x.dtype), np.arange(ROWS_OF_GROUP).astype(np.int32)
@@ -88,53 +88,57 @@ def _forward(
     values = np.empty((n_workers, n_inputs * ROWS_OF_GROUP), x.dtype)
     counter = np.zeros(1, np.int64)
     for worker in prange(n_workers):
-        named, factors = indices[worker], values[worker]
-        group = take_next(counter)  # a thread may begin when others are nearly done
-        while group < n_groups:
+        columns, factors = indices[worker], values[worker]
+        # Groups are taken one at a time, since a thread may begin when others are nearly done.
+        while True:
+            group = take_next(counter)
+            if group >= n_groups:
+                break
             first, end = group * ROWS_OF_GROUP, min((group + 1) * ROWS_OF_GROUP, n_rows)
             y = out[first:end].reshape(-1) if last == 0 else hidden[worker, 0]
             if skip_zeros:
                 rows = x[first:end]
                 if len(rows) == 1:
-                    n_named = _collect_row(rows[0], marks[worker], named, factors)
+                    n_nonzeros = _collect_row(rows[0], marks[worker], columns, factors)
                 else:
-                    n_named = _collect(rows, marks[worker], named, factors)
-                _multiply_named(factors, named, n_named, end - first, weights[0], starts[0], positions, codes[0], y)
+                    n_nonzeros = _collect(rows, marks[worker], columns, factors)
+                _multiply_nonzeros(
+                    factors, columns, n_nonzeros, end - first, weights[0], starts[0], positions, codes[0], y
+                )
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
             for layer in range(1, last + 1):
                 below, y = y, out[first:end].reshape(-1) if layer == last else hidden[worker, layer % 2]
                 _multiply_all(below, end - first, weights[layer], starts[layer], zeros, codes[layer], y)
-            group = take_next(counter)
 
 
 @inline
 def _collect(rows: Any, marks: Any, indices: Any, values: Any) -> int:
-    """List the columns of non-zeros, and what up to three rows hold there; return how many these are."""
+    """List the columns of non-zeros of up to three rows, and their values; return the number of columns."""
     last = rows.shape[0] - 1
     a, b, c = rows[0], rows[min(1, last)], rows[min(2, last)]
     mark_any(a, b, c, marks)
-    n_named: int = _list_marked(marks, indices)
+    n_nonzeros: int = _list_marked(marks, indices)
     triples = values.reshape((indices.size, ROWS_OF_GROUP))
-    for n in range(n_named):
+    for n in range(n_nonzeros):
         j = np.uintp(indices[n])
         triples[n, 0], triples[n, 1], triples[n, 2] = a[j], b[j], c[j]
-    return n_named
+    return n_nonzeros
 
 
 @inline
 def _collect_row(row: Any, marks: Any, indices: Any, values: Any) -> int:
-    """Do the same for a single row."""
+    """List the columns and values of a single row's non-zeros; return their number."""
     mark(row, marks)
-    n_named: int = _list_marked(marks, indices)
-    for n in range(n_named):
+    n_nonzeros: int = _list_marked(marks, indices)
+    for n in range(n_nonzeros):
         values[n] = row[np.uintp(indices[n])]
-    return n_named
+    return n_nonzeros
 
 
 @inline
 def _list_marked(marks: Any, indices: Any) -> int:
-    """List the positions of the ones in an array that has room for all positions; return how many they are."""
+    """List the positions of the ones, in an array with room for all positions; return their number."""
     n = 0
     for j in range(marks.size):
         indices[np.uintp(n)] = j
@@ -143,10 +147,10 @@ def _list_marked(marks: Any, indices: Any) -> int:
 
 
 @inline
-def _multiply_named(
+def _multiply_nonzeros(
     values: Any,
     indices: Any,
-    n_named: int,
+    n_nonzeros: int,
     n_rows: int,
     w: Any,
     start: Any,
@@ -154,32 +158,32 @@ def _multiply_named(
     code: int,
     out: Any,
 ) -> None:
-    """Compute a group of rows from what it holds in the columns that it names."""
+    """Compute a group of rows from the values in its columns with non-zeros."""
     n_columns = w.shape[1]
-    floor = floor_of_code(code, w)
+    floor = floor_of(code, w)
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
     for j in range(0, n_whole, wide):
         if n_rows == 1:
             sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, wide, False, floor,
             )  # fmt: skip
         else:
             sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, wide, False, floor,
             )  # fmt: skip
     for j in range(n_whole, n_columns, lanes):
         if n_rows == 1:
             masked_sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
             )  # fmt: skip
         else:
             masked_sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_named, start, j, positions, 0,
+                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
                 out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
             )  # fmt: skip
     if code > RELU:
@@ -188,7 +192,7 @@ def _multiply_named(
 
 @inline
 def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int, out: Any) -> None:
-    """Compute a group of rows, chunk after chunk, as `dense_forward` does."""
+    """Compute a group of rows, in the same chunks as `dense_forward`."""
     depth, n_columns = w.shape
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
@@ -196,7 +200,7 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
     for k in range(0, max(depth, 1), DEPTH_CHUNK):
         chunk = min(DEPTH_CHUNK, depth - k)
         adding = k > 0
-        floor = floor_of_code(code if k + chunk == depth else IDENTITY, w)
+        floor = floor_of(code if k + chunk == depth else IDENTITY, w)
         for j in range(0, n_whole, wide):
             first, first_offset = (zeros, 0) if adding else (start, j)
             if n_rows == 1:

@@ -1,4 +1,4 @@
-"""Optimizer updates: a parameter and its state, changed in place in one pass over memory."""
+"""Optimizer updates, which change a parameter and its state in place, in one pass over memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
-from fastfnn_kernels.jitted._math import add_in_any_order
+from fastfnn_kernels.jitted._compile.jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
+from fastfnn_kernels.jitted._products.loops import sum_of_squares
 
-# Elements a thread takes at a time, and a sum of squares adds up on its own.
+# Elements that a thread updates at a time, or that are summed separately in a sum of squares.
 BLOCK = 4096
 
 
@@ -113,7 +113,7 @@ def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> fl
 
 @inline
 def part(values: Any, block: int) -> Any:
-    """Return the view that one block is; counted from zero, its loop becomes vector instructions."""
+    """Return a view of one block; LLVM vectorises a loop over a view, which counts from zero."""
     return values[block * BLOCK : (block + 1) * BLOCK]
 
 
@@ -180,7 +180,7 @@ def _squared_norm(values: In1, block_sums: OutDoubles1) -> float:
 
 @kernel
 def _add_multiple(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> float:
-    """Add l2 w to g, and return the squared norm of w."""
+    """Add l2 * w to g; return the squared norm of w."""
     for block in prange(block_sums.size):
         w_part, g_part = part(w, block), part(g, block)
         for i in range(w_part.size):
@@ -195,14 +195,4 @@ def _sum(values: Any) -> float:
     total = 0.0
     for value in values:
         total += value
-    return total
-
-
-@inline
-def sum_of_squares(values: Any) -> float:
-    """Add up squares, in float64."""
-    total = 0.0
-    for i in range(values.size):
-        wide = np.float64(values[i])
-        total = add_in_any_order(total, wide * wide)
     return total

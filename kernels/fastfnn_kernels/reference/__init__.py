@@ -1,7 +1,8 @@
-"""The specification: every kernel in plain NumPy, with its arguments checked.
+"""The specification: every kernel in plain NumPy, with checked arguments.
 
-As from the jitted kernels, there is no warning of numbers that are invalid or too large: the results show them. BLAS
-would cause some of numbers that it reads beside its operands, and never uses, once in thousands of small products.
+Like the jitted kernels, these functions do not warn about invalid or overflowing numbers: the results contain NaN or
+inf. A warning could even be false. In one of thousands of small products, BLAS reads numbers next to its operands,
+never uses the result, and still triggers a warning.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ R = TypeVar("R")
 
 
 def _specified(kernel: Callable[P, R]) -> Callable[P, R]:
-    """Return the kernel with its check before it, and without NumPy's warnings."""
+    """Wrap a kernel so that its arguments are checked, and NumPy does not warn."""
     return checked(np.errstate(all="ignore")(kernel))
 
 

@@ -24,7 +24,7 @@ def sgd_step(
     activations: Sequence[str],
     learning_rate: float,
 ) -> tuple[float, int]:
-    """Take one step on the mean loss of a batch; return that loss before it, and how many samples were right."""
+    """Take one step on the mean loss of a batch; return the loss and the number of correct samples before it."""
     outputs: list[Any] = [x]
     for w, b, activation in zip(weights, biases, activations, strict=True):
         outputs.append(_forward(outputs[-1], w, b, activation))

@@ -1,4 +1,4 @@
-"""Activations and their derivatives, element by element."""
+"""Elementwise activations and their derivatives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Slope of leaky_relu below zero; Maas et al., "Rectifier nonlinearities improve neural network acoustic models".
+# Slope of leaky_relu below zero (Maas et al., "Rectifier nonlinearities improve neural network acoustic models").
 LEAK = 0.01
 
 
@@ -19,15 +19,15 @@ def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | Non
     z : ndarray, shape (n_rows, n_columns)
         Pre-activations.
     activation : {"identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
-        relu(z) = max(z, 0); sigmoid(z) = 1 / (1 + exp(-z)); where z < 0, leaky_relu(z) = 0.01 z and
-        elu(z) = exp(z) - 1, else both are z; softplus(z) = log(1 + exp(z)).
+        relu(z) = max(z, 0); sigmoid(z) = 1 / (1 + exp(-z)); softplus(z) = log(1 + exp(z)); for z < 0,
+        leaky_relu(z) = 0.01 z and elu(z) = exp(z) - 1, and otherwise both are z.
     out : ndarray like `z`, optional
-        OUT: where y is written; allocated when None.
+        OUT: y; allocated if None.
 
     Returns
     -------
     ndarray
-        y, which is `out` where it was given.
+        y, which is `out` if given.
     """
     out = np.empty_like(z) if out is None else out
     if activation == "identity":
@@ -60,16 +60,16 @@ def activation_gradient(
     grad : ndarray like `y`
         Gradient of the loss with respect to `y`.
     activation : {"identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus"}
-        f' is 1 for identity; 1 where y > 0, else 0, for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh; 1 where
-        y > 0, else 0.01 for leaky_relu and 1 + y for elu; 1 - exp(-y) for softplus, and 0 for a y below 0, which
-        it does not give.
+        f' is 1 for identity; 1 where y > 0 and 0 elsewhere for relu; y (1 - y) for sigmoid; 1 - y**2 for tanh; 1
+        where y > 0, and elsewhere 0.01 for leaky_relu and 1 + y for elu; 1 - exp(-y) for softplus, and 0 if y is
+        below 0, which softplus never returns.
     out : ndarray like `y`, optional
-        OUT: where the result is written; allocated when None.
+        OUT: the result; allocated if None.
 
     Returns
     -------
     ndarray
-        The gradient with respect to z, which is `out` where it was given.
+        Gradient with respect to z, which is `out` if given.
     """
     out = np.empty_like(grad) if out is None else out
     if activation == "identity":

@@ -16,12 +16,12 @@ def softmax(logits: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[An
     logits : ndarray, shape (n_rows, n_classes)
         z.
     out : ndarray like `logits`, optional
-        OUT: where p is written; allocated when None.
+        OUT: p; allocated if None.
 
     Returns
     -------
     ndarray, shape (n_rows, n_classes)
-        p, which is `out` where it was given.
+        p, which is `out` if given.
     """
     out = np.empty_like(logits) if out is None else out
     exponentials = np.exp(_shifted(logits))
@@ -39,12 +39,12 @@ def softmax_cross_entropy(
 ) -> tuple[float, NDArray[Any]]:
     """Compute the cross-entropy of softmax(z) against class labels, and its gradient.
 
-    With m_i = max_k z_ik, which keeps every exponential finite,
+    Subtracting m_i = max_k z_ik keeps every exponential finite:
 
         loss = scale * sum_i w_i (log sum_k exp(z_ik - m_i) + m_i - sum_k q_ik z_ik)
         grad = scale * w_i (softmax(z) - q)
 
-    where q = onehot(labels), or with `label_smoothing` a, (1 - a) onehot(labels) + a / n_classes (Szegedy et al.,
+    Here q = onehot(labels). With `label_smoothing` a, q = (1 - a) onehot(labels) + a / n_classes (Szegedy et al.,
     arXiv 1512.00567).
 
     Parameters
@@ -54,27 +54,27 @@ def softmax_cross_entropy(
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to n_classes - 1.
     scale : float, optional
-        1 / n_rows when None, which gives the mean where there are no weights.
+        1 / n_rows if None, which gives the mean if there are no weights.
     out : ndarray like `logits`, optional
-        OUT: where the gradient is written; allocated when None.
+        OUT: the gradient; allocated if None.
     weights : ndarray, shape (n_rows,), optional
-        w; 1 for every row when None.
+        w; 1 for every row if None.
     label_smoothing : float
-        a, from 0 to below 1: the share of the target that all classes have alike.
+        a, from 0 to below 1: the share of the target that is spread evenly over all classes.
 
     Returns
     -------
     loss : float
         The scaled loss, summed in float64.
     grad : ndarray, shape (n_rows, n_classes)
-        Gradient of `loss` with respect to `logits`, which is `out` where it was given.
+        Gradient of `loss` with respect to `logits`, which is `out` if given.
     """
     out = np.empty_like(logits) if out is None else out
     rows = np.arange(len(logits))
     scale = 1 / max(len(logits), 1) if scale is None else scale
     grad = np.exp(_shifted(logits))
     sums = grad.sum(axis=1, keepdims=True)
-    wide = logits.astype(np.float64)  # the distance of two float32 logits may not fit into float32
+    wide = logits.astype(np.float64)  # the difference of two float32 logits may overflow float32
     losses = np.log(sums[:, 0].astype(np.float64)) + (wide.max(axis=1) - wide[rows, labels])
     grad /= sums
     grad[rows, labels] -= 1 - label_smoothing
@@ -89,12 +89,12 @@ def softmax_cross_entropy(
 
 
 def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
-    """Count the rows whose largest logit, the first of equals, stands at the label; NaN counts as largest.
+    """Count the rows whose largest logit (the first of equals) is at the label; NaN counts as largest.
 
     Parameters
     ----------
     logits : ndarray, shape (n_rows, n_classes)
-        Scores; probabilities or any other increasing function of them count the same.
+        Scores. Probabilities, or any other increasing function of the scores, give the same count.
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to n_classes - 1.
 
@@ -106,6 +106,6 @@ def count_correct(logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
 
 
 def _shifted(logits: NDArray[Any]) -> NDArray[Any]:
-    """Subtract each row's maximum; a row that holds inf becomes NaN, as infinity minus infinity is."""
+    """Subtract each row's maximum; the result is NaN where the row contains inf, since inf - inf is NaN."""
     shifted: NDArray[Any] = logits - logits.max(axis=1, keepdims=True)
     return shifted

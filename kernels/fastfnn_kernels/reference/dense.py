@@ -1,4 +1,4 @@
-"""Products of a dense layer, fused with what comes before and after them."""
+"""Products of a dense layer, fused with bias, activation and derivatives."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def dense_forward(
     Parameters
     ----------
     x : ndarray, shape (n_rows, n_inputs)
-        Inputs, one sample a row.
+        Inputs, one sample in each row.
     weights : ndarray, shape (n_inputs, n_outputs)
         w.
     bias : ndarray, shape (n_outputs,), optional
-        b; zero when None.
+        b; zero if None.
     activation : str
-        f, one of those of `activation_forward`.
+        f, one of the activations of `activation_forward`.
     out : ndarray, shape (n_rows, n_outputs), optional
-        OUT: where y is written; allocated when None.
+        OUT: y; allocated if None.
 
     Returns
     -------
     ndarray, shape (n_rows, n_outputs)
-        y, which is `out` where it was given.
+        y, which is `out` if given.
     """
     z = x @ weights
     if bias is not None:
@@ -51,7 +51,7 @@ def dense_weight_gradient(
     use_bias: bool = True,
     accumulate: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Compute x^T g and the column sums of g, the gradients of z = x w + b.
+    """Compute x^T g and the column sums of g: the gradients of z = x w + b with respect to w and b.
 
     Parameters
     ----------
@@ -60,18 +60,18 @@ def dense_weight_gradient(
     grad : ndarray, shape (n_rows, n_outputs)
         g, the gradient of the loss with respect to z.
     out : ndarray, shape (n_inputs, n_outputs), optional
-        OUT, or IN-OUT with `accumulate`: the gradient of w; allocated when None.
+        OUT, or IN-OUT with `accumulate`: the gradient of w; allocated if None.
     out_bias : ndarray, shape (n_outputs,), optional
-        OUT, or IN-OUT with `accumulate`: the gradient of b; allocated when None and `use_bias`.
+        OUT, or IN-OUT with `accumulate`: the gradient of b; allocated if None and `use_bias`.
     use_bias : bool
-        Whether the gradient of b is wanted.
+        Compute the gradient of b.
     accumulate : bool
-        Add to what `out` and `out_bias` hold; arrays allocated here start at zero.
+        Add to the contents of `out` and `out_bias`; arrays allocated here start at zero.
 
     Returns
     -------
     weights, bias : ndarray, ndarray or None
-        Both gradients; None in place of the second without `use_bias`.
+        Both gradients; the second is None without `use_bias`.
     """
     weight_gradient = x.T @ grad
     bias_gradient = _column_sums(grad) if use_bias else None
@@ -87,7 +87,7 @@ def dense_input_gradient(
     activation: str = "identity",
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Compute (g w^T) * f'(x): the gradient handed back through a dense layer and the activation before it.
+    """Compute (g w^T) * f'(x): the gradient propagated back through a dense layer and the activation before it.
 
     Parameters
     ----------
@@ -96,29 +96,29 @@ def dense_input_gradient(
     weights : ndarray, shape (n_inputs, n_outputs)
         w.
     x : ndarray, shape (n_rows, n_inputs), optional
-        The layer's inputs, which are the outputs of `activation`; not needed for "identity".
+        The layer's inputs, which are outputs of `activation`; not needed for "identity".
     activation : str
-        f, whose derivative is known from its output (see `activation_gradient`).
+        f; its derivative is computed from its output (see `activation_gradient`).
     out : ndarray, shape (n_rows, n_inputs), optional
-        OUT: where the result is written; allocated when None.
+        OUT: the result; allocated if None.
 
     Returns
     -------
     ndarray, shape (n_rows, n_inputs)
-        The gradient with respect to the pre-activation of x, which is `out` where it was given.
+        Gradient with respect to the pre-activation of x, which is `out` if given.
     """
     grad_x = grad @ weights.T
     return activation_gradient(grad_x if x is None else x, grad_x, activation, out)
 
 
 def _column_sums(values: NDArray[Any]) -> NDArray[Any]:
-    """Sum each column; along contiguous memory NumPy adds in pairs, which loses fewer digits than one by one."""
+    """Sum each column; NumPy sums contiguous memory pairwise, which is more accurate than one by one."""
     sums: NDArray[Any] = np.ascontiguousarray(values.T).sum(axis=1)
     return sums
 
 
 def _deliver(value: NDArray[Any], out: NDArray[Any] | None, accumulate: bool) -> NDArray[Any]:
-    """Write or add `value` into `out`, or return it where there is none."""
+    """Write or add `value` to `out`; return `value` itself if `out` is None."""
     if out is None:
         return value
     if accumulate:

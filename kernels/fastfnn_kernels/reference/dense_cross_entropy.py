@@ -1,4 +1,4 @@
-"""The output layer, the loss and what goes back from them."""
+"""The output layer with its loss and all gradients."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ def dense_cross_entropy(
     Parameters
     ----------
     x : ndarray, shape (n_rows, n_inputs)
-        The output layer's inputs, which are the outputs of `activation`.
+        The output layer's inputs, which are outputs of `activation`.
     weights : ndarray, shape (n_inputs, n_classes)
         w.
     bias : ndarray, shape (n_classes,), or None
-        b; zero when None.
+        b; zero if None.
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to n_classes - 1.
     scale : float, optional
-        Of the loss, as for `softmax_cross_entropy`.
+        Factor of the loss, as in `softmax_cross_entropy`.
     activation : {"identity", "relu", "sigmoid", "tanh"}
-        What made x.
+        The activation of the layer before, which computed x.
     out : ndarray like `x`, optional
-        OUT: the gradient with respect to the pre-activation of x, as of `dense_input_gradient`; `x` itself to write
-        it there. Allocated when None.
+        OUT: the gradient with respect to the pre-activation of x, as from `dense_input_gradient`. It may be `x`
+        itself, which is then overwritten. Allocated if None.
     out_weights : ndarray like `weights`, optional
-        OUT, or IN-OUT with `accumulate`: the gradient of w; allocated when None.
+        OUT, or IN-OUT with `accumulate`: the gradient of w; allocated if None.
     out_bias : ndarray like `bias`, optional
-        OUT, or IN-OUT with `accumulate`: the gradient of b; allocated when None, if there is a b.
+        OUT, or IN-OUT with `accumulate`: the gradient of b; allocated if None and there is a b.
     accumulate : bool
-        Add to what `out_weights` and `out_bias` hold; arrays allocated here start at zero.
+        Add to the contents of `out_weights` and `out_bias`; arrays allocated here start at zero.
     with_gradients : bool
-        Without them nothing is written, and None takes their places.
+        Compute the gradients. If False, nothing is written, and all three are None.
 
     Returns
     -------
     loss : float
         The scaled loss.
     n_correct : int
-        Rows whose largest logit stands at the label, as `count_correct` counts them.
+        Rows whose largest logit is at the label, as in `count_correct`.
     grad, weights, bias : ndarray, ndarray, ndarray or None
-        The gradients; None in place of the last without a b.
+        The gradients; the last is None without a b.
     """
     logits = dense_forward(x, weights, bias)
     loss, grad = softmax_cross_entropy(logits, labels, scale)

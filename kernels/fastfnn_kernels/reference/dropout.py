@@ -1,4 +1,4 @@
-"""Dropout, whose mask is a function of a seed and of an element's place."""
+"""Dropout with a mask that is a function of a seed and of an element's position."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ FIRST_FACTOR, SECOND_FACTOR = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 def dropout(
     x: NDArray[Any], rate: float, seed: int, first_row: int = 0, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """Set a share of the elements to zero, and divide the others by the share that is kept.
+    """Set a share of the elements to zero, and divide the others by the share of elements kept.
 
-    The element in row i and column j is kept if the (n_columns (first_row + i) + j)-th number of the generator
-    SplitMix64, of 32 bits, is at least rate * 2**32. So a batch has one mask, in however many parts it is computed,
-    and the same call on a gradient gives the gradient with respect to x.
+    The element in row i and column j is kept if the upper 32 bits of the (n_columns (first_row + i) + j)-th number of
+    the generator SplitMix64 are at least rate * 2**32. A batch therefore has the same mask however it is divided into
+    blocks of rows, and the same call applied to a gradient computes the gradient with respect to x.
 
     Parameters
     ----------
     x : ndarray, shape (n_rows, n_columns)
-        What goes in: outputs of a layer, or the gradient with respect to those of this one.
+        Outputs of the layer before, or the gradient with respect to the outputs of this one.
     rate : float
-        Share of the elements that is set to zero, from 0 to below 1.
+        Share of the elements to set to zero, from 0 to below 1.
     seed : int
-        Of the mask, from 0 to 2**63 - 1.
+        Seed of the mask, from 0 to 2**63 - 1.
     first_row : int
-        The place of the first row in its batch.
+        Index of the first row in its batch.
     out : ndarray like `x`, optional
-        OUT: where the result is written; allocated when None.
+        OUT: the result; allocated if None.
 
     Returns
     -------
     ndarray
-        The result, which is `out` where it was given.
+        The result, which is `out` if given.
     """
     n_rows, n_columns = x.shape
     first = first_row * n_columns
@@ -50,7 +50,7 @@ def dropout(
 
 
 def _random_bits(seed: int, places: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the upper 32 bits of SplitMix64's numbers at these places."""
+    """Return the upper 32 bits of SplitMix64's numbers at these positions."""
     z = np.uint64(seed) + (places + np.uint64(1)) * np.uint64(INCREMENT)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST_FACTOR)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND_FACTOR)

@@ -1,4 +1,4 @@
-"""Losses that compare each output with a number of its own."""
+"""Losses that compare each output with its own target."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def elementwise_loss(
     loss                      l(y, t)                                                   its derivative
     ========================  ========================================================  =====================
     "squared_error"           (y - t)**2                                                2 (y - t)
-    "huber"                   (y - t)**2 / 2 where |y - t| <= delta,                    y - t, held between
-                              else delta (|y - t| - delta / 2)                          -delta and delta
+    "huber"                   (y - t)**2 / 2 where |y - t| <= delta,                    y - t, clipped to
+                              else delta (|y - t| - delta / 2)                          [-delta, delta]
     "binary_cross_entropy"    log(1 + e**y) - t y, of a logit y                         1 / (1 + e**-y) - t
     "poisson"                 e**y - t y, of the logarithm y of a rate                  e**y - t
     ========================  ========================================================  =====================
 
-    Huber's is that of "Robust estimation of a location parameter", 1964. The last two are logarithms of likelihoods,
+    Huber's loss is from "Robust estimation of a location parameter" (1964). The last two are negative log-likelihoods
     without the terms that do not depend on y.
 
     Parameters
@@ -41,20 +41,20 @@ def elementwise_loss(
     loss : {"squared_error", "huber", "binary_cross_entropy", "poisson"}
         l.
     scale : float, optional
-        1 / (n_rows * n_columns) when None, which gives the mean where there are no weights.
+        1 / (n_rows * n_columns) if None, which gives the mean if there are no weights.
     weights : ndarray, shape (n_rows,), optional
-        w; 1 for every row when None.
+        w; 1 for every row if None.
     delta : float
-        Of Huber's loss alone.
+        Threshold of Huber's loss; the other losses ignore it.
     out : ndarray like `outputs`, optional
-        OUT: where the gradient is written; allocated when None.
+        OUT: the gradient; allocated if None.
 
     Returns
     -------
     loss : float
         The scaled loss, summed in float64.
     grad : ndarray like `outputs`
-        Gradient of `loss` with respect to `outputs`, which is `out` where it was given.
+        Gradient of `loss` with respect to `outputs`, which is `out` if given.
     """
     scale = 1 / max(outputs.size, 1) if scale is None else scale
     losses, derivatives = _losses_and_derivatives(outputs, targets, loss, outputs.dtype.type(delta))

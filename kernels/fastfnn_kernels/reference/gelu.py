@@ -1,4 +1,4 @@
-"""GELU, the one activation whose derivative is not known from its output."""
+"""GELU, the only activation whose derivative cannot be computed from its output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Where |z| is larger, the sigmoid below is 0 or 1 to the last digit; cubes of larger numbers might not be finite.
+# For larger |z|, the sigmoid below is exactly 0 or 1, and cubes might overflow.
 BEYOND = 50.0
 CUBIC, SLOPE = 0.044715, float(np.sqrt(8 / np.pi))
 
@@ -15,20 +15,20 @@ CUBIC, SLOPE = 0.044715, float(np.sqrt(8 / np.pi))
 def gelu_forward(z: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Compute y = z s with s = 1 / (1 + exp(-u)) and u = sqrt(8 / pi) (z + 0.044715 z**3).
 
-    It is z times the chance that a normal number is below z, in the form that needs no error function (Hendrycks &
-    Gimpel, arXiv 1606.08415; there as z/2 (1 + tanh(u/2))).
+    GELU is z times the probability that a normal random number is below z. This approximation needs no error function
+    (Hendrycks & Gimpel, arXiv 1606.08415, in the form z/2 (1 + tanh(u/2))).
 
     Parameters
     ----------
     z : ndarray, shape (n_rows, n_columns)
         Pre-activations.
     out : ndarray like `z`, optional
-        OUT: where y is written; allocated when None.
+        OUT: y; allocated if None.
 
     Returns
     -------
     ndarray
-        y, which is `out` where it was given.
+        y, which is `out` if given.
     """
     out = np.empty_like(z) if out is None else out
     share, _ = _share_and_slope(z)
@@ -37,21 +37,21 @@ def gelu_forward(z: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[An
 
 
 def gelu_gradient(z: NDArray[Any], grad: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Compute grad * y'(z) with y' = s + z s', s' = s (1 - s) u', in the words of `gelu_forward`.
+    """Compute grad * y'(z), with y' = s + z s' and s' = s (1 - s) u'; s and u are those of `gelu_forward`.
 
     Parameters
     ----------
     z : ndarray, shape (n_rows, n_columns)
-        Pre-activations: what `gelu_forward` was given.
+        Pre-activations, the input of `gelu_forward`.
     grad : ndarray like `z`
         Gradient of the loss with respect to y.
     out : ndarray like `z`, optional
-        OUT: where the result is written; allocated when None.
+        OUT: the result; allocated if None.
 
     Returns
     -------
     ndarray
-        The gradient with respect to z, which is `out` where it was given.
+        Gradient with respect to z, which is `out` if given.
     """
     out = np.empty_like(z) if out is None else out
     share, slope = _share_and_slope(z)
@@ -60,7 +60,7 @@ def gelu_gradient(z: NDArray[Any], grad: NDArray[Any], out: NDArray[Any] | None 
 
 
 def _share_and_slope(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return s and s'; s (1 - s) = e / (1 + e)**2 with e = exp(-|u|), which loses no digits where s is near 1."""
+    """Return s and s'; s (1 - s) = e / (1 + e)**2 with e = exp(-|u|), which is accurate even where s is near 1."""
     z = np.clip(z, -BEYOND, BEYOND)
     u = SLOPE * (z + CUBIC * z * z * z)
     decay = np.exp(-np.abs(u))

@@ -1,4 +1,4 @@
-"""Mostly-zero inputs, stored without their zeros."""
+"""Packing mostly-zero inputs: storing them without their zeros."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
     Parameters
     ----------
     x : ndarray of uint8, float32 or float64, shape (n_rows, n_inputs)
-        Inputs. NaN is no zero; -0.0 is one.
+        Inputs. NaN counts as non-zero; -0.0 counts as zero.
     dtype : float32 or float64
         dtype of the packed values.
     scale : float
-        Factor of every value, multiplied in `dtype`.
+        Factor of every value; the product is computed in `dtype`.
     rows : ndarray of int64, shape (n_taken,), optional
-        Rows to take, in this order; all rows when None.
+        Rows to take, in this order; all rows if None.
 
     Returns
     -------
     Packed
-        The rows taken, of n_inputs columns; groups are made of them as they come.
+        The rows taken, with n_inputs columns. Consecutive rows form a group.
     """
     taken = x if rows is None else x[rows]
     n_rows, n_columns = taken.shape
@@ -44,14 +44,14 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
 def pack_batches(
     x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
 ) -> PackedBatches:
-    """Pack batches of rows of scale * x one behind the other, for `sgd_batches`.
+    """Pack consecutive batches of rows of scale * x, for `sgd_batches`.
 
     Parameters
     ----------
     x, dtype, scale, rows
         As in `pack_rows`.
     batch_size : int
-        Rows of a batch; the last one has what is left.
+        Rows in a batch; the last batch may have fewer.
 
     Returns
     -------
@@ -85,12 +85,12 @@ def compress_rows(
 
 
 def _offsets(line: NDArray[np.intp], n_lines: int) -> NDArray[np.int64]:
-    """Return where the entries of each line begin, and the last end; `line` is that of each entry, ascending."""
+    """Return the offset of each line's first entry, and the end; `line` has the line of each entry, ascending."""
     return np.searchsorted(line, np.arange(n_lines + 1)).astype(np.int64)
 
 
 def _scaled(values: NDArray[Any], dtype: Any, scale: float) -> NDArray[Any]:
-    """Convert to `dtype`, then multiply in it."""
+    """Convert to `dtype`, then multiply in that dtype."""
     scaled = np.ascontiguousarray(values, dtype)
     scaled *= scaled.dtype.type(scale)
     return scaled

@@ -1,4 +1,4 @@
-"""Training on one small batch after the other."""
+"""Training on small batches, one step for each."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def sgd_batches(
     activations: Sequence[str],
     learning_rate: float,
 ) -> tuple[float, int]:
-    """Take a step of gradient descent on each batch in turn, on the mean cross-entropy of a stack of dense layers.
+    """Take a step of gradient descent on each batch in turn; the loss is the mean cross-entropy of a stack of layers.
 
-    For the n rows x of each batch and their labels, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) from the first layer
-    to the last,
+    For the n rows x of each batch and their labels, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) for the layers in
+    order,
 
         g_last = (softmax(y_last) - onehot(label)) / n * f_last'
         g_k-1 = (g_k w_k^T) * f_k-1'
         w_k <- w_k - learning_rate * y_k-1^T g_k
         b_k <- b_k - learning_rate * the column sums of g_k
 
-    where every g is computed from the parameters before the batch's step.
+    All g are computed before the parameters change.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def sgd_batches(
     Returns
     -------
     loss_sum : float
-        Sum of each row's loss before its batch's step, in float64.
+        Sum of the losses of all rows, each before its batch's step, in float64.
     n_correct : int
-        Rows whose largest output before that step, the first of equals, stands at the label.
+        Rows whose largest output (the first of equals) is at the label, before the batch's step.
     """
     loss_sum, n_correct, first = 0.0, 0, 0
     for batch in batches.batches():

@@ -1,4 +1,4 @@
-"""Training on one sample after the other."""
+"""Training on single samples, one step for each."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ def sgd_samples(
     activations: Sequence[str],
     learning_rate: float,
 ) -> tuple[float, int]:
-    """Take a step of gradient descent on each sample in turn, on the cross-entropy of a stack of dense layers.
+    """Take a step of gradient descent on each sample in turn; the loss is the cross-entropy of a stack of layers.
 
-    For each sample x and its label, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) from the first layer to the last,
+    For each sample x and its label, with y_0 = x and y_k = f_k(y_k-1 w_k + b_k) for the layers in order,
 
         g_last = (softmax(y_last) - onehot(label)) * f_last'
         g_k-1 = (g_k w_k^T) * f_k-1'
         w_k <- w_k - learning_rate * y_k-1^T g_k
         b_k <- b_k - learning_rate * g_k
 
-    where every g is computed from the parameters before the sample's step.
+    All g are computed before the parameters change.
 
     Parameters
     ----------
     samples : Compressed
-        One sample a row, from `compress_rows`. What their zeros would multiply is neither looked at nor changed.
+        One sample in each row, from `compress_rows`. Weights that a zero would multiply are neither read nor changed.
     labels : ndarray of int64, shape (n_samples,)
-        Classes, from 0 to the outputs of the last layer.
+        Classes, from 0 to the last layer's outputs - 1.
     weights : sequence of ndarray, shapes (n_inputs, n_outputs)
-        IN-OUT: w of each layer, the first layer's first.
+        IN-OUT: w of each layer, in order.
     biases : sequence of ndarray or None, shapes (n_outputs,)
-        IN-OUT: b of each layer; None where there is none.
+        IN-OUT: b of each layer; None for a layer without one.
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
         f of each layer.
     learning_rate : float
-        Size of a step.
+        Factor of each step.
 
     Returns
     -------
     loss_sum : float
-        Sum of each sample's loss before its step, in float64.
+        Sum of the losses of all samples, each before its step, in float64.
     n_correct : int
-        Samples whose largest output before their step, the first of equals, stands at the label.
+        Samples whose largest output (the first of equals) is at the label, before their step.
     """
     loss_sum, n_correct = 0.0, 0
     for (named, x), label in zip(_rows(samples), labels, strict=True):
@@ -64,6 +64,6 @@ def sgd_samples(
 
 
 def _rows(samples: Compressed) -> Iterator[tuple[NDArray[np.int32], NDArray[Any]]]:
-    """Yield the columns and the values of each row's non-zeros."""
+    """Yield each row's non-zeros: their columns and values."""
     for first, end in zip(samples.offsets[:-1], samples.offsets[1:], strict=True):
         yield samples.indices[first:end], samples.values[first:end]

@@ -1,4 +1,4 @@
-"""Which rows of a mostly-zero matrix to pack together."""
+"""An order of rows in which similar rows are packed together."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 
 def similar_rows(x: NDArray[Any]) -> NDArray[np.int64]:
-    """Order rows so that those of one group have their non-zeros in much the same places.
+    """Order rows so that the rows of a group have most of their non-zeros in the same columns.
 
-    A group stores, and multiplies, every position where one of its rows is not zero. It begins with the row that has
-    most non-zeros of those left, and takes in the row that differs in the fewest positions from the rows it holds.
+    A group stores and multiplies every column in which any of its rows is not zero. It begins with the remaining row
+    that has the most non-zeros. Then it adds the remaining row that differs from the group's rows in the fewest
+    columns.
 
     Parameters
     ----------
     x : ndarray of uint8, float32 or float64, shape (n_rows, n_inputs)
-        Inputs. The time grows with the square of the rows: some thousand are enough.
+        Inputs. The time grows with the square of the number of rows; a few thousand rows are enough.
 
     Returns
     -------
     ndarray of int64, shape (n_rows,)
-        Row numbers, for `pack_rows`; the first three make the first group, and so on. Of equals the first comes
-        first.
+        Row numbers for `pack_rows`. The first three rows form the first group, and so on. Of equally similar rows,
+        the first is taken.
     """
     left = np.argsort(-np.count_nonzero(x, axis=1), kind="stable")
     nonzero = x[left] != 0

@@ -1,4 +1,4 @@
-"""Products with a mostly-zero input, packed once."""
+"""Products with a packed, mostly-zero input."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def sparse_forward(
     activation: str = "identity",
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Compute y = f(x w + b) for packed rows; the rest is as in `dense_forward`.
+    """Compute y = f(x w + b) for packed rows.
 
     Parameters
     ----------
     rows : Packed
         x, from `pack_rows`.
     weights, bias, activation, out
-        As in `dense_forward`. What the zeros of x would multiply is not looked at: NaN or inf there stays.
+        As in `dense_forward`. A kernel need not read weights that a zero of x would multiply: NaN or inf there may
+        have no effect.
 
     Returns
     -------
     ndarray, shape (n_rows, n_outputs)
-        y, which is `out` where it was given.
+        y, which is `out` if given.
     """
     return dense_forward(unpack(rows), weights, bias, activation, out)
 
@@ -54,6 +55,6 @@ def sparse_weight_gradient(
     Returns
     -------
     weights, bias : ndarray, ndarray or None
-        Both gradients; None in place of the second without `use_bias`.
+        Both gradients; the second is None without `use_bias`.
     """
     return dense_weight_gradient(unpack(rows), grad, out, out_bias, use_bias, accumulate)

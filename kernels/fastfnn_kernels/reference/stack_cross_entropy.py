@@ -1,4 +1,4 @@
-"""A whole small network, its loss and all its gradients."""
+"""A complete small network with its loss and all gradients."""
 
 from __future__ import annotations
 
@@ -28,40 +28,42 @@ def stack_cross_entropy(
     out: NDArray[Any] | None = None,
     accumulate: bool = False,
 ) -> tuple[float, int, NDArray[Any]]:
-    """Compute the penalised cross-entropy of softmax(y_last), y_k = f_k(y_k-1 w_k + b_k), y_0 = x, and its gradient.
+    """Compute the penalised cross-entropy of softmax(y_last) and its gradient.
+
+    Here y_0 = x and y_k = f_k(y_k-1 w_k + b_k) for the layers in order.
 
     Parameters
     ----------
     x : ndarray, shape (n_rows, n_inputs)
         Samples.
     parameters : ndarray, shape (n_parameters,)
-        w of the first layer, row by row, then its b if it has one, and so on layer by layer; so few that all of them
-        stay in the caches.
+        For each layer in order: w, row by row, then b, if the layer has one. The kernel is meant for so few
+        parameters that all of them stay in the caches.
     widths : sequence of int
-        Outputs of each layer.
+        Number of outputs of each layer.
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
-        f of each layer, the last one too.
+        f of each layer, including the last.
     use_bias : sequence of bool
-        Whether each layer has a b.
+        True for each layer that has a b.
     labels : ndarray of int64, shape (n_rows,)
         Classes, from 0 to the last layer's outputs - 1.
     scale : float, optional
-        Of the cross-entropy, as for `softmax_cross_entropy`: the mean over the rows when None.
+        Factor of the cross-entropy, as in `softmax_cross_entropy`: 1 / n_rows if None.
     l2, l2_bias : float
         Add (l2 / 2) * sum of squared weights, and (l2_bias / 2) * sum of squared biases, to the loss.
     out : ndarray like `parameters`, optional
-        OUT, or IN-OUT with `accumulate`: the gradient; allocated when None.
+        OUT, or IN-OUT with `accumulate`: the gradient; allocated if None.
     accumulate : bool
-        Add to what `out` holds; an array allocated here starts at zero.
+        Add to the contents of `out`; an array allocated here starts at zero.
 
     Returns
     -------
     loss : float
-        The scaled cross-entropy and the penalty.
+        The sum of the scaled cross-entropy and the penalty.
     n_correct : int
-        Rows whose largest output stands at the label, as `count_correct` counts them.
+        Rows whose largest output is at the label, as in `count_correct`.
     gradient : ndarray like `parameters`
-        `out` if given.
+        The gradient, which is `out` if given.
     """
     out = np.zeros_like(parameters) if out is None else out
     layers, gradients = (_layers(vector, x.shape[1], widths, use_bias) for vector in (parameters, out))
@@ -85,7 +87,7 @@ def stack_cross_entropy(
 def _layers(
     vector: NDArray[Any], n_inputs: int, widths: Sequence[int], use_bias: Sequence[bool]
 ) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
-    """Return the matrix and the bias, or None, of each layer: views of the vector."""
+    """Return each layer's matrix and bias (or None) as views of the vector."""
     layers: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
     first = 0
     for (n, m), has_bias in zip(parameter_shapes(n_inputs, widths), use_bias, strict=True):

@@ -1,7 +1,7 @@
-"""Optimizer updates: a parameter and its state, changed in place.
+"""Optimizer updates, which change a parameter and its state in place.
 
-All arrays of one call have one shape and dtype; the scalars are Python floats. `parameter` is IN-OUT and
-`gradient` is read only.
+All arrays of a call have the same shape and dtype; the scalars are Python floats. `parameter` is IN-OUT, and
+`gradient` is only read.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def momentum(
 ) -> None:
     """Take a step with momentum: v <- mu v + g, w <- w - lr v; with Nesterov w <- w - lr (g + mu v).
 
-    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in the form
-    that keeps the learning rate out of the velocity.
+    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in the form where
+    the velocity does not contain the learning rate.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def momentum(
     learning_rate, momentum : float
         lr and mu.
     nesterov : bool
-        Whether to look ahead.
+        Use Nesterov's form.
     """
     velocity *= momentum
     velocity += gradient
@@ -66,8 +66,8 @@ def rmsprop(
 ) -> None:
     """Take a step of RMSprop: s <- rho s + (1 - rho) g**2, w <- w - lr g / sqrt(s + eps).
 
-    Tieleman & Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning (2012), with epsilon
-    under the root.
+    Tieleman & Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning (2012), with epsilon inside the
+    square root.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def rmsprop_tensor(
     rho: float,
     epsilon: float,
 ) -> float:
-    """Take a step of RMSprop with one running mean for a whole tensor.
+    """Take a step of RMSprop with a single running mean for the whole tensor.
 
     s <- rho s + (1 - rho) |g|**2, w <- w - (lr / sqrt(s + eps)) g, with |g| the Euclidean norm of all of g.
 
@@ -188,7 +188,7 @@ def squared_norm(values: NDArray[Any]) -> float:
     Parameters
     ----------
     values : ndarray
-        Any shape.
+        Numbers, in an array of any shape.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> fl
     gradient : ndarray like `parameter`
         IN-OUT: g.
     l2 : float
-        Its factor.
+        Factor of the penalty.
 
     Returns
     -------

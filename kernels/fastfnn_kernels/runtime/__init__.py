@@ -1,6 +1,6 @@
-"""What the kernels run on: threads, their layer, the cache of compiled kernels, the CPU; see kernels/RUNTIME.md.
+"""The environment that kernels run in: threads, the cache of compiled kernels and the CPU; see kernels/RUNTIME.md.
 
-This module and those of the number of CPUs and threads import neither Numba nor NumPy.
+This module, `cpu_count` and `thread_count` import neither Numba nor NumPy.
 """
 
 from fastfnn_kernels.runtime.thread_count import get_num_threads, set_num_threads, threads

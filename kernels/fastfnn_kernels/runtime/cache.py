@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept between processes, and when a kept one is still the right one."""
+"""The on-disk cache of compiled kernels, and the hash that tells whether a cached kernel is still valid."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 @functools.cache
 def sources_hash() -> str:
-    """Hash every source file of the kernels.
+    """Hash every source file of the kernels, in all subfolders.
 
-    Numba looks at a function's own file alone; a kernel is made of intrinsics from other files too.
+    Numba only checks the file that defines a function, but a kernel also contains intrinsics from other files.
     """
     package = Path(fastfnn_kernels.__file__).parent
     digest = hashlib.sha256()
@@ -37,9 +37,10 @@ def sources_hash() -> str:
 
 
 def cache_folder() -> Path:
-    """Name the folder of the compiled kernels.
+    """Return the folder of the compiled kernels.
 
-    The environment variables FASTFNN_CACHE_DIR and, for all of Numba, NUMBA_CACHE_DIR move it.
+    Its parent is the environment variable FASTFNN_CACHE_DIR, or else NUMBA_CACHE_DIR, which applies to all of Numba,
+    or else the user's cache folder.
     """
     root = os.environ.get(VARIABLE) or config.CACHE_DIR or AppDirs(appname="fastfnn", appauthor=False).user_cache_dir
     return Path(root) / f"fastfnn-{fastfnn_kernels.__version__}-{sources_hash()}-{UNIT.name}"
@@ -51,7 +52,7 @@ def _say_once(folder: str, reason: str) -> None:
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]
-    """Tell Numba's cache about `cache_folder` and `sources_hash`."""
+    """An adapter through which Numba's cache uses `cache_folder` and `sources_hash`."""
 
     def get_cache_path(self) -> str:
         return os.fspath(cache_folder())
@@ -71,7 +72,7 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = [_Locator]  # noqa: RUF012 - the name and the kind are Numba's
 
 
-# What reading a damaged pickle or object file raises.
+# Exceptions from reading a damaged pickle or object file.
 _UNREADABLE = (
     EOFError,
     pickle.UnpicklingError,
@@ -84,24 +85,24 @@ _UNREADABLE = (
 
 
 class KernelCache(caching.FunctionCache):  # type: ignore[misc]
-    """Numba's on-disk cache, for which an unusable folder or file means compiling in memory."""
+    """Numba's on-disk cache, except that an unusable folder or file leads to compiling in memory."""
 
     _impl_class = _CacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load a compiled kernel, or return None when there is none that can be read."""
+        """Load a compiled kernel; return None if there is none, or none that can be read."""
         try:
             return super().load_overload(sig, target_context)
-        except OSError:  # of the folder: who wants to save there will meet it too, and say so
+        except OSError:  # the folder is unusable: saving the kernel will fail too and log the reason
             return None
         except _UNREADABLE as error:
             log.warning("compiling anew: the compiled kernel in %s cannot be read (%s)", self.cache_path, error)
-        with contextlib.suppress(OSError):  # saving will meet the same folder, and say so
+        with contextlib.suppress(OSError):  # saving uses the same folder and will log the reason
             self.flush()
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled kernel where the folder allows it."""
+        """Save a compiled kernel, unless the folder cannot be written."""
         try:
             super().save_overload(sig, data)
         except OSError as error:

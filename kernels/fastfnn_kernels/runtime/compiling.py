@@ -1,4 +1,4 @@
-"""What is being compiled: for those who wait for it, and for Ctrl-C, which need not."""
+"""The state of compilation: log messages for users who wait, and safe handling of Ctrl-C meanwhile."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-# At level INFO it tells the name of each kernel before it is compiled or loaded, and how long that took.
+# At level INFO, logs the name of each kernel before it is compiled or loaded, and afterwards the time it took.
 log = logging.getLogger(__name__)
 BEGUN = "preparing %s"
 DONE = "%s %s in %.2f s"
 OUTCOMES = ("compiled", "loaded from the cache")
 
-# How llvmlite's functions are called that LLVM calls while it makes machine code.
+# Prefix of the names of llvmlite's functions that LLVM calls while it generates machine code.
 CALLED_BY_LLVM = "_raw_object_cache_"
 
 _in_progress = threading.local()
 
-# Called with the name of each kernel before it is compiled or loaded: they wait for whoever is at it already.
+# Callbacks, called with the name of each kernel before it is compiled or loaded. They wait for another process that
+# is already compiling the kernel.
 _waits: list[Callable[[str], None]] = []
 
 
 @contextmanager
 def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
-    """Tell of the compiling, or the loading from the cache, that goes on inside the `with`, after all `awaiting`."""
+    """Log the compilation or loading of a kernel inside the `with`; call the callbacks of `awaiting` first."""
     log.info(BEGUN, kernel)
     start = time.perf_counter()
-    waiting = getattr(_in_progress, "kernel", None)  # another one, for which this one's turn has come first
+    waiting = getattr(_in_progress, "kernel", None)  # an outer kernel that is waiting for this one
     _in_progress.kernel = kernel
     try:
         for wait_for in _waits:
@@ -43,16 +44,16 @@ def announced(kernel: str, dispatcher: Any) -> Iterator[None]:
 
 
 def is_compiling() -> bool:
-    """Tell whether this Python thread compiles a kernel, or loads one."""
+    """Return whether this Python thread is compiling or loading a kernel."""
     return getattr(_in_progress, "kernel", None) is not None
 
 
 @contextmanager
 def no_lost_interrupt() -> Iterator[None]:
-    """Let a Ctrl-C that arrives while LLVM calls Python wait for the end of the `with`.
+    """Delay a Ctrl-C that arrives while LLVM is calling Python until the end of the `with`.
 
-    ctypes would print the exception and go on, and Python hands most of the signals that arrive while machine code is
-    made to the function that LLVM calls next.
+    In such a call, ctypes would print the exception and continue. Most signals that arrive while machine code is
+    generated are handled in one, since Python handles them in the next function that LLVM calls.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -84,7 +85,7 @@ def _is_called_by_llvm(frame: FrameType | None) -> bool:
 
 @contextmanager
 def awaiting(wait_for: Callable[[str], None]) -> Iterator[None]:
-    """Call a function with the name of each kernel before it is compiled, or loaded, inside the `with`."""
+    """Call `wait_for` with the name of each kernel before it is compiled or loaded inside the `with`."""
     _waits.append(wait_for)
     try:
         yield

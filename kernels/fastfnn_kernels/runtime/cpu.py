@@ -1,4 +1,4 @@
-"""The vector registers of the CPU that kernels are compiled for."""
+"""The vector registers of the CPU that the kernels are compiled for."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class VectorUnit:
     registers: int
 
     def lanes(self, itemsize: int) -> int:
-        """How many numbers of `itemsize` bytes one register holds."""
+        """Return the number of elements of `itemsize` bytes in one register."""
         return self.vector_bytes // itemsize
 
 
 def vector_unit(machine: str, features: frozenset[str]) -> VectorUnit:
-    """Choose the widest vector unit that `features` names on a `machine` ("x86_64", "aarch64", ...)."""
+    """Choose the widest vector unit among the `features` of a `machine` ("x86_64", "aarch64", ...)."""
     if machine.lower() in ("aarch64", "arm64"):
         return VectorUnit("NEON", vector_bytes=16, registers=32)
     if {"avx512f", "avx512vl", "avx512dq", "avx512bw"} <= features:
@@ -34,7 +34,7 @@ def vector_unit(machine: str, features: frozenset[str]) -> VectorUnit:
 
 
 def target_features() -> frozenset[str]:
-    """List the CPU features Numba compiles for: the host's, or those of `NUMBA_CPU_FEATURES`."""
+    """List the CPU features that Numba compiles for: the host's, or those in `NUMBA_CPU_FEATURES`."""
     if config.CPU_FEATURES is not None:
         return frozenset(flag[1:] for flag in config.CPU_FEATURES.split(",") if flag.startswith("+"))
     return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)

@@ -1,8 +1,8 @@
-"""How many CPUs this process may keep busy.
+"""The number of CPUs that this process may keep busy.
 
-The CPUs it is allowed to run on are not the whole answer: a container's quota is CPU time per period, which the
-scheduler enforces on all of its threads together. Linux tells it in the files of the process's control group
-(https://docs.kernel.org/admin-guide/cgroup-v2.html, "cpu.max"; of version 1, "cpu.cfs_quota_us").
+It may be smaller than the number of CPUs that the process may run on. A container has a quota of CPU time per period,
+which the scheduler enforces on all of its threads together. Linux states the quota in the files of the process's
+control group (https://docs.kernel.org/admin-guide/cgroup-v2.html, "cpu.max"; in version 1, "cpu.cfs_quota_us").
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from typing import NamedTuple
 VARIABLE = "FASTFNN_NUM_THREADS"
 NUMBAS_VARIABLE = "NUMBA_NUM_THREADS"
 
-# Where Linux mounts the control groups, and where it names those of this process.
+# The mount point of the control groups in Linux, and the file with the groups of this process.
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 
-# Folders of version 1 that the controller of CPU time is mounted on.
+# Mount points of the CPU time controller in version 1.
 V1_MOUNTS = ("cpu", "cpu,cpuacct", "cpuacct,cpu")
 
 
 class Limit(NamedTuple):
-    """A number of threads, and what sets it."""
+    """A number of threads, and the reason for it."""
 
     n_threads: int
     reason: str
 
 
 def usable_cpus(control_groups: Path = CONTROL_GROUPS, own_groups: Path = OWN_GROUPS) -> Limit:
-    """Return the smallest of the CPUs allowed, the quota and what the environment variables say.
+    """Return the smallest of the allowed CPUs, the quota and the limits in environment variables.
 
     Parameters
     ----------
     control_groups, own_groups : Path
-        Linux's description of control groups.
+        Files in which Linux describes control groups.
 
     Returns
     -------
     Limit
-        From 1 up.
+        At least 1 thread.
 
     Raises
     ------
     ValueError
-        If the variable is set and no whole number from 1 up.
+        If FASTFNN_NUM_THREADS is set to anything but a whole number from 1 up.
     """
     limits = [Limit(allowed_cpus(), "the CPUs that this process may run on"), Limit(most_threads(), NUMBAS_VARIABLE)]
     quota = cpu_quota(control_groups, own_groups)
@@ -67,21 +67,21 @@ def allowed_cpus() -> int:
 
 
 def most_threads() -> int:
-    """Return how many threads Numba can start: it decides that when it is imported."""
+    """Return the maximum number of threads of Numba, which is fixed when Numba is imported."""
     asked = os.environ.get(NUMBAS_VARIABLE, "")
     return int(asked) if asked.isdecimal() else allowed_cpus()
 
 
 def cpu_quota(control_groups: Path = CONTROL_GROUPS, own_groups: Path = OWN_GROUPS) -> float | None:
-    """Return the CPU time that this process's control group may use in a unit of time; None without a limit."""
+    """Return the number of CPUs that the process's control group may keep busy on average; None without a limit."""
     quotas = [quota for folder in _own_folders(control_groups, own_groups) for quota in _quotas_of(folder)]
     return min(quotas, default=None)
 
 
 def _own_folders(control_groups: Path, own_groups: Path) -> Iterator[Path]:
-    """Yield the folders of this process's groups and of those around them, as far as they can be seen from here.
+    """Yield the folders of this process's control groups and of their parents, as far as they are visible.
 
-    In a container the names may be the host's, of which its own mount knows nothing but the root.
+    In a container the names may be those of the host, while its own mount contains only the root group.
     """
     try:
         lines = own_groups.read_text(encoding="utf-8").splitlines()
@@ -99,7 +99,7 @@ def _own_folders(control_groups: Path, own_groups: Path) -> Iterator[Path]:
 
 
 def _quotas_of(folder: Path) -> Iterator[float]:
-    """Yield the quota that a group's files state, in either version."""
+    """Yield the quota in a group's files, in either version."""
     for text in (
         _read(folder / "cpu.max"),
         f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}",

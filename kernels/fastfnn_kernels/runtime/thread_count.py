@@ -1,4 +1,4 @@
-"""How many threads this process computes with: one setting for all kernels and for NumPy's linear algebra."""
+"""The number of threads of this process: one setting for all kernels and for NumPy's linear algebra."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADVICE_AFTER_FORK = (
 
 
 class _Setting:
-    """The number of threads, None before it is first asked for, and what set it."""
+    """The number of threads and its reason (None until first needed), and whether a fork stopped the threads."""
 
     def __init__(self) -> None:
         self.limit: Limit | None = None
@@ -26,24 +26,25 @@ _setting = _Setting()
 
 
 def get_num_threads() -> int:
-    """Return how many threads the kernels may use in this process.
+    """Return the number of threads that the kernels may use in this process.
 
     Returns
     -------
     int
-        What `set_num_threads` set; otherwise the smallest of the CPUs that the process may run on, the CPU quota of
-        its control group and the environment variable FASTFNN_NUM_THREADS. Small work uses fewer.
+        The number given to `set_num_threads`. By default, the smallest of three numbers: the CPUs that the process
+        may run on, the CPU quota of its control group and the environment variable FASTFNN_NUM_THREADS. Small work
+        uses fewer threads.
 
     Raises
     ------
     ValueError
-        If FASTFNN_NUM_THREADS is no whole number from 1 up.
+        If FASTFNN_NUM_THREADS is not a whole number from 1 up.
     """
     return current_limit().n_threads
 
 
 def current_limit() -> Limit:
-    """Return the number of threads, and what sets it."""
+    """Return the number of threads and the reason for it."""
     limit = _setting.limit
     if limit is None:
         limit = _setting.limit = usable_cpus()
@@ -53,20 +54,20 @@ def current_limit() -> Limit:
 def set_num_threads(n_threads: int) -> None:
     """Compute with `n_threads` threads from now on, in all Python threads of this process.
 
-    NumPy's linear algebra, which the NumPy backend computes with, gets as many.
+    The same number applies to NumPy's linear algebra, which the NumPy backend uses.
 
     Parameters
     ----------
     n_threads : int
-        From 1 up to the CPUs that this process may run on, or to the environment variable NUMBA_NUM_THREADS if it was
-        set when the process started.
+        At least 1, and at most the number of CPUs that this process may run on, or the environment variable
+        NUMBA_NUM_THREADS if it was set when the process started.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no such number.
+        If `n_threads` is not such a number.
     RuntimeError
-        If it is more than one, and this process was forked from one whose threads had been started.
+        If `n_threads` is more than 1 in a process that was forked from one whose threads had started.
     """
     check_num_threads(n_threads)
     _setting.limit = Limit(int(n_threads), "set_num_threads")
@@ -85,7 +86,7 @@ def threads(n_threads: int) -> Iterator[None]:
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As by `set_num_threads`.
+        As in `set_num_threads`.
     """
     check_num_threads(n_threads)
     before = _setting.limit
@@ -98,7 +99,7 @@ def threads(n_threads: int) -> Iterator[None]:
 
 
 def check_num_threads(n_threads: int) -> None:
-    """Raise what `set_num_threads` raises."""
+    """Raise the errors of `set_num_threads`."""
     if isinstance(n_threads, bool) or not hasattr(n_threads, "__index__"):
         raise TypeError(f"threads must be a whole number from 1 up; got {n_threads!r}")
     most = most_threads()
@@ -114,7 +115,7 @@ def check_num_threads(n_threads: int) -> None:
 
 
 def limit_linear_algebra() -> None:
-    """Keep NumPy's linear algebra to the setting; where it uses fewer threads already, leave it so."""
+    """Limit NumPy's linear algebra to the number of threads set here; leave it if it uses fewer already."""
     n_threads = get_num_threads()
     libraries = _linear_algebra()
     if any(library["num_threads"] > n_threads for library in libraries.info()):
@@ -122,13 +123,13 @@ def limit_linear_algebra() -> None:
 
 
 def use_one_after_fork() -> None:
-    """Compute with one thread in a process whose threads did not survive its fork."""
+    """Switch to one thread in a forked process, in which the threads no longer exist."""
     _setting.forked = True
     _setting.limit = Limit(1, "a fork, which threads do not survive")
 
 
 def _linear_algebra() -> Any:
-    """Return the handle of the libraries that are loaded by now."""
-    from threadpoolctl import ThreadpoolController  # takes longer to import than all of this
+    """Return a controller of the linear algebra libraries that are loaded by now."""
+    from threadpoolctl import ThreadpoolController  # importing it takes longer than importing this module
 
     return ThreadpoolController().select(user_api="blas")

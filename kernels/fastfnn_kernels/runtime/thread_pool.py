@@ -1,10 +1,10 @@
-"""Running a parallel kernel on Numba's threads: which layer starts them, who may enter, what a fork leaves of them.
+"""Running parallel kernels on Numba's threads: the thread layer, concurrent Python threads, and forks.
 
-Of Numba's thread layers TBB is the first choice: threads steal work from each other, may enter from several Python
-threads at once and sleep while they wait. With OpenMP every parallel region waits for its slowest thread: on a
-machine that is busy otherwise a training takes ten to thirty times as long. Numba's own "workqueue" aborts the
-process when two Python threads enter it at once, so that they take turns here. Numba prefers TBB too, but looks for
-its library on the system's path alone, where the package `tbb` does not put it.
+TBB is the first choice among Numba's thread layers. Its threads steal work from each other and sleep while they wait,
+and several Python threads may run parallel kernels at once. With OpenMP, every parallel region waits for its slowest
+thread: on a busy machine, training takes ten to thirty times as long. Numba's own "workqueue" aborts the process if
+two Python threads enter it at once, so here they take turns. Numba also prefers TBB, but it only searches the
+system's path for the library, and the package `tbb` installs it elsewhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _turn = threading.RLock()
 
 
 def load_tbb() -> None:
-    """Load the library of the package `tbb`, if that is installed: before Numba chooses its layer."""
+    """Load the library of the package `tbb`, if installed, before Numba chooses its thread layer."""
     try:
         files = importlib.metadata.files("tbb") or []
         library = next(file for file in files if file.name in LIBRARY_NAMES)
@@ -42,17 +42,17 @@ def load_tbb() -> None:
 
 
 def thread_layer() -> str:
-    """Name the layer, whose threads are started if they have not been yet."""
+    """Return the name of the thread layer; this starts its threads if they are not running."""
     numba.get_num_threads()
     return str(numba.threading_layer())
 
 
 def run_parallel(entry: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Call a parallel kernel with the threads that this process computes with.
+    """Call a parallel kernel with this process's number of threads.
 
-    Numba's own number of threads belongs to the calling Python thread; it is put back for whatever else runs there.
+    Numba keeps a number of threads for each Python thread. It is restored afterwards for other code in that thread.
     """
-    # `numba.get_num_threads` starts the threads, and takes two locks each time to see whether it has to.
+    # `numba.get_num_threads` starts the threads; every call takes two locks to check whether they are running.
     before = parallel._get_num_threads() if parallel._is_initialized else numba.get_num_threads()
     n_threads = min(get_num_threads(), numba.config.NUMBA_NUM_THREADS)
     if numba.threading_layer() == TAKES_TURNS:
@@ -72,14 +72,14 @@ def _run_with(n_threads: int, before: int, entry: Callable[..., Any], args: tupl
 
 
 def _after_fork_in_child() -> None:
-    """Leave dead threads alone: OpenMP would end the process, and the others might wait for them."""
+    """Switch to one thread, since a fork copies no threads: OpenMP would abort, other layers might wait forever."""
     global_compiler_lock.release()
     if parallel._is_initialized:
         use_one_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    # Nobody else compiles at the moment of a fork: the child would wait for ever for the end of it.
+    # No other thread may be compiling during a fork: the child would wait forever for it to finish.
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,

@@ -1,9 +1,9 @@
-"""Machine code of what is called, and of nothing that is only linked.
+"""Generating machine code for kernels only: the functions that they call are just linked.
 
-Numba optimises every function that a kernel calls and makes machine code of it, with all that has been linked so
-far, though the copy that is linked with the kernel, and optimised once more, is the one that runs. It does so three
-times more for the body of a parallel loop and its two wrappers. Here all of them are only linked, which saves a third
-of the time that a kernel takes to compile.
+By default, Numba optimises every function that a kernel calls and generates machine code for it, including everything
+linked into it so far. That machine code never runs: the kernel contains its own copy of the function, which is
+optimised again. The body of a parallel loop and its two wrappers cost three more such rounds. Here, all of these are
+only linked, which saves a third of a kernel's compile time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba.core.registry import cpu_target
 
 
 class _Library(JITCodeLibrary):  # type: ignore[misc]
-    """A library that has machine code if it is the kernel's, and else is there to be linked."""
+    """A library that generates machine code only if it is the kernel's; others are only linked."""
 
     kernel = ""
 
@@ -28,7 +28,7 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
         return self._codegen if self.name == self.kernel else _WithoutAddresses(self._codegen)
 
     def _optimize_final_module(self) -> None:
-        if self.name == self.kernel:  # as a whole, with all others in it
+        if self.name == self.kernel:  # including all libraries linked into it
             super()._optimize_final_module()
 
     def _finalize_final_module(self) -> None:
@@ -42,7 +42,7 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
 
 
 class _WithoutAddresses:
-    """Numba's code generator for a function that nothing calls where it is: its environment has no address."""
+    """Numba's code generator for a function without machine code, whose environment therefore has no address."""
 
     def __init__(self, codegen: Any) -> None:
         self._codegen = codegen
@@ -51,17 +51,17 @@ class _WithoutAddresses:
         return getattr(self._codegen, name)
 
     def set_env(self, env_name: str, env: Any) -> None:
-        """Leave the environment as it is: a function without exceptions and Python objects does not look at it."""
+        """Do nothing: a function without exceptions and Python objects does not use its environment."""
 
 
 @contextlib.contextmanager
 def all_but_linked(kernel: str) -> Iterator[None]:
-    """Make machine code of the function `kernel` alone as long as a `with` lasts; nobody else compiles meanwhile.
+    """Generate machine code for the function `kernel` only inside the `with`, where no other thread can compile.
 
     Parameters
     ----------
     kernel : str
-        Its qualified name.
+        The function's qualified name.
     """
     with global_compiler_lock:
         codegen = cpu_target.target_context.codegen()

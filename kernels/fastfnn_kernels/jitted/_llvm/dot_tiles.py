@@ -1,4 +1,4 @@
-"""Products with few columns, which would fill a part of a vector only: the vectors run along the reduction."""
+"""Products with too few columns to fill a vector: here the vectors run along the reduction instead."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._jit import inline
-from fastfnn_kernels.jitted._shapes import DOT_TILE
-from fastfnn_kernels.jitted._vectors import (
+from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.tile_shapes import DOT_TILE
+from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
     Arguments,
     VectorBuilder,
@@ -54,7 +54,7 @@ def _emit_dot_tile(arguments: Arguments) -> None:
 
 
 def _sum_of_whole_vectors(vec: VectorBuilder, whole: Any, add_products: Callable[..., list[Any]]) -> list[Any]:
-    """Emit the loop over the first `whole` numbers of each row."""
+    """Emit the loop over the first `whole` numbers of each row, a multiple of the vector width."""
     builder = vec.ir
     entry, nothing = builder.block, ir.Constant(vec.type, None)
     loop, done = builder.append_basic_block("dot"), builder.append_basic_block("dotted")
@@ -80,10 +80,10 @@ def _sum_of_whole_vectors(vec: VectorBuilder, whole: Any, add_products: Callable
 
 @intrinsic
 def dot_tile(typing, a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns):
-    """Compute C[i, j] = start[j] + sum_k A[i, k] B[j, k]; no row of A, B or C has a gap behind it.
+    """Compute C[i, j] = start[j] + sum_k A[i, k] B[j, k] for contiguous A, B and C.
 
-    Each output is as many chains of multiply-adds as a vector has lanes: the same numbers give the same bits
-    wherever a row happens to lie.
+    Each output consists of one chain of multiply-adds for each lane of a vector. The same numbers give the same bits,
+    wherever a row is in the matrix.
     """
     given = (a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns)
     return signature_of(_DOT, given), code_of(_DOT, _emit_dot_tile)
@@ -91,7 +91,7 @@ def dot_tile(typing, a, a_offset, depth, b, b_offset, start, start_offset, c, c_
 
 @inline
 def multiply_by_columns(x: Any, columns: Any, start: Any, out: Any) -> None:
-    """Compute x w + start for a w of few columns, given one behind the other."""
+    """Compute x w + start for a w with few columns, which are stored contiguously in `columns`."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     for row in range(0, n_rows, DOT_ROWS):

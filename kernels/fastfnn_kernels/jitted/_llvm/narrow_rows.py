@@ -1,6 +1,6 @@
-"""Rows of no more numbers than a vector has, each of which is one vector: loops over so few are left scalar by LLVM.
+"""Operations on rows that fit into a single vector, because LLVM does not vectorise loops over so few numbers.
 
-A row is a matrix and the place of its first number; what lies behind its last one is neither read nor written.
+A row is given by a matrix and the flat offset of its first number. Nothing past its last number is read or written.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._vectors import INT32, INT64, VectorBuilder, constant, element_pointer
+from fastfnn_kernels.jitted._llvm.vectors import INT32, INT64, VectorBuilder, constant, element_pointer
 
 
 class _Row:
-    """A row as a vector, filled up with a number."""
+    """A row as a vector; the remaining lanes contain the number `fill`."""
 
     def __init__(self, vec: VectorBuilder, pointer: Any, n_columns: Any, fill: float) -> None:
         self._mask = vec.mask_below(n_columns)
@@ -26,7 +26,7 @@ class _Row:
         self.values = vec.ir.select(self._mask, loaded, ir.Constant(vec.type, [fill] * vec.lanes))
 
     def largest(self) -> Any:
-        """Return the largest number in every lane; where a number is not one, any may stand there."""
+        """Return the largest number in every lane; if the row contains NaN, the result is undefined."""
         vec, largest = self._vec, self.values
         distance = vec.lanes // 2
         while distance > 0:
@@ -41,7 +41,7 @@ class _Row:
 
 
 def _code_of(emit: Callable[..., Any], n_rows: int) -> Callable[..., Any]:
-    """Make code of what is emitted for pointers at rows, given as pairs of arguments, and the other arguments."""
+    """Return a code generator that calls `emit` with a pointer to each row and the other arguments."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
         kinds = signature.args
@@ -66,7 +66,7 @@ def _emit_sum(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
     return vec.sum_of_lanes(_Row(vec, source, n_columns, 0.0).values, ir.Constant(vec.element, 0.0))
 
 
-def _emit_place_of_largest(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
+def _emit_argmax(vec: VectorBuilder, source: Any, n_columns: Any) -> Any:
     builder, bits = vec.ir, ir.IntType(vec.lanes)
     row = _Row(vec, source, n_columns, float("-inf"))
     no_numbers = builder.bitcast(builder.fcmp_unordered("uno", row.values, row.values), bits)
@@ -79,18 +79,18 @@ def _emit_place_of_largest(vec: VectorBuilder, source: Any, n_columns: Any) -> A
 
 @intrinsic
 def subtract_largest(typing, source, source_offset, target, target_offset, n_columns):
-    """Write a row less its largest number, which is returned; all NaN, or next to infinite, where one is NaN."""
+    """Subtract a row's largest number, and return it. If one is NaN, the results are NaN or almost infinite."""
     given = (source, types.intp, target, types.intp, types.intp)
     return source.dtype(*given), _code_of(_emit_subtract_largest, 2)
 
 
 @intrinsic
 def sum_of_row(typing, source, source_offset, n_columns):
-    """Add up a row."""
+    """Return the sum of a row."""
     return source.dtype(source, types.intp, types.intp), _code_of(_emit_sum, 1)
 
 
 @intrinsic
-def place_of_largest(typing, source, source_offset, n_columns):
-    """Return the place of the first of a row's largest numbers; a NaN counts as larger than any number."""
-    return types.intp(source, types.intp, types.intp), _code_of(_emit_place_of_largest, 1)
+def argmax_of_row(typing, source, source_offset, n_columns):
+    """Return the index of a row's largest number (the first of equals); NaN counts as larger than any number."""
+    return types.intp(source, types.intp, types.intp), _code_of(_emit_argmax, 1)

@@ -1,8 +1,8 @@
-"""Products so small that their matrices stay in a core's caches: computed where they lie, each by one thread.
+"""Products of matrices small enough for a core's caches, computed by one thread without packing.
 
-Laying out an operand in panels, or waking a second thread, would take as long as the product does. Tiles are one
-vector wide, so that no number of columns wastes more than that. Each output is the same chain of multiply-adds that
-the kernels of larger products compute.
+Packing an operand into panels, or waking a second thread, would take as long as the product itself. Tiles are one
+vector wide, so that less than one vector is wasted for any number of columns. Each output is the same chain of
+multiply-adds as in the kernels of larger products.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
-from fastfnn_kernels.jitted._panels import transpose
-from fastfnn_kernels.jitted._shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
-from fastfnn_kernels.jitted._simd import column_tile, short_column_tile
-from fastfnn_kernels.jitted._tiles import ROW_CHUNK, VECTOR_BYTES
-from fastfnn_kernels.jitted._weight_gradient import add_sums_of_columns
-from fastfnn_kernels.jitted.activations import RELU, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._compile.jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._llvm.dense_tiles import column_tile, short_column_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
+from fastfnn_kernels.jitted._products.fused_activations import RELU, activate, floor_of, multiply_by_derivative
+from fastfnn_kernels.jitted._products.loops import add
+from fastfnn_kernels.jitted._products.panels import transpose
+from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK, VECTOR_BYTES
+from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 
 
 @kernel
 def multiply_small(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -> None:
     """Write f(x w + bias)."""
     n_rows, depth = x.shape
-    floor = 0.0 if activation == RELU else -np.inf
-    multiply_where_it_lies(x, 0, depth, 1, weights, depth, bias, n_rows, False, floor, out)
+    floor = floor_of(activation, out)
+    multiply_in_place(x, 0, depth, 1, weights, depth, bias, n_rows, False, floor, out)
     if activation > RELU:
         activate(out.reshape(-1), activation)
 
@@ -36,15 +37,15 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
     n_rows, depth = grad.shape
     matrix = np.empty(weights.shape[::-1], weights.dtype)
     transpose(weights, matrix)
-    multiply_where_it_lies(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
+    multiply_in_place(grad, 0, depth, 1, matrix, depth, matrix[0, :0], n_rows, False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 
 
 @kernel
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
     n_rows, n_inputs = x.shape
-    multiply_where_it_lies(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
+    multiply_in_place(x, 0, 1, n_inputs, grad, n_rows, out_bias[:0], n_inputs, accumulate, -np.inf, out)
     if not accumulate:
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
@@ -52,9 +53,10 @@ def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias:
 
 @kernel
 def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them, where x has so few columns that the sums stay in cache.
+    """Write or add x^T g and the column sums of g, for an x with so few columns that the sums stay in cache.
 
-    Each row of g is read once, as a whole, which a tile of few rows and one vector would not do.
+    Each row of g is read once, as a whole. Tiles with few rows, one vector wide, would read g in narrow strips
+    instead.
     """
     n_rows, n_inputs = x.shape
     chunk_sums = np.empty((n_inputs + 1, grad.shape[1]), grad.dtype)
@@ -72,7 +74,7 @@ def add_products_of_few_inputs(x: In2, grad: In2, accumulate: Flag, out: Out2, o
 
 @inline
 def _add_rows(x: Any, grad: Any, first: int, end: int, sums: Any) -> None:
-    """Add some rows' products, and in the last row the rows themselves, four rows at a time."""
+    """Add the products of some rows, four at a time; the last row of `sums` is the sum of g's rows."""
     n_inputs = x.shape[1]
     one = x.dtype.type(1)
     whole = first + (end - first) // 4 * 4
@@ -100,14 +102,7 @@ def _add_multiple(factor: Any, values: Any, total: Any) -> None:
 
 
 @inline
-def add(values: Any, total: Any) -> None:
-    """Add as many values as there are sums."""
-    for j in range(total.size):
-        total[j] += values[j]
-
-
-@inline
-def multiply_where_it_lies(
+def multiply_in_place(
     a: Any,
     a_offset: int,
     a_row: int,
@@ -120,9 +115,10 @@ def multiply_where_it_lies(
     floor: float,
     out: Any,
 ) -> None:
-    """Compute a b + start, tile by tile; a's element (i, k) lies at a_offset + i * a_row + k * a_step.
+    """Compute a b + start tile by tile, without packing; a's element (i, k) is at a_offset + i * a_row + k * a_step.
 
-    The last columns of several are those of a whole vector: where nothing is added, some may be computed twice.
+    Unless `accumulate` is set, the last vector is moved back to end at the last column, and some columns are computed
+    twice.
     """
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize

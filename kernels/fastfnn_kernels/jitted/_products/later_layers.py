@@ -1,7 +1,7 @@
-"""A batch on its way through the layers behind the first, forward and back, by the threads that share its rows.
+"""Forward and backward pass of a batch through all layers after the first; threads divide the batch's rows.
 
-The first layer counts as well where units, biases and activations are concerned: its outputs are what comes in, and
-the gradient of its sums is what goes out.
+The input is the first layer's product, and the result is the gradient of its sums. The first layer therefore has an
+index here too, for its units, biases and activation.
 """
 
 from __future__ import annotations
@@ -10,69 +10,75 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._flat import part
-from fastfnn_kernels.jitted._jit import inline, inlined
-from fastfnn_kernels.jitted._panels import fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._tiles import TILE_VECTORS, VECTOR_BYTES
-from fastfnn_kernels.jitted._weight_gradient import add_products_of_block, add_sums_of_columns
-from fastfnn_kernels.jitted.activations import IDENTITY, RELU, activate, floor_of_code, multiply_by_derivative
-from fastfnn_kernels.jitted.cross_entropy import count_right, write_cross_entropy_gradient
-from fastfnn_kernels.jitted.dense import multiply_block
+from fastfnn_kernels.jitted._compile.jit import inline, inlined
+from fastfnn_kernels.jitted._products.block_product import multiply_block
+from fastfnn_kernels.jitted._products.cross_entropy_rows import count_right, write_cross_entropy_gradient
+from fastfnn_kernels.jitted._products.flat_layers import part
+from fastfnn_kernels.jitted._products.fused_activations import (
+    IDENTITY,
+    RELU,
+    activate,
+    floor_of,
+    multiply_by_derivative,
+)
+from fastfnn_kernels.jitted._products.panels import fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES
+from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
 
 
 class Layers(NamedTuple):
-    """A stack of layers; a vector holds one layer's part behind the other's, from its starts on."""
+    """A stack of layers; a vector contains the parts of all layers back to back, at the offsets in `..._starts`."""
 
     widths: Any  # units of each layer
     codes: Any  # activations
     has_bias: Any
-    biases: Any  # with zeros behind each, up to a whole number of panels
+    biases: Any  # each padded with zeros to a whole number of panels
     bias_starts: Any
-    weights: Any  # of the layers behind the first, as all that follows
+    weights: Any  # of the layers after the first, like the panels below
     weight_starts: Any
-    forward_panels: Any  # columns of the weights, as the forward product reads them
+    forward_panels: Any  # the weights packed by columns, for the forward product
     forward_starts: Any
-    backward_panels: Any  # and rows, as the input gradient does
+    backward_panels: Any  # the weights packed by rows, for the input gradient
     backward_starts: Any
-    zeros: Any  # as many as the panels of the widest layer have columns
+    zeros: Any  # as many as the columns of the widest layer's panels
 
 
 class Rows(NamedTuple):
-    """What the rows of a batch are in each layer; a layer's part is a matrix of `n_rows` rows."""
+    """Outputs and gradients of a batch's rows in every layer; each layer's part is a matrix of `n_rows` rows."""
 
     n_rows: Any
-    unit_starts: Any  # in a vector of one row
+    unit_starts: Any  # offsets of the layers in a vector for a single row
     outputs: Any
-    gradients: Any  # of the layers' sums, times the scale
-    gradient_panels: Any  # the same as the weight gradient reads them, from the starts of biases on
+    gradients: Any  # with respect to the layers' sums, multiplied by the scale
+    gradient_panels: Any  # the gradients packed for the weight gradient, at offsets computed from `bias_starts`
     maxima: Any
     totals: Any
 
 
 @inline
 def units(rows: Rows, values: Any, layer: int) -> Any:
-    """Return one layer's part of the outputs or gradients, a row for each of the batch."""
+    """Return one layer's part of the outputs or gradients, with one row for each of the batch."""
     first, end = rows.unit_starts[layer], rows.unit_starts[layer + 1]
     return values[first * rows.n_rows : end * rows.n_rows].reshape((rows.n_rows, end - first))
 
 
 @inlined
 def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
-    """Take some rows of a batch from the first layer's sums to the gradient of these; return how many are right."""
+    """Compute the gradient of the first layer's sums for some rows; return the number of correct rows."""
     last = layers.widths.size - 1
     _activate_rows(layers, rows, 0, first, end)
     for layer in range(1, last + 1):
         forward(layers, rows, layer, first, end)
     n_correct: int = compare(layers, rows, labels, scale, first, end)
     for layer in range(last, 0, -1):
-        lay_out_gradient(layers, rows, layer, first, end)
+        pack_gradient(layers, rows, layer, first, end)
         backward(layers, rows, layer, first, end)
     return n_correct
 
 
 @inlined
 def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
-    """Write the gradient of the last layer's sums for some rows; return how many are right."""
+    """Write the gradient of the last layer's sums for some rows; return the number of correct rows."""
     last = layers.widths.size - 1
     logits, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
     n_correct: int = count_right(logits, labels, first, end)
@@ -83,20 +89,20 @@ def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end
 
 @inlined
 def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Add the product of inputs and gradients to the rows first:end of a layer's weights, and lay these out anew."""
+    """Add the product of inputs and gradients to the rows first:end of a layer's weights, and repack them."""
     weights = _weights(layers, layer)
     if rows.n_rows > 0:
         x = units(rows, rows.outputs, layer - 1)
         panels = gradient_panels(layers, rows, layer)
         no_copies = x[:0]
         add_products_of_block(x, no_copies, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
-    lay_out_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
-    lay_out_rows(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
+    pack_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
+    pack_transposed(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
 
 @inlined
 def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Add the sums of the columns first:end of the gradients to a layer's bias."""
+    """Add the column sums first:end of the gradients to a layer's bias."""
     if layers.has_bias[layer]:
         grad, bias = units(rows, rows.gradients, layer), part(layers.biases, layers.bias_starts, layer)
         add_sums_of_columns(grad, 0, rows.n_rows, first, end, bias)
@@ -109,30 +115,30 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     n_panels = number_of_panels(y.shape[1], TILE_VECTORS * (VECTOR_BYTES // y.itemsize))
     panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
     bias = part(layers.biases, layers.bias_starts, layer)
-    floor = floor_of_code(layers.codes[layer], y)
+    floor = floor_of(layers.codes[layer], y)
     multiply_block(x, x[:0], panels, bias, layers.zeros, floor, y, False, y, first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
 
 
 @inlined
-def lay_out_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Copy some rows of a layer's gradient into the panels that the weight gradient reads."""
+def pack_gradient(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+    """Pack some rows of a layer's gradient into the panels for the weight gradient."""
     grad = units(rows, rows.gradients, layer)
     lanes = VECTOR_BYTES // grad.itemsize
     wide = TILE_VECTORS * lanes
-    laid_out = gradient_panels(layers, rows, layer)
+    packed = gradient_panels(layers, rows, layer)
     for panel in range(number_of_panels(grad.shape[1], wide)):
         j, width = panel * wide, width_of_panel(panel, grad.shape[1], wide, lanes)
-        fill_panel(grad, first, end - first, j, width, laid_out, j * rows.n_rows + first * width)
+        fill_panel(grad, first, end - first, j, width, packed, j * rows.n_rows + first * width)
 
 
 @inlined
 def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Compute the gradient of the sums of the layer below for some rows."""
+    """Compute the gradient of the previous layer's sums for some rows."""
     grad, grad_below = units(rows, rows.gradients, layer), units(rows, rows.gradients, layer - 1)
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
-    y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of_code(IDENTITY, grad)
+    y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of(IDENTITY, grad)
     multiply_block(
         grad, grad[:0], panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below,
         first, end, 0, n_panels,
@@ -143,7 +149,7 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 @inlined
 def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
-    """Replace the sums in some rows of the outputs, where the product has not held them above relu's floor."""
+    """Apply the activation to some rows of the outputs; identity and relu are part of the product."""
     code = layers.codes[layer]
     if code > RELU:
         activate(_of_rows(units(rows, rows.outputs, layer), first, end), code)
@@ -151,7 +157,7 @@ def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int)
 
 @inline
 def _of_rows(matrix: Any, first: int, end: int) -> Any:
-    """Return some rows as one vector."""
+    """Return some rows as one contiguous vector."""
     return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
 
 
@@ -163,12 +169,13 @@ def _weights(layers: Layers, layer: int) -> Any:
 
 @inline
 def gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
+    """Return one layer's panels of the gradient."""
     return rows.gradient_panels[layers.bias_starts[layer] * rows.n_rows : layers.bias_starts[layer + 1] * rows.n_rows]
 
 
 @inlined
-def lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
-    """Copy some rows into the panels that are made of columns."""
+def pack_columns(weights: Any, first: int, end: int, panels: Any) -> None:
+    """Pack some rows of the weights into the forward panels."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
     wide = TILE_VECTORS * lanes
@@ -178,8 +185,8 @@ def lay_out_columns(weights: Any, first: int, end: int, panels: Any) -> None:
 
 
 @inlined
-def lay_out_rows(weights: Any, first: int, end: int, panels: Any) -> None:
-    """Copy some rows into the panels that are made of rows, as columns of these."""
+def pack_transposed(weights: Any, first: int, end: int, panels: Any) -> None:
+    """Pack some rows of the weights into the backward panels, as columns."""
     n_inputs, n_outputs = weights.shape
     lanes = VECTOR_BYTES // weights.itemsize
     wide = TILE_VECTORS * lanes

@@ -1,8 +1,8 @@
-"""The only place that calls `numba.njit`: options, argument types, threads.
+"""The only file that calls `numba.njit`: compiler options, argument types, and the choice of one thread or many.
 
-A kernel's arguments are annotated with the aliases below. Their types are fixed for each dtype before a
-kernel is compiled, so that a read-only input does not cost another compilation, and each kernel is compiled
-twice at most for a dtype, or for a `Conversion` of two: once for one thread and once for many.
+A kernel's arguments are annotated with the aliases below. Each dtype therefore has fixed argument types, and a
+read-only input needs no further compilation. A kernel is compiled at most twice for each dtype, or for each
+`Conversion` between two: once for one thread and once for many.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._linking import all_but_linked
+from fastfnn_kernels.jitted._compile.linking import all_but_linked
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import KernelCache
 from fastfnn_kernels.runtime.compiling import announced, no_lost_interrupt
@@ -28,32 +28,32 @@ from fastfnn_kernels.runtime.garbage import collected_later
 from fastfnn_kernels.runtime.thread_pool import run_parallel
 
 OPTIONS = {
-    # Division by zero gives inf and NaN as NumPy's does; a kernel never raises.
+    # Division by zero gives inf or NaN, as in NumPy; a kernel never raises.
     "error_model": "numpy",
-    # a * b + c may become one fused operation, whose error is smaller. The flags that assume away NaN and
-    # inf, or that reorder sums, are left out: results must not depend on how a loop was cut.
+    # a * b + c may become one fused operation, which has a smaller error. Flags that assume that there is no NaN or
+    # inf are left out, and so are flags that reorder sums: results must not depend on how a loop is divided.
     "fastmath": {"contract"},
-    # Other Python threads go on while a kernel runs.
+    # Other Python threads run while a kernel runs.
     "nogil": True,
 }
 
-# A sum that nothing cuts may be added up in the order the compiler likes: only so does it become vector instructions.
+# A sum that is never divided among threads may be added up in any order. Only then does LLVM use vector instructions.
 SUM_OPTIONS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 
-# Python and C call the kernels, and no helper of theirs.
+# Python and C call kernels only, so helpers need no wrappers for them.
 ONLY_LINKED = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-# Loops written with prange are shared among threads, and nothing else: not the zeros an array is filled with.
+# Only loops written with prange run in parallel. Other operations, such as filling an array with zeros, do not.
 ONLY_PRANGE = {"prange": True} | dict.fromkeys(
     ("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False
 )
 
-# A parallel region costs some 10 microseconds to enter and leave: work of fewer operations stays on one thread.
+# Entering and leaving a parallel region takes about 10 microseconds. Smaller amounts of work stay on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
 
 class Conversion(NamedTuple):
-    """The dtypes that a kernel reads and writes, and the number of layers whose arrays it takes as tuples."""
+    """The dtypes that a kernel reads and writes, and the number of layers in its arguments that are tuples."""
 
     source: np.dtype[Any]
     target: np.dtype[Any]
@@ -62,7 +62,7 @@ class Conversion(NamedTuple):
 
 @dataclass(frozen=True)
 class _ArrayOf:
-    """An array argument: `dtype` None stands for the dtype a kernel is compiled for."""
+    """An array argument; `dtype` None means the dtype that the kernel is compiled for."""
 
     ndim: int
     readonly: bool
@@ -75,7 +75,7 @@ class _ArrayOf:
 
 @dataclass(frozen=True)
 class _SourceArrayOf:
-    """An array that is read and converted."""
+    """An array argument that is read and converted."""
 
     ndim: int
 
@@ -85,7 +85,7 @@ class _SourceArrayOf:
 
 @dataclass(frozen=True)
 class _OfLayers:
-    """An argument for each layer."""
+    """A tuple with one argument for each layer."""
 
     one: _ArrayOf | _Scalar
 
@@ -95,7 +95,7 @@ class _OfLayers:
 
 @dataclass(frozen=True)
 class _Scalar:
-    """A scalar argument, of the kernel's dtype when `numba_scalar` is None."""
+    """A scalar argument; `numba_scalar` None means the dtype that the kernel is compiled for."""
 
     numba_scalar: Any = None
 
@@ -128,10 +128,10 @@ Flag = Annotated[bool, _Scalar(types.boolean)]
 
 
 class Entries(dict[Any, Callable[..., Any]]):
-    """One variant of a kernel by dtype or conversion, compiled when it is first asked for.
+    """One variant of a kernel for each dtype or conversion, compiled on first use.
 
-    What stands here is the machine code itself: Numba's dispatcher would look at the types of all arguments of every
-    call, and find the ones that have been fixed.
+    The values are the entry points of the machine code. Numba's dispatcher would inspect the types of all arguments
+    in every call, although they are fixed.
     """
 
     def __init__(self, kernel: Kernel, *, parallel: bool) -> None:
@@ -141,16 +141,16 @@ class Entries(dict[Any, Callable[..., Any]]):
 
     def __missing__(self, dtype: np.dtype[Any] | tuple[Any, ...]) -> Callable[..., Any]:
         with global_compiler_lock:
-            if dtype not in self:  # another Python thread may have compiled it meanwhile
+            if dtype not in self:  # another Python thread may have compiled it by now
                 (compiled,) = self.kernel.compile(dtype, parallel=self.parallel).overloads.values()
                 self[dtype] = compiled.entry_point
             return self[dtype]
 
 
 class Kernel:
-    """A jitted function that is compiled on first use, for each dtype or conversion and for one or many threads.
+    """A jitted function, compiled on first use for each dtype or conversion, and for one thread or for many.
 
-    One without a parallel loop is called as `kernel.serial[dtype](*args)`.
+    Call a kernel without a parallel loop as `kernel.serial[dtype](*args)`.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -161,15 +161,15 @@ class Kernel:
         self._compiled: dict[tuple[np.dtype[Any] | tuple[Any, ...], bool], Any] = {}
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | tuple[Any, ...], *args: Any) -> Any:
-        """Run on `args`; `operations` decides between one thread and many."""
+        """Run on `args`, on one thread or many depending on the number of `operations`."""
         if threads_for(operations) == 1:
             return self.serial[dtype](*args)
         return run_parallel(self.parallel[dtype], args)
 
     def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
-        """Compile for `dtype`, or load what an earlier process compiled."""
+        """Compile for `dtype`, or load the result of an earlier process from the cache."""
         variant = _renamed(self.function, _variant(parallel))
-        # A copy: Numba empties the dict that it is given, which would stand for "everything parallel" from then on.
+        # Pass a copy: Numba empties the dict, and an empty one would mean "everything parallel" in the next call.
         dispatcher = numba.njit(parallel=dict(ONLY_PRANGE) if parallel else False, **OPTIONS)(variant)
         dispatcher._cache = KernelCache(variant)
         with (
@@ -184,7 +184,7 @@ class Kernel:
         return dispatcher
 
     def name(self, *, parallel: bool) -> str:
-        """Return the name of a variant, with which that of its file in the cache begins."""
+        """Return the name of a variant; its file name in the cache begins with it."""
         module = self.function.__module__.rpartition(".")[2]
         return f"{module}.{self.function.__qualname__}.{_variant(parallel)}"
 
@@ -201,37 +201,37 @@ def _variant(parallel: bool) -> str:
 
 
 def threads_for(operations: int) -> int:
-    """Return how many threads a kernel may compute so many operations with."""
+    """Return the number of threads that a kernel may use for a number of operations."""
     return 1 if operations < PARALLEL_OPERATIONS else get_num_threads()
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
-    """Make a `Kernel` of an annotated function whose parallel loops are written with `numba.prange`."""
+    """Make a `Kernel` from an annotated function whose parallel loops use `numba.prange`."""
     return Kernel(function)
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a helper that kernels call, and Python does not."""
+    """Compile a helper that is called by kernels, never by Python."""
     return numba.njit(**ONLY_LINKED, **OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Make a helper a part of the one function that calls it, so that it is not compiled on its own as well."""
+    """Make a helper part of the single function that calls it; it is not compiled separately."""
     return numba.njit(inline="always", **ONLY_LINKED, **OPTIONS)(function)
 
 
 def force_inline(function: Callable[..., Any]) -> Any:
-    """Compile a helper into the kernels that call it: its arguments are so many that passing them takes time."""
+    """Compile a helper into the kernels that call it, because passing its many arguments takes time."""
     return numba.njit(forceinline=True, **ONLY_LINKED, **OPTIONS)(function)
 
 
 def inline_sum(function: Callable[..., Any]) -> Any:
-    """Compile a helper that kernels call and that does nothing but add up."""
+    """Compile a helper that is called by kernels and only computes a sum, in any order."""
     return numba.njit(**ONLY_LINKED, **SUM_OPTIONS)(function)
 
 
 def _renamed(function: Callable[..., Any], suffix: str) -> Callable[..., Any]:
-    """Copy a function under a name of its own, since Numba's cache tells functions apart by name alone."""
+    """Copy a function under another name: Numba's cache distinguishes functions by name only."""
     copy = python_types.FunctionType(
         function.__code__,
         function.__globals__,

@@ -1,21 +1,21 @@
-"""One tile of a dense product, by the micro-kernel of its panel's width."""
+"""One tile of a dense product, computed by the micro-kernel for its panel's width."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastfnn_kernels.jitted._jit import force_inline, inline
-from fastfnn_kernels.jitted._shapes import TILE
-from fastfnn_kernels.jitted._simd import narrow_panel_tile, panel_tile
-from fastfnn_kernels.jitted._tasks import share_of
+from fastfnn_kernels.jitted._compile.jit import force_inline, inline
+from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_panel_tile, panel_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import TILE
+from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Steps of a reduction before its sum is added to the total, so that the chunks of both operands stay in cache: over
-# inputs or outputs of a layer, and over rows, of which the weight gradient takes wider blocks.
+# Steps of a reduction over a layer's inputs or outputs, and over rows, before the sum is added to the total. Chunks
+# of both operands stay in cache. Chunks of rows are shorter, because the weight gradient's blocks are wider.
 DEPTH_CHUNK = 1024
 ROW_CHUNK = 512
 
-# Rows so many bytes apart fall into the same few places of the innermost cache, which then forgets them.
+# Rows with a stride of a multiple of this share a few sets of the first-level cache and evict each other.
 CONFLICTING_BYTES = 4096
 
 TILE_ROWS = TILE.rows
@@ -25,13 +25,13 @@ VECTOR_BYTES = UNIT.vector_bytes
 
 @inline
 def number_of_tiles(n_rows: int) -> int:
-    """Count the tiles of some rows, the last one included."""
+    """Return the number of tiles for some rows, including the last."""
     return (n_rows + TILE_ROWS - 1) // TILE_ROWS
 
 
 @inline
 def rows_of_share(n_rows: int, task: int, n_tasks: int) -> tuple[int, int]:
-    """Return the first of the rows of a task, and the end: whole tiles, but for the last."""
+    """Return a task's first row and end: whole tiles, except possibly the last."""
     first, end = share_of(number_of_tiles(n_rows), task, n_tasks)
     return min(first * TILE_ROWS, n_rows), min(end * TILE_ROWS, n_rows)
 
@@ -63,12 +63,12 @@ def multiply_tile(
     next_x_offset: int,
     next_x_row: int,
     next_x_step: int,
-    asking: bool,
+    prefetching: bool,
 ) -> None:
-    """Compute one tile with the micro-kernel of its panel's width.
+    """Compute one tile with the micro-kernel for its panel's width.
 
-    It is the number `tile` of the `n_tiles` that use the panel, each of which asks for a share of the next panel;
-    when `asking`, also for the rows that will be in the place of x's.
+    `tile` is its index among the `n_tiles` tiles that use the panel. Each of them prefetches a share of the next
+    panel. If `prefetching`, it also prefetches the rows that will be used next instead of x's.
     """
     out_row = out.shape[1]
     ahead_step = (width + n_tiles - 1) // n_tiles
@@ -77,11 +77,11 @@ def multiply_tile(
         narrow_panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, prefetching,
         )  # fmt: skip
     else:
         panel_tile(
             x, x_offset, x_row, x_step, panels, panel_offset, width, depth, start, start_offset,
             out, out_offset, out_row, n_rows, n_columns, accumulate, floor, gate, gated,
-            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, asking,
+            ahead_offset, ahead_step, next_x, next_x_offset, next_x_row, next_x_step, prefetching,
         )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Elementary functions as straight-line code, and two reductions, which LLVM turns into vector instructions.
+"""Elementary functions and two reductions that LLVM turns into vector instructions.
 
-`math.exp` in a loop is one call per element, and a sum in source order is one addition per element, each of which
-waits for the last. The largest errors, over every float32 of the domain and over ten million float64:
+`math.exp` in a loop is one call per element, and a sum in source order is a chain of scalar additions. The functions
+here are straight-line code instead. The largest errors, over every float32 in the domain and over ten million
+float64:
 
     ====================  ========  ========
     function              float32   float64
@@ -12,7 +13,7 @@ waits for the last. The largest errors, over every float32 of the domain and ove
     `log1p_of_share`      1.33 ulp  1.34 ulp
     ====================  ========  ========
 
-In `activations`, sigmoid and tanh follow with 2.5 ulp at most in either dtype.
+Sigmoid and tanh in `fused_activations`, computed from these, have an error of at most 2.5 ulp in either dtype.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numba import literal_unroll, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from fastfnn_kernels.jitted._jit import inline
+from fastfnn_kernels.jitted._compile.jit import inline
 
 _INTEGER_OF = {types.float32: types.int32, types.float64: types.int64}
 _LN2 = Decimal(2).ln()
@@ -34,7 +35,7 @@ _LN2 = Decimal(2).ln()
 
 @intrinsic
 def _bits(typing: Any, number: Any) -> Any:
-    """Read a float's bits as an integer of its size."""
+    """Reinterpret the bits of a float as an integer of the same size."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(signature.return_type))
@@ -44,7 +45,7 @@ def _bits(typing: Any, number: Any) -> Any:
 
 @intrinsic
 def _from_bits(typing: Any, bits: Any) -> Any:
-    """Read an integer's bits as a float of its size."""
+    """Reinterpret the bits of an integer as a float of the same size."""
     number = types.float32 if bits == types.int32 else types.float64
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -55,25 +56,25 @@ def _from_bits(typing: Any, bits: Any) -> Any:
 
 @intrinsic
 def maximum(typing: Any, a: Any, b: Any) -> Any:
-    """Return the larger of two numbers, and NaN where one is NaN.
+    """Return the larger of two numbers, and NaN if either is NaN.
 
-    Numba's `max` is a comparison, whose NaN depends on the order, so that LLVM leaves a loop of it in order.
+    Numba's `max` is a comparison, whose result for NaN depends on the order. LLVM therefore cannot vectorise it.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         number = args[0].type
         function = ir.FunctionType(number, [number, number])
         llvm_maximum = cgutils.get_or_insert_function(builder.module, function, f"llvm.maximum.f{a.bitwidth}")
-        return builder.call(llvm_maximum, args, fastmath=("nsz",))  # either zero of 0 and -0 will do
+        return builder.call(llvm_maximum, args, fastmath=("nsz",))  # of 0 and -0, either may be returned
 
     return a(a, a), codegen
 
 
 @intrinsic
 def add_in_any_order(typing: Any, a: Any, b: Any) -> Any:
-    """Add a term to a loop's sum, which LLVM may cut into the sums of a vector's lanes.
+    """Add a term to a loop's sum, which LLVM may divide into one sum for each lane of a vector.
 
-    The order is chosen when the loop is compiled, and depends on nothing but the number of terms.
+    The order is fixed when the loop is compiled, and depends on the number of terms only.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -83,7 +84,7 @@ def add_in_any_order(typing: Any, a: Any, b: Any) -> Any:
 
 
 def _ln2_in_two(real: Any, high_bits: int) -> tuple[Any, Any]:
-    """Split ln 2 so that the first part, times the power of two of any number, is exact.
+    """Split ln 2 into two parts, so that the product of the first part and any exponent is exact.
 
     Cody & Waite, "Software Manual for the Elementary Functions", 1980.
     """
@@ -91,9 +92,9 @@ def _ln2_in_two(real: Any, high_bits: int) -> tuple[Any, Any]:
     return real(high), real(_LN2 - high)
 
 
-# The coefficients of q in e**r = 1 + r + r**2 q(r), lowest first, for |r| <= ln 2 / 2. Remez's algorithm, in 60
-# digits, made the largest relative error of e**r as small as the degree allows: 3.1e-9 and 3.6e-18. One degree less
-# would leave 1.0e-7 and 2.9e-16, which is more than an ulp.
+# Coefficients of q in e**r = 1 + r + r**2 q(r), lowest first, for |r| <= ln 2 / 2. They were computed with Remez's
+# algorithm in 60 digits and minimise the largest relative error of e**r, which is 3.1e-9 for float32 and 3.6e-18 for
+# float64. With one degree less it would be 1.0e-7 and 2.9e-16, which is more than an ulp.
 _EXP32 = (
     "0.49999993432129290236",
     "0.16666520399042530069",
@@ -124,7 +125,7 @@ def _exponentials(
     """
     exponent_bias = (1 << (8 * real().itemsize - 2 - mantissa)) - 1
     headroom = (exponent_bias + 1) // 2  # 2**k may be subnormal; 2**(k + headroom) is not
-    round_off = 1.5 * 2.0**mantissa  # a number added to it has no digits left behind the point
+    round_off = 1.5 * 2.0**mantissa  # adding it to a number rounds that to an integer
     biased, biased_with_headroom = real(round_off + exponent_bias), real(round_off + exponent_bias + headroom)
     ln2_high, ln2_low = _ln2_in_two(real, ln2_bits)
     log2_e, one, scale = real(1 / _LN2), real(1), real(2.0**-headroom)
@@ -135,7 +136,7 @@ def _exponentials(
 
     @inline
     def reduced(x: Any, rounder: Any) -> Any:
-        """Return e**r - 1 and 2**k, times 2**headroom if `rounder` has it: its low bits are those of an exponent."""
+        """Return e**r - 1 and 2**k (times 2**headroom if `rounder` includes it); `rounder` ends in exponent bits."""
         rounded = x * log2_e + rounder
         k = rounded - rounder
         r = (x - k * ln2_high) - k * ln2_low
@@ -158,14 +159,14 @@ def _exponentials(
 
 
 def _logarithm(real: Any, integer: Any, mantissa: int, ln2_bits: int, terms: int) -> Any:
-    """Build log for one dtype, with as many `terms` of a series as its digits need.
+    """Build log for one dtype; a dtype with more digits needs more `terms` of the series.
 
     log x = k ln 2 + log(1 + f) with x = 2**k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2). With s = f / (2 + f),
 
         log(1 + f) = 2 artanh s = 2 s + s R,  R = 2/3 s**2 + 2/5 s**4 + ...
                    = f - s (f - R)            since 2 s = f - s f
 
-    whose first term is exact and whose second is small, so that the rounding of s hardly counts.
+    The first term is exact and the second is small, so the rounding error of s has little effect.
     """
     ln2_high, ln2_low = _ln2_in_two(real, ln2_bits)
     zero, one, two, infinity = real(0), real(1), real(2), real(np.inf)
@@ -196,9 +197,10 @@ def _logarithm(real: Any, integer: Any, mantissa: int, ln2_bits: int, terms: int
 
 
 def _logarithm_of_one_and(real: Any, logarithm: Any) -> Any:
-    """Build log1p of numbers from 0 to 1 for one dtype.
+    """Build log1p for one dtype, for numbers from 0 to 1.
 
-    With w = 1 + x rounded, log(1 + x) = log w + log((1 + x) / w), whose last is (x - (w - 1)) / w to all digits.
+    With w = 1 + x rounded, log(1 + x) = log w + log((1 + x) / w). The last term equals (x - (w - 1)) / w to all
+    digits.
     """
     one = real(1)
 
@@ -219,27 +221,27 @@ _log1p_64 = _logarithm_of_one_and(np.float64, _log64)
 
 
 def exp_of_negative(x: float) -> float:
-    """Compute e**x for x <= 0 in the dtype of x; for jitted code alone."""
+    """Compute e**x for x <= 0 in the dtype of x; only for jitted code."""
     raise NotImplementedError("exp_of_negative is for jitted code: call math.exp or numpy.exp")
 
 
 def expm1_of_negative(x: float) -> float:
-    """Compute e**x - 1 for x <= 0 in the dtype of x; for jitted code alone."""
+    """Compute e**x - 1 for x <= 0 in the dtype of x; only for jitted code."""
     raise NotImplementedError("expm1_of_negative is for jitted code: call math.expm1 or numpy.expm1")
 
 
 def log(x: float) -> float:
-    """Compute ln x in the dtype of x; for jitted code alone."""
+    """Compute ln x in the dtype of x; only for jitted code."""
     raise NotImplementedError("log is for jitted code: call math.log or numpy.log")
 
 
 def log1p_of_share(x: float) -> float:
-    """Compute ln(1 + x) for 0 <= x <= 1 in the dtype of x; for jitted code alone."""
+    """Compute ln(1 + x) for 0 <= x <= 1 in the dtype of x; only for jitted code."""
     raise NotImplementedError("log1p_of_share is for jitted code: call math.log1p or numpy.log1p")
 
 
 @overload(exp_of_negative)
-def _overload_exp(x):  # no annotations: Numba compares the signatures, annotations included
+def _overload_exp(x):  # no annotations: Numba compares signatures including annotations
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: _exp64(x))
 
 

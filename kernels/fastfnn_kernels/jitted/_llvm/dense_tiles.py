@@ -1,20 +1,21 @@
-"""Register-blocked micro-kernels, written in LLVM's vector instructions.
+"""Register-blocked micro-kernels of dense products, written in LLVM's vector instructions.
 
-A micro-kernel computes one tile of a product: `rows` x `vectors` accumulators stay in registers while the
-reduction runs, each step loading `vectors` vectors of B, broadcasting `rows` numbers of A and doing
-`rows * vectors` fused multiply-adds:
+A micro-kernel computes one tile of a product:
 
     C[i, j] = start[j] + sum_k A[i, k] B[k, j]         or, with `accumulate`,  C[i, j] += ...
 
-Before they are stored, numbers below `floor` become the floor, and, with `gated`, those where the array `gate`,
-of C's shape, is not above zero become zero.
+During the reduction, `rows` x `vectors` accumulators stay in registers. Each step loads `vectors` vectors of B,
+broadcasts `rows` numbers of A and does `rows * vectors` fused multiply-adds.
 
-Arrays come with the flat offset of their first element; A's element (i, k) lies at `i * a_row + k * a_step`.
-Each output is one chain of multiply-adds over ascending k, whatever the tile, so that the same numbers give
-the same bits wherever a row or column happens to lie.
+Two operations are applied before the tile is stored. Numbers below `floor` are replaced by the floor. With `gated`,
+numbers are replaced by zero where the array `gate`, which has C's shape, is not above zero.
 
-Nothing outside an array is read or written: rows behind the last repeat it and are not stored, columns behind the
-last are masked.
+Each array comes with the flat offset of its first element. The offset of A's element (i, k) from there is
+`i * a_row + k * a_step`. Each output is a single chain of multiply-adds over ascending k, whatever the tile. The same
+numbers therefore give the same bits, wherever a row or column is in a matrix.
+
+Nothing outside an array is read or written. Rows past the last one repeat it and are not stored; columns past the
+last one are masked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._shapes import (
+from fastfnn_kernels.jitted._llvm.tile_shapes import (
     COLUMN_ROWS,
     FEW_ROWS_VECTORS,
     FLAT_TILE,
@@ -33,8 +34,8 @@ from fastfnn_kernels.jitted._shapes import (
     SPARSE_TILE,
     TILE,
 )
-from fastfnn_kernels.jitted._transfers import CACHE_LINE
-from fastfnn_kernels.jitted._vectors import (
+from fastfnn_kernels.jitted._llvm.transfers import CACHE_LINE
+from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
     Arguments,
     Load,
@@ -49,11 +50,11 @@ from fastfnn_kernels.jitted._vectors import (
 
 
 def _keep_rolled(builder: ir.IRBuilder, back: ir.Instruction) -> None:
-    """Forbid to unroll the loop that `back` closes: the registers are full, and two rounds at once would spill."""
+    """Disable unrolling of the loop with the back edge `back`: all registers are in use, so unrolling would spill."""
     module = builder.module
     option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop = ir.MDValue(module, [], str(len(module.metadata)))
-    loop.operands = (loop, option)  # a loop's metadata names itself first
+    loop.operands = (loop, option)  # the first operand of a loop's metadata is itself
     back.set_metadata("llvm.loop", loop)
 
 
@@ -68,9 +69,9 @@ def reduce_tile(
 ) -> list[list[Any]]:
     """Emit the loop over k.
 
-    `start` holds the accumulators' first value for each vector of a row; `row_of_b` emits the pointer to B's k-th
-    row, and `load_b` the load of one of its vectors. The numbers of A wait in registers for those vectors where they
-    are fewer, and the vectors for the numbers elsewhere.
+    `start` contains the accumulators' initial value for each vector of a row. `row_of_b` emits the pointer to B's
+    k-th row, and `load_b` emits the load of one of its vectors. If a tile has fewer rows than vectors, A's numbers
+    stay in registers while B's vectors are loaded one at a time; otherwise it is the other way around.
     """
     builder = vec.ir
     entry = builder.block
@@ -121,7 +122,7 @@ def reduce_tile(
 
 
 def _cases(builder: ir.IRBuilder, first: Any, second: Any) -> Iterator[tuple[bool, bool]]:
-    """Yield each case of two conditions, for which code is emitted in a branch of its own."""
+    """Yield each case of two conditions; the caller emits the code for each case into a separate branch."""
     with builder.if_else(first) as outer:
         for outer_branch, first_holds in zip(outer, (True, False), strict=True):
             with outer_branch, builder.if_else(second) as inner:
@@ -140,9 +141,10 @@ def store_tile(
     accumulate: Any,
     floor: Any,
 ) -> None:
-    """Emit the stores of what exists of a tile.
+    """Emit the stores of the part of a tile that is inside the matrix.
 
-    `row_of_c` emits the pointer to a row of C; `gate` holds what does so for the gate, and whether there is one.
+    `row_of_c` emits the pointer to a row of C. `gate` is a pair: a function that does the same for the gate, and the
+    flag `gated`.
     """
     builder, floor = vec.ir, vec.broadcast(floor)
     zero = ir.Constant(vec.type, None)
@@ -191,7 +193,7 @@ def store_tile(
 
 
 def loads_of_b(arguments: Arguments, vectors: int, *, masked: bool) -> tuple[list[ir.Constant], Load]:
-    """Return where each vector of a row begins, and the load of one from a row of B."""
+    """Return the offset of each vector in a row, and the function that loads a vector from a row of B."""
     vec = arguments.vec
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
     n_columns = arguments.value("n_columns")
@@ -216,9 +218,9 @@ def _emit_dense_tile(
     def row_of_b(k: Any) -> Any:
         if ahead:
             vec.prefetch(builder.gep(pointer("b", "ahead_offset"), [builder.mul(k, value("ahead_step"))]))
-            _ask_for_tile(vec, k, rows, vectors, c, gate, value("c_row"))
-            with builder.if_then(value("asking")):
-                _ask_for_next_tile(vec, k, rows, pointer("next_a"), value("next_a_row"), value("next_a_step"))
+            _prefetch_tile(vec, k, rows, vectors, c, gate, value("c_row"))
+            with builder.if_then(value("prefetching")):
+                _prefetch_next_tile(vec, k, rows, pointer("next_a"), value("next_a_row"), value("next_a_step"))
         return builder.gep(b, [builder.mul(k, value("b_row"))])
 
     tile = reduce_tile(
@@ -239,11 +241,12 @@ def _emit_dense_tile(
     )
 
 
-def _ask_for_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, gate: Any, c_row: Any) -> None:
-    """Emit the k-th step's part in asking for the tile's lines of C and of the gate: one line.
+def _prefetch_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, gate: Any, c_row: Any) -> None:
+    """Emit the k-th step's prefetch of C or of the gate: one cache line.
 
-    Rounds of the steps go over the rows: the first asks for their first line of C, the second for that of the gate,
-    the third for the next of C. Lines that are asked for one after the other hold up the loads of the product.
+    The steps form rounds over the tile's rows. The first round prefetches each row's first line of C, the second
+    round the first line of the gate, the third round the next line of C, and so on. Prefetching several lines in a
+    step would delay the product's own loads.
     """
     builder = vec.ir
     row, round_ = _row_and_round(builder, k, rows)
@@ -254,8 +257,8 @@ def _ask_for_tile(vec: VectorBuilder, k: Any, rows: int, vectors: int, c: Any, g
     vec.prefetch(builder.gep(array, [builder.add(builder.mul(row, c_row), column)]), to_write=True)
 
 
-def _ask_for_next_tile(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any, a_step: Any) -> None:
-    """Emit the k-th step's part in asking for the A of a tile to come: as many numbers as a round has steps."""
+def _prefetch_next_tile(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any, a_step: Any) -> None:
+    """Emit the k-th step's prefetch of a later tile's A: as many numbers of a row as a round has steps."""
     builder = vec.ir
     row, round_ = _row_and_round(builder, k, rows)
     steps = _steps_of_round(rows)
@@ -265,13 +268,13 @@ def _ask_for_next_tile(vec: VectorBuilder, k: Any, rows: int, a: Any, a_row: Any
 
 
 def _row_and_round(builder: ir.IRBuilder, k: Any, rows: int) -> tuple[Any, Any]:
-    """Return which row the k-th step asks for, and how often all rows had their turn before."""
+    """Return the row that the k-th step prefetches, and the number of complete rounds before it."""
     steps = _steps_of_round(rows)
     return builder.and_(k, constant(steps - 1)), builder.lshr(k, constant(steps.bit_length() - 1))
 
 
 def _steps_of_round(rows: int) -> int:
-    """Return the least power of two that is as many steps as there are rows."""
+    """Return the smallest power of two that is at least `rows`."""
     return 1 << (rows - 1).bit_length()
 
 
@@ -295,7 +298,7 @@ def _emit_column_tile(arguments: Arguments, rows: int) -> None:
             lambda k: builder.gep(b, [builder.mul(k, value("b_row"))]),
             load,
         )
-        # All are computed before the first is stored: rows that repeat the last then store the same there.
+        # All results are computed before any is stored: repetitions of the last row then store the same numbers.
         totals = [
             builder.select(value("accumulate"), builder.fadd(load(c_row, 0), total), total)
             for c_row, (total,) in zip(c_rows, tile, strict=True)
@@ -311,7 +314,9 @@ _DENSE = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH, "gate", "gated",
 )  # fmt: skip
-_PANEL = (*_DENSE, "ahead_offset", "ahead_step", "next_a", "next_a_offset", "next_a_row", "next_a_step", "asking")
+_PANEL = (
+    *_DENSE, "ahead_offset", "ahead_step", "next_a", "next_a_offset", "next_a_row", "next_a_step", "prefetching",
+)  # fmt: skip
 _COLUMN = (
     "a", "a_offset", "a_row", "a_step", "b", "b_offset", "b_row", "depth", "start", "start_offset", "n_start",
     "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
@@ -319,9 +324,9 @@ _COLUMN = (
 
 
 def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
-    """Build the micro-kernel for a `rows` x `vectors` tile whose B has rows `b_row` elements apart.
+    """Build the micro-kernel for a `rows` x `vectors` tile with a stride of `b_row` elements between B's rows.
 
-    B's rows are read as whole vectors, or, when `masked`, to the last of `n_columns` alone.
+    It reads B's rows in whole vectors or, if `masked`, only the first `n_columns` columns.
     """
 
     @intrinsic
@@ -337,31 +342,31 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 
 
 def make_panel_tile(rows: int, vectors: int) -> Any:
-    """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel, which the next one stands behind.
+    """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel that is followed by the next panel.
 
-    Each step asks for what lies `ahead_step` further in B than the step before, from `ahead_offset` on, and for a
-    line of C or of the gate; when `asking`, also for the A of a tile to come. Of that, in rounds of r steps, the k-th
-    step asks for what lies at `(k % r) * next_a_row + (k - k % r) * next_a_step`.
+    Each step prefetches one address in B, beginning at `ahead_offset` and advancing by `ahead_step`, and one line of
+    C or of the gate. If `prefetching`, it also prefetches A for a later tile: with rounds of r steps, the k-th step
+    prefetches the address `(k % r) * next_a_row + (k - k % r) * next_a_step`.
     """
 
     @intrinsic
     def panel_tile(
         typing, a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
         c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated, ahead_offset, ahead_step,
-        next_a, next_a_offset, next_a_row, next_a_step, asking,
+        next_a, next_a_offset, next_a_row, next_a_step, prefetching,
     ):  # fmt: skip
         given = (a, a_offset, a_row, a_step, b, b_offset, b_row, depth, start, start_offset,
                  c, c_offset, c_row, n_rows, n_columns, accumulate, floor, gate, gated,
-                 ahead_offset, ahead_step, next_a, next_a_offset, next_a_row, next_a_step, asking)  # fmt: skip
+                 ahead_offset, ahead_step, next_a, next_a_offset, next_a_row, next_a_step, prefetching)  # fmt: skip
         return signature_of(_PANEL, given), code_of(_PANEL, _emit_dense_tile, rows, vectors, ahead=True)
 
     return panel_tile
 
 
 def make_column_tile(rows: int) -> Any:
-    """Build the micro-kernel for `rows` rows and up to a vector of columns, whose operands are read where they lie.
+    """Build the micro-kernel for `rows` rows and at most one vector of columns, with both operands unpacked.
 
-    The accumulators start at the first `n_start` numbers of `start`, and at zero behind them.
+    The accumulators start with the first `n_start` numbers of `start`, followed by zeros.
     """
 
     @intrinsic

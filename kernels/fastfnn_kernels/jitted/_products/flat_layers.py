@@ -1,4 +1,4 @@
-"""The arrays of all layers in one vector, one behind the other, since a kernel takes a fixed number of arguments."""
+"""The arrays of all layers, stored back to back in one vector, because a kernel has a fixed number of arguments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._jit import inline
+from fastfnn_kernels.jitted._compile.jit import inline
 
 
 def starts_of(sizes: Iterable[int]) -> NDArray[np.int64]:
-    """Return where each part of a vector starts and the last ends."""
+    """Return the offset at which each part of a vector starts, and the end of the last."""
     return np.cumsum([0, *sizes], dtype=np.int64)
 
 
 def joined(arrays: Sequence[NDArray[Any] | None], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Copy all arrays into one vector, each from its start on, with zeros up to the next; None is zeros alone."""
+    """Copy each array to its start in one vector, padded with zeros up to the next start; None means zeros."""
     flat = np.zeros(starts[-1], dtype)
     for array, start in zip(arrays, starts[:-1], strict=True):
         if array is not None:
@@ -26,7 +26,7 @@ def joined(arrays: Sequence[NDArray[Any] | None], starts: NDArray[np.int64], dty
 
 
 def write_back(flat: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[NDArray[Any] | None]) -> None:
-    """Copy each array back from its start on."""
+    """Copy each array back from its start in the vector."""
     for array, start in zip(arrays, starts[:-1], strict=True):
         if array is not None:
             array[...] = flat[start : start + array.size].reshape(array.shape)
@@ -34,5 +34,5 @@ def write_back(flat: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[N
 
 @inline
 def part(flat: Any, starts: Any, layer: int) -> Any:
-    """Return one layer's part."""
+    """Return one layer's part of the vector, as a view."""
     return flat[starts[layer] : starts[layer + 1]]

@@ -1,6 +1,6 @@
-"""Micro-kernels of products whose rows are named by indices: packed groups of sparse rows.
+"""Micro-kernels of products with packed groups of sparse rows, in which indices select the rows of an operand.
 
-As in `_simd`, the accumulators, or the vectors of the operand that is read again, stay in registers.
+As in `dense_tiles`, the data that is used again stays in registers: the accumulators, or the vectors of one operand.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._shapes import FEW_ROWS_VECTORS, SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
-from fastfnn_kernels.jitted._simd import EXTENT_AND_FINISH, loads_of_b, reduce_tile, store_tile
-from fastfnn_kernels.jitted._vectors import (
+from fastfnn_kernels.jitted._llvm.dense_tiles import EXTENT_AND_FINISH, loads_of_b, reduce_tile, store_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import (
+    FEW_ROWS_VECTORS,
+    SCATTERING_VECTORS,
+    SPARSE_TAIL_VECTORS,
+    SPARSE_TILE,
+)
+from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
     Arguments,
     Load,
@@ -91,15 +96,16 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
 
 
 def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
-    """Point at the row of `base` whose number is the k-th of `numbers`."""
+    """Return a pointer to a row of `base`; the row's number is `numbers[k]`."""
     number = builder.zext(builder.load(builder.gep(numbers, [k])), INT64)
     return builder.gep(base, [builder.mul(number, stride)])
 
 
 def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
-    """Build the micro-kernel whose k-th row of B is `indices[k]`, for the values A, (depth, rows), of a group.
+    """Build the micro-kernel of a packed group: its values A, (depth, rows), times the rows `indices` of B.
 
-    Row i of the tile is row `order[i]` of C. B's rows are read as those of a dense tile are.
+    Row i of the tile is row `order[i]` of C. B's rows are read in whole vectors or, if `masked`, only the first
+    `n_columns` columns.
     """
 
     @intrinsic
@@ -117,7 +123,7 @@ def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 def make_scattering_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
 
-    The rows of B stay in registers while the rows of C go by. Masked stores would take twice the time.
+    The rows of B stay in registers while the rows of C are loaded and stored. Masked stores would take twice as long.
     """
 
     @intrinsic

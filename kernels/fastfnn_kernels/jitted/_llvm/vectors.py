@@ -1,6 +1,6 @@
-"""The vectors of one element type in LLVM's instructions, and what every micro-kernel is made with.
+"""Building blocks of all micro-kernels: LLVM's instructions on vectors of one element type.
 
-Vectors are loaded and stored at the alignment of one element, since NumPy promises no more. Addresses are walked with
+Loads and stores assume the alignment of one element, because NumPy guarantees no more. Addresses are computed with
 `gep` from the array's own pointer, never through integers.
 """
 
@@ -24,7 +24,7 @@ MASKED_ACCESS_TAKES_ALIGNMENT = llvm.llvm_version_info < (22,)
 
 
 class VectorBuilder:
-    """LLVM's builder, with the vectors of one element type."""
+    """LLVM's builder, extended by vectors of one element type."""
 
     def __init__(self, builder: ir.IRBuilder, element: ir.Type, itemsize: int) -> None:
         self.ir = builder
@@ -35,21 +35,24 @@ class VectorBuilder:
         self._suffix = f"v{self.lanes}f{8 * itemsize}"
 
     def address(self, base: Any, offset: Any) -> Any:
+        """Return a pointer to the vector that begins `offset` elements after `base`."""
         return self.ir.bitcast(self.ir.gep(base, [offset]), self.type.as_pointer())
 
     def load(self, base: Any, offset: Any) -> Any:
+        """Load a whole vector."""
         return self.ir.load(self.address(base, offset), align=self.itemsize)
 
     def store(self, value: Any, base: Any, offset: Any) -> None:
+        """Store a whole vector."""
         self.ir.store(value, self.address(base, offset), align=self.itemsize)
 
     def mask_below(self, count: Any) -> Any:
-        """Return a mask of the first `count` lanes."""
+        """Return a mask that is set in the first `count` lanes."""
         numbers = ir.Constant(ir.VectorType(INT64, self.lanes), list(range(self.lanes)))
         return self.ir.icmp_signed("<", numbers, self._splat(count, INT64))
 
     def load_masked(self, base: Any, offset: Any, mask: Any) -> Any:
-        """Load where the mask is set; zero stands elsewhere."""
+        """Load where the mask is set; the other lanes are zero."""
         args = [self.address(base, offset), *self._alignment(), mask, ir.Constant(self.type, None)]
         return self._call("masked.load", self.type, args, ".p0")
 
@@ -59,35 +62,36 @@ class VectorBuilder:
         self._call("masked.store", ir.VoidType(), args, ".p0")
 
     def broadcast(self, scalar: Any) -> Any:
+        """Copy a number into every lane."""
         return self._splat(scalar, self.element)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        # fmuladd is one instruction where the CPU has it, and a multiply and an add where it has not.
+        """Return a * b + c: a single instruction if the CPU has it, otherwise a multiply and an add."""
         return self._call("fmuladd", self.type, [a, b, c])
 
     def maximum(self, value: Any, floor: Any) -> Any:
-        """Return the larger, and NaN where `value` is NaN."""
+        """Return the larger number in each lane, and NaN where `value` is NaN."""
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
 
     def prefetch(self, pointer: Any, *, to_write: bool = False) -> None:
-        """Ask for the cache line at a pointer, which will be used soon, without waiting for it."""
+        """Prefetch the cache line at a pointer into the second-level cache."""
         address = ir.IntType(8).as_pointer()
         signature = ir.FunctionType(ir.VoidType(), [address, INT32, INT32, INT32])
-        ask = cgutils.get_or_insert_function(self.ir.module, signature, "llvm.prefetch.p0")
+        prefetch = cgutils.get_or_insert_function(self.ir.module, signature, "llvm.prefetch.p0")
         into_second_cache, of_data = 2, 1
         codes = [ir.Constant(INT32, code) for code in (int(to_write), into_second_cache, of_data)]
-        self.ir.call(ask, [self.ir.bitcast(pointer, address), *codes])
+        self.ir.call(prefetch, [self.ir.bitcast(pointer, address), *codes])
 
     def sum_of_lanes(self, value: Any, first: Any) -> Any:
-        """Add all lanes to `first`, in an order that the CPU's instructions suit."""
+        """Add all lanes to `first`, in an order that suits the CPU's instructions."""
         signature = ir.FunctionType(self.element, [self.element, self.type])
         name = f"llvm.vector.reduce.fadd.{self._suffix}"
         add_up = cgutils.get_or_insert_function(self.ir.module, signature, name)
         return self.ir.call(add_up, [first, value], fastmath=("reassoc",))
 
     def pick(self, first: Any, second: Any, lanes: Sequence[int]) -> Any:
-        """Put lanes of two vectors together: those of the second count on from the first's last."""
+        """Combine lanes of two vectors; the numbers of the second vector's lanes continue those of the first."""
         return self.ir.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, self.lanes), list(lanes)))
 
     def _splat(self, scalar: Any, element: ir.Type) -> Any:
@@ -106,22 +110,24 @@ class VectorBuilder:
         return self.ir.call(cgutils.get_or_insert_function(self.ir.module, signature, name), args)
 
 
-# The load of the v-th vector of a row, and the store of a value there.
+# Functions that emit the load of a row's v-th vector, or the store of a value there.
 Load = Callable[[Any, int], Any]
 Store = Callable[[Any, Any, int], None]
 
 
 def constant(number: int) -> ir.Constant:
+    """Return an LLVM constant of 64 bits."""
     return ir.Constant(INT64, number)
 
 
 def element_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, offset: Any) -> Any:
+    """Return a pointer to the element at a flat offset in an array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 
 
 def existing(builder: ir.IRBuilder, count: Any, numbers: int) -> list[Any]:
-    """Return the number of each row of a tile; past the last it is repeated, so that nothing outside is read."""
+    """Return the index of each row of a tile. Past the last row, its index is repeated: nothing outside is read."""
     last = builder.sub(count, constant(1))
     return [builder.select(builder.icmp_signed("<", last, constant(i)), last, constant(i)) for i in range(numbers)]
 
@@ -136,15 +142,16 @@ class Arguments:
         self.vec = VectorBuilder(builder, context.get_data_type(dtype), dtype.bitwidth // 8)
 
     def value(self, name: str) -> Any:
+        """Return an argument's LLVM value."""
         return self._named[name][1]
 
     def pointer(self, name: str, offset: str = "") -> Any:
-        """Point at the first element, at the offset of another array where one is named."""
+        """Return a pointer to an array's first element, at its own offset or the one called `offset`."""
         return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(offset or f"{name}_offset"))
 
 
 def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:
-    """Emit code twice: for rows of whole vectors, and for rows whose last columns are masked."""
+    """Emit code in two versions: for rows of whole vectors, and for rows whose last vectors are masked."""
     builder = vec.ir
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
     whole = builder.icmp_signed("==", n_columns, constant(vectors * vec.lanes))
@@ -162,9 +169,10 @@ def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Call
 def overlapped_or_masked(
     vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[int, Load, Store], None]
 ) -> None:
-    """Emit code for rows of one to `vectors` vectors, the last of which ends where the row does; one may be masked.
+    """Emit code for rows of one to `vectors` vectors, in which the last vector ends at the end of the row.
 
-    The last two vectors may have columns in common: who changes them loads both before one is stored.
+    The last two vectors may overlap, so code that changes them must load both before storing either. A row shorter
+    than one vector is masked.
     """
     builder = vec.ir
     last = builder.sub(n_columns, constant(vec.lanes))
@@ -194,14 +202,16 @@ def _access_at(vec: VectorBuilder, offsets: Sequence[Any]) -> tuple[Load, Store]
 
 
 def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
-    """Fix the types: arrays as they come, flags boolean, the floor of A's dtype, all else integers."""
+    """Return the signature: array types as given, flags boolean, the floor with A's dtype, all others integers."""
     named = dict(zip(names, given, strict=True))
     arrays = ("a", "b", "c", "start", "indices", "order", "gate", "next_a")
-    fixed = dict.fromkeys(("accumulate", "gated", "asking"), types.boolean) | {"floor": named["a"].dtype}
+    fixed = dict.fromkeys(("accumulate", "gated", "prefetching"), types.boolean) | {"floor": named["a"].dtype}
     return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
 
 
 def code_of(names: Sequence[str], emit: Callable[..., None], *shape: int, **options: bool) -> Callable[..., Any]:
+    """Return the code generator that Numba expects, which calls `emit` with the named arguments."""
+
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
         emit(Arguments(context, builder, names, signature, args), *shape, **options)
         return context.get_dummy_value()

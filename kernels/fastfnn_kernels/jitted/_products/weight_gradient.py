@@ -1,4 +1,4 @@
-"""The weight gradient of a dense layer: x^T g and the column sums of g, in chunks of rows."""
+"""The weight gradient of a dense layer: x^T g and the column sums of g, summed in chunks of rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from fastfnn_kernels.jitted._jit import Flag, In2, Int, Out1, Out2, inline, kernel
-from fastfnn_kernels.jitted._panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._shapes import FLAT_TILE
-from fastfnn_kernels.jitted._simd import flat_tail_tile, flat_tile
-from fastfnn_kernels.jitted._tasks import next_task, share_of
-from fastfnn_kernels.jitted._tiles import (
+from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
+from fastfnn_kernels.jitted._llvm.transfers import add_column_sums
+from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
+from fastfnn_kernels.jitted._products.tasks import next_task, share_of
+from fastfnn_kernels.jitted._products.tile_product import (
     CONFLICTING_BYTES,
     ROW_CHUNK,
     TILE_ROWS,
@@ -22,17 +24,16 @@ from fastfnn_kernels.jitted._tiles import (
     number_of_tiles,
     rows_of_share,
 )
-from fastfnn_kernels.jitted._transfers import add_column_sums
-from fastfnn_kernels.jitted.activations import copy
 
-# Blocks of inputs that the weight gradient is cut into, or a multiple of it: even, so that two threads get as many.
+# The weight gradient is divided into this number of blocks of inputs, or a multiple of it. It is even, so that two
+# threads get equally many.
 INPUT_BLOCKS = 4
 
-# Tiles of such a block at most: its inputs stay in cache while the panels go by.
+# Maximum number of tiles in such a block. Its inputs stay in cache while the panels are streamed.
 BLOCK_TILES = 10
 
-# Rows between two meetings of the threads in the weight gradient: they share the caches they fill, which rows of more
-# bytes than these fill sooner.
+# Rows between barriers in the weight gradient. Gradient rows of more than NARROW_BYTES fill the shared cache sooner,
+# so they use a third of the span.
 SPAN_ROWS = 6 * ROW_CHUNK
 NARROW_BYTES = 2048
 
@@ -41,7 +42,7 @@ FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
 @kernel
 def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
-    """Write x^T g and the column sums of g, or add them; no sums where `out_bias` is empty."""
+    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -64,17 +65,18 @@ def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2,
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             fill_panel(grad, span, n_spanned, j, width, panels, j * n_spanned)
             if out_bias.size:
-                laid_out = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
-                add_sums_of_columns(laid_out, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
+                packed = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
+                add_sums_of_columns(packed, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
         counters = np.zeros(n_threads, np.int64)
         for worker in prange(n_threads):
-            block = next_task(counters, worker, n_blocks)
-            while block < n_blocks:
+            while True:
+                block = next_task(counters, worker, n_blocks)
+                if block >= n_blocks:
+                    break
                 first, end = rows_of_share(n_inputs, block, n_blocks)
                 add_products_of_block(
                     x, copies[worker], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
                 )
-                block = next_task(counters, worker, n_blocks)
 
 
 @inline
@@ -90,9 +92,9 @@ def add_products_of_block(
     accumulate: bool,
     out: Any,
 ) -> None:
-    """Compute the rows first:end of `out` over a span of rows, from copies of them where there is room for them.
+    """Compute the rows first:end of `out` over a span of rows; first copy the inputs if `copies` has room for them.
 
-    The tiles of the panel in the middle ask for the inputs of the next chunk, or of the next block's first.
+    The tiles of the middle panel prefetch the inputs of the next chunk, or of the next block's first chunk.
     """
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
@@ -114,20 +116,20 @@ def add_products_of_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
             next_offset = panel_offset + (width * (end_span - span) if panel + 1 < n_panels else 0)
-            asking = panel == n_panels // 2 and next_first < n_inputs
+            prefetching = panel == n_panels // 2 and next_first < n_inputs
             for tile in range(n_tiles):
                 i = first + tile * TILE_ROWS
                 n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
                 multiply_tile(
                     source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
                     out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
-                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, asking,
+                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, prefetching,
                 )  # fmt: skip
 
 
 @kernel
 def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
-    """Write g^T x and the column sums of g, or add them: one tile is as high as g is wide, and no input is copied."""
+    """Write or add g^T x and the column sums of g. A tile has as many rows as g has columns; x is not packed."""
     n_rows, n_inputs = x.shape
     n_columns = grad.shape[1]
     lanes = VECTOR_BYTES // x.itemsize
@@ -157,7 +159,7 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
 
 @inline
 def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end: int, out: Any) -> None:
-    """Add the sums of the columns first:end, chunk after chunk of rows."""
+    """Add the sums of the columns first:end, one chunk of rows after another."""
     n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
     for j in range(first, end, wide):
         for row in range(first_row, first_row + n_rows, ROW_CHUNK):

@@ -1,4 +1,4 @@
-"""Moving blocks of a matrix: copies into panels, sums of columns, and what is fetched ahead."""
+"""Moving blocks of a matrix: packing into panels, sums of columns, and prefetching."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
-from fastfnn_kernels.jitted._vectors import (
+from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE, TILE
+from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
     Arguments,
     Load,
@@ -86,9 +86,10 @@ def _emit_transposed_copy(arguments: Arguments, vectors: int) -> None:
 
 
 def _transposed(vec: VectorBuilder, rows: list[Any]) -> list[Any]:
-    """Emit the transposition of as many vectors as each has lanes, swapping ever larger squares of it.
+    """Emit the transposition of a square of vectors, by swapping blocks of 1, 2, 4, ... rows and lanes.
 
-    Rows whose numbers differ in one bit alone trade the lanes in which that bit differs from the row's.
+    In each round, two rows whose numbers differ in a single bit exchange the lanes whose numbers have the other value
+    of that bit.
     """
     distance = 1
     while distance < vec.lanes:
@@ -149,10 +150,10 @@ def _emit_prefetch(arguments: Arguments) -> None:
 
 
 def make_transfer(emit: Callable[[Arguments, int], None], vectors: int) -> Any:
-    """Build what moves `n_rows` rows of `n_columns` columns of A to C, whose rows are `vectors` vectors wide.
+    """Build an intrinsic that moves `n_rows` x `n_columns` numbers from A to C, which has rows of `vectors` vectors.
 
-    `emit` copies them, with zeros behind the last column; transposes them, with zeros behind the last row; or adds
-    their sums, one chain for each column, to a single row.
+    `emit` determines the operation. It may copy the rows and pad them with zeros after the last column, transpose
+    them and pad with zeros after the last row, or add their sums to a single row, as one chain for each column.
     """
 
     @intrinsic
@@ -165,7 +166,7 @@ def make_transfer(emit: Callable[[Arguments, int], None], vectors: int) -> Any:
 
 @intrinsic
 def prefetch_rows(typing, a, a_offset, a_row, n_rows, n_columns):
-    """Ask for the first `n_columns` columns of some rows of A, which will be read soon, without waiting for them."""
+    """Prefetch the first `n_columns` columns of some rows of A."""
     given = (a, a_offset, a_row, n_rows, n_columns)
     return signature_of(_PREFETCH, given), code_of(_PREFETCH, _emit_prefetch)
 
