@@ -103,6 +103,16 @@ def test_a_penalised_bias_is_a_penalised_weight_on_a_constant(backend, batch_siz
     assert_close(np.vstack(list(with_bias.parameters.values())), with_constant.layers[0].weights, 1e-12)
 
 
+def test_options_after_the_batch_size_are_named():
+    net, (X, y) = small_network(), samples(6)
+    before = bytes_of(net)
+    with pytest.raises(TypeError, match="positional argument"):
+        net.fit(X, y, SGD(0.1), 1, None, 0.1)
+    with pytest.raises(TypeError, match="positional argument"):
+        net.plan(X, y, SGD(0.1), 1)
+    assert bytes_of(net) == before
+
+
 @pytest.mark.parametrize("name", ["l2", "l2_bias"])
 @pytest.mark.parametrize("value", [-1, np.inf, np.nan])
 def test_penalties_out_of_range(name, value):
