@@ -46,7 +46,10 @@ def test_the_first_of_equally_probable_classes_come_first():
         (lambda: metrics.macro_f1(np.zeros(2), np.zeros(2, int)), "labels must be integers; got float64"),
         (lambda: metrics.confusion_matrix(np.array([0, 3]), np.array([0, 1]), 3), "from 0 to 2; got 0 to 3"),
         (lambda: metrics.confusion_matrix(np.array([0, -1]), np.array([0, 1])), "from 0 to 1; got -1 to 1"),
-        (lambda: metrics.top_k_accuracy(np.array([0]), np.ones((1, 3)), 4), "k must be a whole number from 1 to 3, the number of classes; got 4"),
+        (
+            lambda: metrics.top_k_accuracy(np.array([0]), np.ones((1, 3)), 4),
+            "k must be a whole number from 1 to 3, the number of classes; got 4",
+        ),
         (lambda: metrics.top_k_accuracy(np.array([3]), np.ones((1, 3)), 1), "labels must be from 0 to 2"),
         (lambda: metrics.top_k_accuracy(np.array([0, 1]), np.ones((1, 3)), 1), "as many labels"),
     ],
