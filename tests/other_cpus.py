@@ -19,7 +19,7 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 
 ROOT = Path(__file__).parent.parent
-KERNELS = ["math", "dense", "sparse", "packing", "similar_rows", "activations", "cross_entropy", "updates"]
+KERNELS = ["math", "dense", "sparse", "packing", "similar_rows", "activations", "softmax", "updates"]
 KERNELS += ["sgd_samples", "sgd_batches", "stack_forward", "dense_cross_entropy", "stack_cross_entropy"]
 PAGE_GUARD = "tests/test_page_guard.py::test_nothing_outside_the_arguments_is_touched"
 KERNEL_SUITE = [*(f"tests/test_{name}.py" for name in KERNELS), *[PAGE_GUARD] * (os.name == "posix")]

@@ -145,14 +145,19 @@ def test_gradients_are_stored_as_the_parameters_are(backend, way):
 @pytest.mark.usefixtures("set_thresholds")
 def test_a_gradient_that_was_replaced_is_taken_back(backend, way):
     """A user's call of `backward` gives a layer another gradient between two steps."""
-    net, (X, y) = small_network(backend), samples(30)
-    plain = small_network(backend)
+    net, plain, (X, y) = small_network(backend), small_network(backend), samples(30)
+    seen = {net: [], plain: []}
+
+    def note(step):
+        seen[step.network].append([layer.gradient.weights.tobytes() for layer in step.network.layers])
 
     def call_backward(step):
         layer = step.network.layers[0]
         layer.backward(X, layer.forward(X), np.ones((30, 5)))
 
-    net.fit(X, y, SGD(0.1), epochs=3, step_callbacks=[call_backward])
-    plain.fit(X, y, SGD(0.1), epochs=3)
+    net.fit(X, y, SGD(0.1), epochs=3, step_callbacks=[note, call_backward])
+    plain.fit(X, y, SGD(0.1), epochs=3, step_callbacks=[note])
+    assert len(seen[net]) == 3
+    assert seen[net] == seen[plain]
     for name, array in net.parameters.items():
         assert array.tobytes() == plain.parameters[name].tobytes()

@@ -71,6 +71,9 @@ def test_no_whole_batch():
         net.fit(X, y, SGD(0.1), batch_size=7, drop_last=True)
     assert bytes_of(net) == before
     net.fit(X, y, SGD(0.1), drop_last=True)
+    optimizer = SGD(0.1)
+    net.fit(X, y, optimizer, batch_size=6, drop_last=True)
+    assert optimizer.n_steps == 1
 
 
 @each_backend
@@ -101,6 +104,13 @@ def test_a_penalised_bias_is_a_penalised_weight_on_a_constant(backend, batch_siz
     with_bias.fit(X, y, SGD(0.5), l2_bias=0.1, **options)
     with_constant.fit(np.column_stack([X, np.ones(20)]), y, SGD(0.5), **options)
     assert_close(np.vstack(list(with_bias.parameters.values())), with_constant.layers[0].weights, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "step_callbacks"])
+def test_callbacks_may_come_from_an_iterator(name):
+    calls = []
+    small_network().fit(*samples(6), SGD(0.1), epochs=3, **{name: (call for call in [calls.append, calls.append])})
+    assert len(calls) == 6
 
 
 def test_options_after_the_batch_size_are_named():

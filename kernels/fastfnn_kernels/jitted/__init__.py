@@ -1,13 +1,16 @@
 """The fast versions: every kernel as a multithreaded Numba function, with checked arguments."""
 
 from fastfnn_kernels.checks import checked
-from fastfnn_kernels.jitted import activations, cross_entropy, dense, gelu, packing, sparse, updates
+from fastfnn_kernels.jitted import activations, dense, gelu, packing, sparse, updates
 from fastfnn_kernels.jitted.dense_cross_entropy import dense_cross_entropy as _dense_cross_entropy
 from fastfnn_kernels.jitted.dropout import dropout as _dropout
 from fastfnn_kernels.jitted.elementwise_loss import elementwise_loss as _elementwise_loss
 from fastfnn_kernels.jitted.sgd_batches import sgd_batches as _sgd_batches
 from fastfnn_kernels.jitted.sgd_samples import sgd_samples as _sgd_samples
 from fastfnn_kernels.jitted.similar_rows import similar_rows as _similar_rows
+from fastfnn_kernels.jitted.softmax import count_correct as _count_correct
+from fastfnn_kernels.jitted.softmax import softmax as _softmax
+from fastfnn_kernels.jitted.softmax import softmax_cross_entropy as _softmax_cross_entropy
 from fastfnn_kernels.jitted.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.jitted.stack_forward import stack_forward as _stack_forward
 from fastfnn_kernels.protocol import Capabilities
@@ -33,9 +36,9 @@ gelu_forward = checked(gelu.gelu_forward)
 gelu_gradient = checked(gelu.gelu_gradient)
 dropout = checked(_dropout)
 elementwise_loss = checked(_elementwise_loss)
-softmax = checked(cross_entropy.softmax)
-softmax_cross_entropy = checked(cross_entropy.softmax_cross_entropy)
-count_correct = checked(cross_entropy.count_correct)
+softmax = checked(_softmax)
+softmax_cross_entropy = checked(_softmax_cross_entropy)
+count_correct = checked(_count_correct)
 dense_cross_entropy = checked(_dense_cross_entropy)
 stack_cross_entropy = checked(_stack_cross_entropy)
 sgd_samples = checked(_sgd_samples)

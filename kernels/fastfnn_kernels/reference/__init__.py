@@ -12,13 +12,16 @@ import numpy as np
 
 from fastfnn_kernels.checks import checked
 from fastfnn_kernels.protocol import Capabilities
-from fastfnn_kernels.reference import activations, cross_entropy, dense, gelu, packing, sparse, updates
+from fastfnn_kernels.reference import activations, dense, gelu, packing, sparse, updates
 from fastfnn_kernels.reference.dense_cross_entropy import dense_cross_entropy as _dense_cross_entropy
 from fastfnn_kernels.reference.dropout import dropout as _dropout
 from fastfnn_kernels.reference.elementwise_loss import elementwise_loss as _elementwise_loss
 from fastfnn_kernels.reference.sgd_batches import sgd_batches as _sgd_batches
 from fastfnn_kernels.reference.sgd_samples import sgd_samples as _sgd_samples
 from fastfnn_kernels.reference.similar_rows import similar_rows as _similar_rows
+from fastfnn_kernels.reference.softmax import count_correct as _count_correct
+from fastfnn_kernels.reference.softmax import softmax as _softmax
+from fastfnn_kernels.reference.softmax import softmax_cross_entropy as _softmax_cross_entropy
 from fastfnn_kernels.reference.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.reference.stack_forward import stack_forward as _stack_forward
 
@@ -52,9 +55,9 @@ gelu_forward = _specified(gelu.gelu_forward)
 gelu_gradient = _specified(gelu.gelu_gradient)
 dropout = _specified(_dropout)
 elementwise_loss = _specified(_elementwise_loss)
-softmax = _specified(cross_entropy.softmax)
-softmax_cross_entropy = _specified(cross_entropy.softmax_cross_entropy)
-count_correct = _specified(cross_entropy.count_correct)
+softmax = _specified(_softmax)
+softmax_cross_entropy = _specified(_softmax_cross_entropy)
+count_correct = _specified(_count_correct)
 dense_cross_entropy = _specified(_dense_cross_entropy)
 stack_cross_entropy = _specified(_stack_cross_entropy)
 sgd_samples = _specified(_sgd_samples)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.reference.cross_entropy import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
+from fastfnn_kernels.reference.softmax import count_correct, softmax_cross_entropy
 
 
 def dense_cross_entropy(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import parameter_shapes
 from fastfnn_kernels.reference.activations import activation_gradient
-from fastfnn_kernels.reference.cross_entropy import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
+from fastfnn_kernels.reference.softmax import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.updates import l2_penalty
 
 

@@ -5,7 +5,7 @@ import pytest
 from arrays import Unchanged, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._products.cross_entropy_rows import NARROW
-from fastfnn_kernels.jitted.cross_entropy import BLOCK
+from fastfnn_kernels.jitted.softmax import BLOCK
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import assert_elements_close
