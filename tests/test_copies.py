@@ -309,7 +309,7 @@ def test_optimizers(backend, copied, n_epochs, make, build):
 
 @each_way
 def test_a_network_and_its_optimizer_may_be_copied_together(copied):
-    net, optimizer = network(), Adam(0.1)
+    net, optimizer = network(n_hidden=1000), Adam(0.1)
     train(net, optimizer)
     n_bytes = sum(array.nbytes for array in net.parameters.values())
     assert len(pickle.dumps(optimizer)) < 2 * n_bytes + 5_000  # its state, and not the network's parameters
