@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastfnn import SGD, Adam, Dense, RMSprop
+from fastfnn import SGD, Adam, Dense, RMSprop, _checks
 from fastfnn._checks import (
     check_choice,
     check_count,
@@ -15,9 +15,11 @@ from fastfnn._checks import (
     check_non_negative,
     check_optional_count,
     check_optional_positive,
+    check_part,
     check_positive,
     check_scale,
     check_share,
+    check_whole,
     float_dtype,
     is_whole,
     shown,
@@ -27,6 +29,10 @@ from fastfnn._checks import (
 NAN, INF = float("nan"), float("inf")
 NO_NUMBERS = [True, False, np.True_, "0.5", b"0.5", "", [0.5], (0.5,), {}, object, 1j, np.ones(2), Ellipsis]
 NO_WHOLES = [*NO_NUMBERS, 1.0, 2.5, np.float64(3), NAN, INF, Decimal(2), Fraction(2)]
+
+
+def from_2_to_5(name, value):
+    return check_whole(name, value, 2, 5, ", the classes")
 
 
 def scale32(name, value):
@@ -56,6 +62,14 @@ CHECKS = [
         [None, -1e-300, NAN, INF, -INF, *NO_NUMBERS], "must be a finite number from 0 up; got",
     ),
     (
+        from_2_to_5, [(2, 2), (5, 5), (np.uint8(3), 3)],
+        [None, 1, 6, -3, *NO_WHOLES], "must be a whole number from 2 to 5, the classes; got",
+    ),
+    (
+        check_part, [(5e-324, 5e-324), (0.999, 0.999), (np.float32(0.5), 0.5)],
+        [None, 0, 0.0, 1, 1.5, -0.1, NAN, INF, *NO_NUMBERS], "must be a share above 0 and below 1; got",
+    ),
+    (
         check_share, [(0, 0.0), (0.999, 0.999), (np.float32(0.5), 0.5)],
         [None, 1, 1.0, -0.1, NAN, INF, *NO_NUMBERS], "must lie from 0 to below 1; got",
     ),
@@ -78,8 +92,13 @@ def test_numbers(check, accepted, refused, words):
     for value in refused:
         with pytest.raises(ValueError, match=re.escape(f"rate {words} ")) as caught:
             check("rate", value)
-        text = repr(value) if check in (check_count, check_optional_count, check_flag) else shown(value)
+        text = repr(value) if check in (check_count, check_optional_count, from_2_to_5, check_flag) else shown(value)
         assert str(caught.value) == f"rate {words} {text}"
+
+
+def test_every_check_is_tested_here():
+    public = {name for name in vars(_checks) if name.startswith("check_")}
+    assert public == {name for name in globals() if name.startswith("check_")}
 
 
 def test_a_scale_must_fit_into_the_dtype():
