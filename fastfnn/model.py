@@ -58,7 +58,7 @@ class Model:
         self.input_scale = check_scale("input_scale", input_scale, self.dtype)
         self.layers = tuple(layers)
         self.widths = output_widths(self.layers)
-        self._n_inputs = next(layer.n_inputs for layer in self.layers if isinstance(layer, Dense))
+        self._n_inputs = next(layer.n_inputs for layer in self.layers if layer.n_inputs is not None)
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.check_free()
@@ -202,8 +202,8 @@ def output_widths(layers: Sequence[Layer]) -> list[int]:
     widths: list[int | None] = []
     for layer in layers:
         widths.append(layer.n_outputs_for(widths[-1] if widths else None))
-    first_dense = next(layer for layer in layers if isinstance(layer, Dense))
-    return [first_dense.n_inputs if width is None else width for width in widths]
+    first = next(layer.n_inputs for layer in layers if layer.n_inputs is not None)
+    return [first if width is None else width for width in widths]
 
 
 def start_gradients(model: Model) -> Sequence[NDArray[Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.execution import thresholds
 from fastfnn.execution.plan import ExecutionPlan, Steps
-from fastfnn.inputs.row_blocks import RowBlocks
+from fastfnn.inputs.row_blocks import PackedBlocks, RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Dense
 from fastfnn.model import Model
@@ -76,7 +77,7 @@ class FusedSgd:
         if self._by_sample:
             result = self._kernels.sgd_samples(self._blocks.compressed(rows), labels, *self._network, rate)
         else:
-            batches = self._blocks.batches(rows, self._batch_size)
+            batches = cast(PackedBlocks, self._blocks).batches(rows, self._batch_size)
             result = self._kernels.sgd_batches(batches, labels, *self._network, rate)
         self._optimizer.count_steps(self._all_parameters, -(-len(rows) // self._batch_size))
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._memory import aligned_empty
@@ -198,9 +199,8 @@ class LayerwiseGradient:
             layer, layer_input, made_by = self._layers[i], outputs[i - 1], self._activations[i - 1]
             if layer.has_own_backward:
                 grad = self._own_backward(i, layer_input, outputs[i], grad, accumulate)
-                grad = (
-                    grad if made_by == "identity" else self._kernels.activation_gradient(layer_input, grad, made_by)
-                )
+                if made_by != "identity":
+                    grad = self._kernels.activation_gradient(layer_input, grad, made_by)
             else:
                 layer.add_gradient(layer_input, grad, accumulate)
                 grad = layer.input_gradient(grad, layer_input, made_by, grads[i - 1])
@@ -214,26 +214,27 @@ class LayerwiseGradient:
         layer, kept = self._layers[i], self._layer_gradients[i]
         layer.gradient = Gradient()  # `backward` sets one for this block alone
         grad_x = layer.backward(x, y, grad_y)
-        if getattr(grad_x, "shape", None) != x.shape:
-            raise ValueError(
-                f"{type(layer).__name__}.backward must return the gradient with respect to x, an array of shape "
-                f"{x.shape}; got {getattr(grad_x, 'shape', grad_x)}"
-            )
-        for name in layer.parameters:
-            total, of_block = getattr(kept, name), getattr(layer.gradient, name)
-            if getattr(of_block, "shape", None) != total.shape:
-                raise ValueError(
-                    f"{type(layer).__name__}.backward must set gradient.{name} to an array of shape {total.shape}; "
-                    f"got {getattr(of_block, 'shape', of_block)}"
-                )
+        name = f"{type(layer).__name__}.backward"
+        _require_like(grad_x, x, f"{name} must return the gradient with respect to x")
+        for parameter in layer.parameters:
+            total, of_block = getattr(kept, parameter), getattr(layer.gradient, parameter)
+            _require_like(of_block, total, f"{name} must set gradient.{parameter}")
             total[...] = total + of_block if accumulate else of_block
         layer.gradient = kept
-        return grad_x
+        return np.ascontiguousarray(grad_x)
 
     def _add_penalty(self) -> float:
         """Add the penalty's gradient to the gradients of the parameters, and return the penalty."""
         penalty: float = sum(self._kernels.l2_penalty(*penalised) for penalised in self._penalised)
         return penalty
+
+
+def _require_like(array: Any, expected: NDArray[Any], demand: str) -> None:
+    """Raise ValueError unless an array has the shape and the dtype of another."""
+    found = (getattr(array, "shape", None), getattr(array, "dtype", None))
+    if found != (expected.shape, expected.dtype):
+        got = f"{array.shape}, {array.dtype}" if isinstance(array, np.ndarray) else repr(array)
+        raise ValueError(f"{demand}, an array of shape {expected.shape} and dtype {expected.dtype}; got {got}")
 
 
 def use_gradients(layers: Sequence[Layer], gradients: Sequence[Gradient]) -> None:

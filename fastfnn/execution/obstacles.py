@@ -44,10 +44,10 @@ def to_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
     if packed:
         return "inputs are packed"
     parameters, n_bytes = model.parameter_arrays, parameter_bytes(model)
-    if not (isinstance(parameters, FlatArrays) and parameters.layout.is_contiguous):
-        return f"the parameters, {n_bytes:,} bytes, are not stored without gaps"
     if n_bytes > thresholds.WHOLE_STACK_BYTES:
         return f"the parameters take {n_bytes:,} bytes, more than {thresholds.WHOLE_STACK_BYTES:,}"
+    if not (isinstance(parameters, FlatArrays) and parameters.layout.is_contiguous):
+        return f"the parameters, {n_bytes:,} bytes, are not stored without gaps"
     return None
 
 
@@ -103,8 +103,9 @@ def to_sgd_kernels(
 
 
 def named(layer: Layer) -> str:
-    """Return the name of a layer in a reason: its repr, or its class name if the class has no repr."""
-    return type(layer).__name__ if type(layer).__repr__ is object.__repr__ else repr(layer)
+    """Return the name of a layer in a reason: its repr, or its class if the repr does not name that."""
+    kind = type(layer).__name__
+    return repr(layer) if repr(layer).startswith(f"{kind}(") else kind
 
 
 def _is_plain_softmax(loss: Loss) -> bool:

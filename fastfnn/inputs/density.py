@@ -80,7 +80,9 @@ def profile(
 
 def _packed_bytes(rows: NDArray[Any], dtype: np.dtype[Any]) -> int:
     """Return the bytes of rows packed in their own order."""
-    stored = np.logical_or.reduceat(rows != 0, np.arange(0, max(1, len(rows)), ROWS_OF_GROUP), axis=0)
+    if not len(rows):
+        return 0
+    stored = np.logical_or.reduceat(rows != 0, np.arange(0, len(rows), ROWS_OF_GROUP), axis=0)
     return int(np.count_nonzero(stored)) * _bytes_of_entry(dtype)
 
 

@@ -31,10 +31,6 @@ class RowBlocks(Protocol):
         """Return at most `rows_of_block` rows in the given order; valid until the next call."""
         ...
 
-    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
-        """Return rows in the given order, packed in batches."""
-        ...
-
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return the non-zeros of rows in the given order, row by row."""
         ...
@@ -61,10 +57,6 @@ class DenseBlocks:
         """Return rows in the given order."""
         self._latest = None  # its memory is reused
         return self._samples.dense(rows)
-
-    def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
-        """Return rows in the given order, packed in batches."""
-        return self._samples.batches(rows, batch_size)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return the non-zeros of rows in the given order, row by row."""

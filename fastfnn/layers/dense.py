@@ -44,6 +44,7 @@ class Dense(Layer):
         b.
     """
 
+    n_inputs: int
     takes_packed = True
 
     def __init__(

@@ -33,6 +33,8 @@ class Layer(ABC):
 
     Attributes
     ----------
+    n_inputs : int or None
+        Width of the input; None for a layer that takes any width.
     activation : str
         f, one of `fastfnn_kernels.arguments.ACTIVATIONS`. Its derivative follows from y, so nothing else is stored.
     gradient : Gradient
@@ -46,6 +48,7 @@ class Layer(ABC):
         Factor of the optimizer's learning rate for this layer.
     """
 
+    n_inputs: int | None = None
     activation: str = "identity"
     takes_packed: bool = False
     is_random: bool = False
