@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from fastfnn.inputs.samples import Samples, samples_of
 from fastfnn.inputs.targets import Targets
 from fastfnn.inputs.validation import check_finite, check_inputs
 from fastfnn.layers import Dense, Gradient, Layer
-from fastfnn.losses import Loss, get_loss
+from fastfnn.losses import Loss, get_loss, with_sample_weight
 from fastfnn.parameters import FlatArrays
 
 
@@ -62,12 +63,11 @@ class Model:
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.check_free()
+            layer.check_backward()
         for layer in self.layers:
             layer.draw_parameters(self.dtype, self.rng)
         for layer in self.layers:
             layer.join(kernels)
-        for layer in self.layers:
-            layer.check_backward()
         self.parameter_arrays = _stored(self.layers)
 
     @property
@@ -123,11 +123,20 @@ class Model:
         for layer in self.layers:
             layer.reset_parameters(self.rng)
 
+    def store_parameters(self) -> None:
+        """Store the parameters in one vector again, where a layer has replaced one of its arrays."""
+        arrays = [array for layer in self.layers for array in layer.parameters.values()]
+        same = len(arrays) == len(self.parameter_arrays) and all(map(operator.is_, arrays, self.parameter_arrays))
+        if not same:
+            self.parameter_arrays = _stored(self.layers)
+
     def samples(self, X: NDArray[Any] | Csr) -> Samples:
         """Wrap a checked X; requested rows are converted to the network's dtype, or packed."""
         return samples_of(X, self.dtype, self.input_scale, self.kernels)
 
-    def check_samples(self, X: Any, y: Any, whose: str = "") -> tuple[NDArray[Any] | Csr, Targets]:
+    def check_samples(
+        self, X: Any, y: Any, whose: str = "", sample_weight: Any = None
+    ) -> tuple[NDArray[Any] | Csr, Targets]:
         """Check samples, and convert their targets for the loss.
 
         Parameters
@@ -136,6 +145,8 @@ class Model:
             As in `fastfnn.Network.fit`.
         whose : str
             Prefix of the names in messages, such as "validation ".
+        sample_weight
+            As in `fastfnn.Network.fit`.
 
         Raises
         ------
@@ -145,7 +156,8 @@ class Model:
             If shapes do not fit, y is out of range, there are no samples, or X holds NaN, inf or a number beyond the
             network's dtype.
         """
-        return check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
+        X, targets = check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
+        return X, targets if sample_weight is None else with_sample_weight(targets, sample_weight, self.dtype)
 
     def __copy__(self) -> Self:
         """Share all layers and parameters, as shallow copies do; `copy.deepcopy` makes an independent network."""
@@ -159,7 +171,7 @@ class Model:
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Store the parameters in a flat vector again; the backend is looked up on first use."""
+        """Look the backend up again, and store the parameters in one vector again."""
         self.__dict__.update(state)
         self.parameter_arrays = _stored(self.layers)
 

@@ -10,15 +10,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastfnn.execution.gradient import loss_gradient
-from fastfnn.execution.options import Options, Penalty
-from fastfnn.execution.plan import ExecutionPlan, plan_evaluation, plan_gradient, plan_training
+from fastfnn.execution.options import OPTION_NAMES, Options, Penalty
+from fastfnn.execution.plan import ExecutionPlan, log_plan, plan_evaluation, plan_gradient, plan_training
 from fastfnn.execution.prediction import Predictor, evaluate
-from fastfnn.execution.preparation import in_order, prepare
+from fastfnn.execution.preparation import in_order, prepare, profile_repeated
 from fastfnn.history import History
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.validation import Inputs, check_input_format, check_inputs
 from fastfnn.layers import Gradient
-from fastfnn.losses import with_sample_weight
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import Schedule
@@ -29,7 +28,7 @@ from fastfnn.training.loop import Checked, fit
 class Network(Model):
     """A feed-forward network: layers in order, and a loss.
 
-    Networks can be pickled and copied. A copy keeps the weights and the state of the random generator, and trains
+    Networks can be pickled and deep-copied. A copy keeps the weights and the state of the random generator. It trains
     independently of the original.
 
     Parameters
@@ -165,14 +164,14 @@ class Network(Model):
             step_callbacks=step_callbacks,
             input_format=input_format,
         )
-        training = self._weighted_samples(X, y, sample_weight)
+        training = self.check_samples(X, y, sample_weight=sample_weight)
         validation = None
         if validation_data is not None:
             if not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
                 raise TypeError("validation_data must be a pair (X, y)")
             validation = self.check_samples(*validation_data, "validation ")
         plan = self._plan(training, optimizer, options)
-        _log(plan)
+        log_plan(plan)
         return fit(self, training, optimizer, options, plan, validation, history)
 
     def plan(
@@ -180,8 +179,12 @@ class Network(Model):
         X: Inputs,
         y: NDArray[Any],
         optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int | None = None,
         *,
         sample_weight: NDArray[Any] | None = None,
+        validation_data: object = None,
+        history: object = None,
         **options: Any,
     ) -> ExecutionPlan:
         """Return the plan of a training, without training.
@@ -191,10 +194,12 @@ class Network(Model):
 
         Parameters
         ----------
-        X, y, optimizer, sample_weight
+        X, y, optimizer, epochs, batch_size, sample_weight
             As in `fit`.
+        validation_data, history
+            Do not affect the plan; accepted, and not looked at, so that the arguments can be those of `fit`.
         **options
-            Other arguments of `fit`, except `validation_data` and `history`, which do not affect the plan.
+            Other arguments of `fit`.
 
         Raises
         ------
@@ -210,18 +215,18 @@ class Network(Model):
         >>> net.plan(X, y, SGD(0.1), batch_size=2).summary
         'dense inputs (100% non-zero), 1 row block, all layers in one call'
         """
-        return self._plan(self._weighted_samples(X, y, sample_weight), optimizer, Options(**options))
-
-    def _weighted_samples(self, X: Any, y: Any, sample_weight: Any) -> Checked:
-        samples, targets = self.check_samples(X, y)
-        return samples, targets if sample_weight is None else with_sample_weight(targets, sample_weight, self.dtype)
+        for name in options.keys() - OPTION_NAMES:
+            raise TypeError(f"plan() got an unexpected keyword argument {name!r}: its arguments are those of fit")
+        asked = Options(epochs, batch_size, **options)
+        return self._plan(self.check_samples(X, y, sample_weight=sample_weight), optimizer, asked)
 
     def _plan(self, training: Checked, optimizer: Optimizer, options: Options) -> ExecutionPlan:
         samples, targets = training
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
         options.check_batches(len(targets))
-        data = profile(samples, self.dtype, is_repeated=True, is_weighted=targets.weights is not None)
+        self.store_parameters()
+        data = profile_repeated(self, samples, options.batch_size is None, targets.weights is not None)
         return plan_training(self, data, options, optimizer)
 
     def loss_and_gradients(
@@ -249,6 +254,7 @@ class Network(Model):
         check_input_format(input_format)
         samples, targets = self.check_samples(X, y)
         penalty = Penalty(l2, l2_bias)
+        self.store_parameters()
         data = profile(samples, self.dtype, is_weighted=targets.weights is not None)
         plan = plan_gradient(self, data, input_format)
         gradient = loss_gradient(self, len(targets), penalty, plan)
@@ -385,13 +391,3 @@ class Network(Model):
         state = super().__getstate__()
         state.pop("_predictor", None)
         return state
-
-
-def _log(plan: ExecutionPlan) -> None:
-    """Log a plan and its reasons at INFO, to the logger "fastfnn"."""
-    import logging  # here: importing the package must not load it
-
-    log = logging.getLogger("fastfnn")
-    if log.isEnabledFor(logging.INFO):
-        for sentence in (plan.summary, *plan.because):
-            log.info("%s", sentence)

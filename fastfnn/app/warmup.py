@@ -49,7 +49,7 @@ def warm_up(
         If Ctrl-C was pressed.
     """
     with compiled_beside(network.dtype):
-        data = profile(X, network.dtype, is_repeated=True)
+        data = profile(X, network.dtype, is_repeated=True, in_order=True)
         for used in possible_formats(network, data, input_format):
             for size in (batch_size, None) if batch_size else (None,):
                 options = Options(batch_size=size, l2=l2, input_format=used)

@@ -45,6 +45,7 @@ class Forward:
         self._kernels = model.kernels
         self._loss = model.loss
         self._layers = model.layers
+        self._own = [layer.has_own_backward for layer in model.layers]
         self._outputs = _BlockMemory(model, n_rows)
 
     def outputs(self, x: RowBlock, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
@@ -77,8 +78,15 @@ class Forward:
     def _output(self, layer: int, x: Any, seeds: Seeds | None, first_row: int) -> NDArray[Any]:
         out = self._outputs.first(x.shape[0])[layer]
         if seeds is None:
-            return self._layers[layer].forward(x, out)
-        return self._layers[layer].training_forward(x, out, seeds[layer], first_row)
+            y = self._layers[layer].forward(x, out)
+        else:
+            y = self._layers[layer].training_forward(x, out, seeds[layer], first_row)
+        return self._checked(layer, y, out) if self._own[layer] else y
+
+    def _checked(self, layer: int, y: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+        """Return the contiguous output of a user-defined layer, if it has the shape and the dtype of `out`."""
+        _require_like(y, out, f"{type(self._layers[layer]).__name__}.forward must return y")
+        return np.ascontiguousarray(y)
 
     def owns(self, output: NDArray[Any], layer: int) -> bool:
         """Tell whether a layer's output uses the memory allocated for it here; a layer may return another array."""
@@ -213,14 +221,17 @@ class LayerwiseGradient:
         """Call a layer's own `backward`, accumulate the gradient that it sets, and return the input's gradient."""
         layer, kept = self._layers[i], self._layer_gradients[i]
         layer.gradient = Gradient()  # `backward` sets one for this block alone
-        grad_x = layer.backward(x, y, grad_y)
+        try:
+            grad_x = layer.backward(x, y, grad_y)
+            of_block = layer.gradient
+        finally:
+            layer.gradient = kept
         name = f"{type(layer).__name__}.backward"
         _require_like(grad_x, x, f"{name} must return the gradient with respect to x")
         for parameter in layer.parameters:
-            total, of_block = getattr(kept, parameter), getattr(layer.gradient, parameter)
-            _require_like(of_block, total, f"{name} must set gradient.{parameter}")
-            total[...] = total + of_block if accumulate else of_block
-        layer.gradient = kept
+            total, added = getattr(kept, parameter), getattr(of_block, parameter)
+            _require_like(added, total, f"{name} must set gradient.{parameter}")
+            total[...] = total + added if accumulate else added
         return np.ascontiguousarray(grad_x)
 
     def _add_penalty(self) -> float:

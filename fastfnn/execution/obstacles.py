@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
 
 from fastfnn.execution import thresholds
@@ -88,7 +90,7 @@ def to_sgd_kernels(
         return "layers have learning rate factors"
     if data.is_weighted:
         return "samples have weights"
-    if any(getattr(callback, "reads_gradients", False) for callback in options.step_callbacks):
+    if any(map(_reads_gradients, options.step_callbacks)):
         return "a step callback reads gradients"
     if not _is_plain_softmax(model.loss):
         return f"the loss is {model.loss!r}"
@@ -99,7 +101,7 @@ def to_sgd_kernels(
         return "batches of dense inputs are not among the kernels of SGD"
     if size > thresholds.SGD_BATCH_ROWS:
         return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
-    return None
+    return "an epoch has one batch" if size >= data.n_rows else None
 
 
 def named(layer: Layer) -> str:
@@ -111,6 +113,12 @@ def named(layer: Layer) -> str:
 def _is_plain_softmax(loss: Loss) -> bool:
     """Tell whether a loss is exactly softmax cross-entropy, without label smoothing; a derived class may do more."""
     return type(loss) is SoftmaxCrossEntropy and loss.label_smoothing == 0
+
+
+def _reads_gradients(callback: Any) -> bool:
+    """Tell whether a callback, the object of a method, or the function of a partial says that it reads gradients."""
+    parts = (callback, getattr(callback, "__self__", None), getattr(callback, "func", None))
+    return any(getattr(part, "reads_gradients", False) for part in parts)
 
 
 def has_rate_factors(model: Model) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_non_negative, check_optional_positive
+from fastfnn._checks import check_count, check_flag, check_non_negative, check_optional_positive
 from fastfnn.inputs.validation import check_input_format
 from fastfnn.schedules import Schedule
 
@@ -30,8 +30,8 @@ class Penalty:
     bias: float = 0.0
 
     def __post_init__(self) -> None:
-        check_non_negative("l2", self.weights)
-        check_non_negative("l2_bias", self.bias)
+        object.__setattr__(self, "weights", check_non_negative("l2", self.weights))
+        object.__setattr__(self, "bias", check_non_negative("l2_bias", self.bias))
 
     def __bool__(self) -> bool:
         return self.weights != 0 or self.bias != 0
@@ -58,8 +58,8 @@ class Clipping:
     norm: float | None = None
 
     def __post_init__(self) -> None:
-        check_optional_positive("clip_value", self.value)
-        check_optional_positive("clip_norm", self.norm)
+        object.__setattr__(self, "value", check_optional_positive("clip_value", self.value))
+        object.__setattr__(self, "norm", check_optional_positive("clip_norm", self.norm))
 
     def __bool__(self) -> bool:
         return self.value is not None or self.norm is not None
@@ -80,6 +80,13 @@ class Clipping:
 class Options:
     """Arguments of a training, named as in `fastfnn.Network.fit`.
 
+    Attributes
+    ----------
+    penalty : Penalty
+        Penalty added to the loss, from `l2` and `l2_bias`.
+    clipping : Clipping
+        Bounds on the gradient, from `clip_value` and `clip_norm`.
+
     Raises
     ------
     TypeError, ValueError
@@ -98,16 +105,22 @@ class Options:
     callbacks: Sequence[Callable[..., Any]] = ()
     step_callbacks: Sequence[Callable[..., Any]] = ()
     input_format: str = "auto"
+    penalty: Penalty = field(init=False)
+    clipping: Clipping = field(init=False)
 
     def __post_init__(self) -> None:
-        # Iterators can be read only once.
-        object.__setattr__(self, "callbacks", tuple(self.callbacks))
-        object.__setattr__(self, "step_callbacks", tuple(self.step_callbacks))
-        check_count("epochs", self.epochs)
-        if self.batch_size is not None:
-            check_count("batch_size", self.batch_size)
-        Penalty(self.l2, self.l2_bias)
-        Clipping(self.clip_value, self.clip_norm)
+        checked = {
+            "epochs": check_count("epochs", self.epochs),
+            "batch_size": None if self.batch_size is None else check_count("batch_size", self.batch_size),
+            "shuffle": check_flag("shuffle", self.shuffle),
+            "drop_last": check_flag("drop_last", self.drop_last),
+            "penalty": Penalty(self.l2, self.l2_bias),
+            "clipping": Clipping(self.clip_value, self.clip_norm),
+            "callbacks": tuple(self.callbacks),
+            "step_callbacks": tuple(self.step_callbacks),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
         for callback in (*self.callbacks, *self.step_callbacks):
@@ -115,19 +128,12 @@ class Options:
                 raise TypeError(f"a callback must be callable; got {callback!r}")
         check_input_format(self.input_format)
 
-    @property
-    def penalty(self) -> Penalty:
-        """The penalty added to the loss."""
-        return Penalty(self.l2, self.l2_bias)
-
-    @property
-    def clipping(self) -> Clipping:
-        """The bounds on the gradient."""
-        return Clipping(self.clip_value, self.clip_norm)
-
     def check_batches(self, n_samples: int) -> None:
         """Raise ValueError if an epoch of `n_samples` would have no batch."""
         if self.batch_size is not None and self.drop_last and self.batch_size > n_samples:
             raise ValueError(
                 f"drop_last leaves no batch: batch_size is {self.batch_size}, and there are {n_samples} samples"
             )
+
+
+OPTION_NAMES = frozenset(option.name for option in fields(Options) if option.init)

@@ -59,6 +59,8 @@ class ExecutionPlan:
         Form of the inputs.
     rows_of_block : int
         Largest number of rows that run through the layers together.
+    n_blocks : int
+        Row blocks of a pass over the samples; of a batch, for mini-batches.
     propagation : Propagation
         Kernels of a pass through the layers.
     steps : Steps or None
@@ -75,6 +77,7 @@ class ExecutionPlan:
 
     storage: Storage
     rows_of_block: int
+    n_blocks: int
     propagation: Propagation
     steps: Steps | None
     update: Update | None
@@ -90,17 +93,11 @@ class ExecutionPlan:
     @property
     def summary(self) -> str:
         """The plan in one line."""
-        kept = f", about {self.data.packed_bytes / 1e6:,.0f} MB" if self.storage is Storage.PACKED_AND_KEPT else ""
-        inputs = "packed" if self.is_packed else "dense"
-        n_blocks = -(-self.data.n_rows // self.rows_of_block)
-        parts = [
-            f"{inputs} inputs ({self.data.density:.0%} non-zero{kept})",
-            f"{n_blocks:,} row block{'s' if n_blocks > 1 else ''}",
-            _SHORT[self.propagation],
-        ]
-        if self.steps not in (None, Steps.ONE_BY_ONE):
-            parts[1:] = ["many steps of SGD in a call"]
-        return ", ".join(parts)
+        inputs = f"{'packed' if self.is_packed else 'dense'} inputs ({self.data.density:.0%} non-zero)"
+        if self.steps in (Steps.SGD_BATCHES, Steps.SGD_SAMPLES):
+            return f"{inputs}, many steps of SGD in a call"
+        blocks = f"{self.n_blocks:,} row block{'s' if self.n_blocks > 1 else ''}"
+        return f"{inputs}, {blocks}, {_SHORT[self.propagation]}"
 
 
 _SHORT = {
@@ -124,24 +121,21 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     optimizer : Optimizer
         Optimizer of the training.
     """
-    keep = options.batch_size is None
-    storage, why_storage = _storage(model, data, options.input_format, keep)
-    packed = storage is not Storage.DENSE
-    propagation, why_propagation = _gradient(model, data, packed)
-    steps, why_steps = _steps(model, data, options, optimizer, packed)
+    storage, rows, why_storage = _inputs(model, data, options.input_format)
+    propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)
+    steps, why_steps = _steps(model, data, options, optimizer, storage is not Storage.DENSE)
     update, why_update = _update(model, optimizer)
     because = (why_storage, why_propagation, why_steps, why_update)
-    rows = _rows_of_block(model, packed)
-    return ExecutionPlan(storage, rows, propagation, steps, update, 0.0, data, because)
+    n_blocks = -(-min(options.batch_size or data.n_rows, data.n_rows) // rows)
+    return ExecutionPlan(storage, rows, n_blocks, propagation, steps, update, 0.0, data, because)
 
 
 def plan_gradient(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
     """Choose how one gradient of the loss is computed; the arguments are those of `plan_evaluation`."""
-    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
-    packed = storage is not Storage.DENSE
-    propagation, why_propagation = _gradient(model, data, packed)
-    because = (why_storage, why_propagation)
-    return ExecutionPlan(storage, _rows_of_block(model, packed), propagation, None, None, 0.0, data, because)
+    storage, rows, why_storage = _inputs(model, data, input_format)
+    propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)
+    because, n_blocks = (why_storage, why_propagation), -(-data.n_rows // rows)
+    return ExecutionPlan(storage, rows, n_blocks, propagation, None, None, 0.0, data, because)
 
 
 def plan_evaluation(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
@@ -152,46 +146,40 @@ def plan_evaluation(model: Model, data: DataProfile, input_format: str = "auto")
     model : Model
         Network to evaluate.
     data : DataProfile
-        Facts about the samples. If `is_repeated`, packed samples are kept.
+        Facts about the samples.
     input_format : {"auto", "dense", "sparse"}
         As in `fastfnn.Network.fit`.
     """
-    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
+    storage, rows, why_storage = _inputs(model, data, input_format)
     propagation, why_propagation = _layerwise(model, data)
-    because = (why_storage, why_propagation)
-    rows = _rows_of_block(model, storage is not Storage.DENSE)
-    return ExecutionPlan(storage, rows, propagation, None, None, 0.0, data, because)
+    because, n_blocks = (why_storage, why_propagation), -(-data.n_rows // rows)
+    return ExecutionPlan(storage, rows, n_blocks, propagation, None, None, 0.0, data, because)
 
 
 def plan_prediction(model: Model, data: DataProfile, input_format: str = "auto") -> ExecutionPlan:
     """Choose how outputs are computed; the arguments are those of `plan_evaluation`."""
-    few = plan_few_rows(model, input_format)
     obstacle = obstacles.to_few_rows(model, data)
-    if few is not None and obstacle is None:
-        return few
-    storage, why_storage = _storage(model, data, input_format, data.is_repeated)
-    rows = _rows_of_block(model, storage is not Storage.DENSE)
-    because = (why_storage, f"layer by layer: {obstacle}")
-    return ExecutionPlan(storage, rows, Propagation.LAYERWISE, None, None, 0.0, data, because)
+    if obstacle is None:
+        return plan_few_rows(model, input_format)
+    storage, rows, why_storage = _inputs(model, data, input_format)
+    because, n_blocks = (why_storage, f"layer by layer: {obstacle}"), -(-data.n_rows // rows)
+    return ExecutionPlan(storage, rows, n_blocks, Propagation.LAYERWISE, None, None, 0.0, data, because)
 
 
-def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan | None:
+def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan:
     """Choose how the outputs of a few rows of an array, up to `rows_of_block`, are computed.
 
-    The plan does not depend on the rows, so it can be made once for many predictions. It is None if one kernel cannot
-    compute all layers.
+    The plan does not depend on the rows, so it can be made once for many predictions. One kernel must be able to
+    compute all layers, see `fastfnn.execution.obstacles.to_one_call`.
     """
-    if obstacles.to_one_call(model) is not None:
-        return None
     worth = _density_worth_packing(model) if model.kernels.CAPABILITIES.skips_zeros else 0.0
-    skip_below = {"auto": worth, "dense": 0.0, "sparse": 2.0}[input_format]
+    skip_below = {"auto": worth, "dense": 0.0, "sparse": 2.0}[input_format]  # densities are at most 1
     because = (
         f"one kernel for all layers: at most {thresholds.FEW_ROWS} rows",
-        f"zeros are skipped where less than {skip_below:.0%} of the numbers are not zero",
+        f"the kernel skips zeros where less than {min(skip_below, 1):.0%} of the numbers are not zero",
     )
-    data = DataProfile(thresholds.FEW_ROWS, model.n_inputs)
-    rows, whole = thresholds.FEW_ROWS, Propagation.WHOLE_STACK
-    return ExecutionPlan(Storage.DENSE, rows, whole, None, None, skip_below, data, because)
+    rows, data, whole = thresholds.FEW_ROWS, DataProfile(thresholds.FEW_ROWS), Propagation.WHOLE_STACK
+    return ExecutionPlan(Storage.DENSE, rows, 1, whole, None, None, skip_below, data, because)
 
 
 def possible_formats(model: Model, data: DataProfile, input_format: str = "auto") -> tuple[str, ...]:
@@ -205,24 +193,29 @@ def possible_formats(model: Model, data: DataProfile, input_format: str = "auto"
     if settled is not None:
         return ("sparse" if settled else "dense",)
     formats = ["sparse"] if data.density < thresholds.PACKED_DENSITY else []
-    return (*formats, *(["dense"] if data.density >= 0.75 * _density_worth_packing(model) else []))
+    dense = data.density >= thresholds.SURELY_PACKED * _density_worth_packing(model)
+    return (*formats, "dense") if dense else tuple(formats)
 
 
-def _storage(model: Model, data: DataProfile, input_format: str, keep: bool) -> tuple[Storage, str]:
-    """Choose the form of the inputs; `keep` allows packing them once for many passes."""
+def _inputs(model: Model, data: DataProfile, input_format: str) -> tuple[Storage, int, str]:
+    """Choose the form of the inputs, and the rows of a block."""
     packed, why = _settled_storage(model, data, input_format)
-    share = f"{data.density:.0%} of the numbers are not zero"
-    kept_bytes = data.packed_bytes
-    can_keep = keep and data.is_repeated and not data.is_mapped and kept_bytes <= thresholds.KEPT_BYTES
+    can_keep = data.packed_bytes is not None and data.packed_bytes <= thresholds.KEPT_BYTES
     if packed is None:
         worth = thresholds.PACKED_DENSITY if can_keep else _density_worth_packing(model)
         packed = data.density < worth
-        why = f"{share}, and packing pays below {worth:.0%}"
+        why = f"{data.density:.0%} of the numbers are not zero, and packing pays below {worth:.0%}"
     if not packed:
-        return Storage.DENSE, f"dense inputs: {why}"
+        large = model.kernels.CAPABILITIES.splits_long_sums
+        rows = thresholds.ROWS_OF_LARGE_BLOCK if large else thresholds.ROWS_OF_BLOCK
+        return Storage.DENSE, rows, f"dense inputs: {why}"
     if can_keep:
-        return Storage.PACKED_AND_KEPT, f"packed inputs, kept: {why}; they take about {kept_bytes / 1e6:,.0f} MB"
-    return Storage.PACKED, f"packed inputs: {why}"
+        return Storage.PACKED_AND_KEPT, thresholds.ROWS_OF_BLOCK, f"packed inputs, kept for all passes: {why}"
+    if data.packed_bytes is not None:
+        why += f"; not kept, because they take about {data.packed_bytes / 1e6:,.0f} MB"
+    elif data.is_mapped:
+        why += "; not kept, because they are in a mapped file"
+    return Storage.PACKED, thresholds.ROWS_OF_BLOCK, f"packed inputs: {why}"
 
 
 def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tuple[bool | None, str]:
@@ -249,11 +242,6 @@ def _density_worth_packing(model: Model) -> float:
     return thresholds.PACKED_DENSITY * max(0.0, 1 - thresholds.PACKING_OUTPUTS / model.widths[0])
 
 
-def _rows_of_block(model: Model, packed: bool) -> int:
-    large = model.kernels.CAPABILITIES.splits_long_sums and not packed
-    return thresholds.ROWS_OF_LARGE_BLOCK if large else thresholds.ROWS_OF_BLOCK
-
-
 def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagation, str]:
     """Choose the kernels of a gradient."""
     obstacle = obstacles.to_whole_stack(model, data, packed)
@@ -261,7 +249,7 @@ def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagatio
         n_bytes = obstacles.parameter_bytes(model)
         return Propagation.WHOLE_STACK, f"one kernel for all layers: the parameters take {n_bytes:,} bytes"
     propagation, why = _layerwise(model, data)
-    return propagation, f"{why}; not all layers in one kernel, because {obstacle}"
+    return propagation, why if obstacle in why else f"{why}; not all layers in one kernel, because {obstacle}"
 
 
 def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
@@ -282,7 +270,7 @@ def _steps(
     if obstacle is not None:
         return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"
     if options.batch_size == 1:
-        return Steps.SGD_SAMPLES, "many samples in a call: plain SGD in batches of one"
+        return Steps.SGD_SAMPLES, "many samples in a call, without their zeros: plain SGD in batches of one"
     return Steps.SGD_BATCHES, f"many batches in a call: plain SGD in packed batches of {options.batch_size:,}"
 
 
@@ -296,3 +284,13 @@ def _update(model: Model, optimizer: Optimizer) -> tuple[Update, str]:
     if obstacles.has_rate_factors(model):
         return Update.PER_TENSOR, "one update a parameter: layers have learning rate factors"
     return Update.FLAT, "one update for all parameters: they are stored in one vector"
+
+
+def log_plan(plan: ExecutionPlan) -> None:
+    """Log a plan and its reasons at INFO, to the logger "fastfnn"."""
+    import logging  # here, because `import fastfnn` does not need it
+
+    log = logging.getLogger("fastfnn")
+    if log.isEnabledFor(logging.INFO):
+        for sentence in (plan.summary, *plan.because):
+            log.info("%s", sentence)

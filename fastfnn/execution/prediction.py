@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.execution import obstacles
 from fastfnn.execution.layerwise import Forward
 from fastfnn.execution.plan import Propagation, plan_few_rows, plan_prediction
 from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
@@ -25,7 +26,7 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._few_rows: dict[str, tuple[int, StackForward | None]] = {}
+        self._few_rows: dict[str, StackForward | None] = {}
 
     def predict(
         self, X: NDArray[Any] | Csr, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]
@@ -42,11 +43,11 @@ class Predictor:
             Maps outputs of some rows, row by row, to a new array with as many rows.
         """
         if input_format not in self._few_rows:
+            one_call = obstacles.to_one_call(self._model) is None
             plan = plan_few_rows(self._model, input_format)
-            few = (0, None) if plan is None else (plan.rows_of_block, StackForward(self._model, plan))
-            self._few_rows[input_format] = few
-        n_few, stack = self._few_rows[input_format]
-        if stack is not None and X.shape[0] <= n_few and not isinstance(X, Csr):
+            self._few_rows[input_format] = StackForward(self._model, plan) if one_call else None
+        stack = self._few_rows[input_format]
+        if stack is not None and X.shape[0] <= stack.max_rows and not isinstance(X, Csr):
             return finish(stack.logits(X))
         model = self._model
         plan = plan_prediction(model, profile(X, model.dtype), input_format)

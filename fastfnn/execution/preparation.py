@@ -8,14 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.execution import thresholds
 from fastfnn.execution.plan import ExecutionPlan, Storage
 from fastfnn.inputs.csr import Csr
+from fastfnn.inputs.density import DataProfile, profile
 from fastfnn.inputs.row_blocks import DenseBlocks, PackedBlocks, RowBlock, RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.model import Model
 
 # Row blocks of one batch, with their targets.
 Batch = Iterable[tuple[RowBlock, Targets]]
+
+
+def profile_repeated(model: Model, X: NDArray[Any] | Csr, in_order: bool, is_weighted: bool) -> DataProfile:
+    """Measure samples that many passes will take, all of them `in_order` or in other orders each time.
+
+    Packed rows are first estimated in their own order. Blocks group rows by similarity, which takes less memory: one
+    of them is packed where that may decide whether they can be kept.
+    """
+    data = profile(X, model.dtype, True, in_order, is_weighted)
+    if data.packed_bytes is None or data.packed_bytes <= thresholds.KEPT_BYTES:
+        return data
+    n_rows = min(data.n_rows, thresholds.ROWS_OF_BLOCK)
+    block = model.samples(X).packed_alike(slice(0, n_rows))
+    return data._replace(packed_bytes=block.nbytes * data.n_rows // n_rows)
 
 
 def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBlocks:

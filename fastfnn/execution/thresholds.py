@@ -15,6 +15,9 @@ ROWS_OF_LARGE_BLOCK = 3 * ROWS_OF_BLOCK
 # Share of non-zeros below which a product of packed inputs takes less time than a dense one.
 PACKED_DENSITY = 0.4
 
+# A density is measured in a few rows. At less than this share of a threshold, no rows can be expected beyond it.
+SURELY_PACKED = 0.75
+
 # Packing costs as much as this many output columns of the dense product.
 PACKING_OUTPUTS = 32
 

@@ -25,12 +25,18 @@ class StackForward:
         Network of fused dense layers; each call uses their current parameters.
     plan : ExecutionPlan
         Plan for few rows.
+
+    Attributes
+    ----------
+    max_rows : int
+        Largest number of rows.
     """
 
     def __init__(self, model: Model, plan: ExecutionPlan) -> None:
         self._model = model
         self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
         self._skip_below = plan.skip_below
+        self.max_rows = plan.rows_of_block
 
     def logits(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the last layer's outputs."""

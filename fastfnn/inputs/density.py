@@ -1,9 +1,8 @@
-"""Facts about a data set that a plan depends on: its size, and its share of non-zeros."""
+"""Facts about a data set that a plan depends on: its size, and the share of numbers that are not zero."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastfnn_kernels.packing import ROWS_OF_GROUP
@@ -11,71 +10,78 @@ from numpy.typing import NDArray
 
 from fastfnn.inputs.csr import Csr, pack_entries, take_rows
 
-# Rows in which a density is measured, for many passes over the data and for one pass.
-DENSITY_ROWS = 128
+# Rows in which a density is measured, for one pass over the data and for many. Of wide rows, only as many as have a
+# million numbers are measured: counting these takes less than a millisecond (one core of an Intel Xeon).
 FEW_DENSITY_ROWS = 8
+DENSITY_ROWS = 128
+MEASURED_NUMBERS = 2**20
 
 
-@dataclass(frozen=True)
-class DataProfile:
+class DataProfile(NamedTuple):
     """Facts about samples.
 
     Attributes
     ----------
-    n_rows, n_columns : int
-        Shape of the samples.
+    n_rows : int
+        Number of samples.
     density : float
-        Share of non-zeros, from 0 to 1; measured in some rows.
-    packed_bytes : int
-        Bytes of all samples once packed, estimated from the same rows; 0 where `is_repeated` is False.
+        Share of the numbers that are not zero, from 0 to 1; measured in some rows.
+    packed_bytes : int or None
+        Estimated size of all samples once packed, from the same rows. None where packed samples cannot be kept: in
+        mapped files, and without many passes in one order.
     is_sparse : bool
         Whether the samples are a sparse array.
     is_mapped : bool
         Whether the samples are a memory-mapped file.
     is_weighted : bool
         Whether samples have weights.
-    is_repeated : bool
-        Whether many passes over the samples follow.
     """
 
     n_rows: int
-    n_columns: int
     density: float = 1.0
-    packed_bytes: int = 0
+    packed_bytes: int | None = None
     is_sparse: bool = False
     is_mapped: bool = False
     is_weighted: bool = False
-    is_repeated: bool = False
 
 
 def profile(
-    X: NDArray[Any] | Csr, dtype: np.dtype[Any], is_repeated: bool = False, is_weighted: bool = False
+    X: NDArray[Any] | Csr,
+    dtype: np.dtype[Any],
+    is_repeated: bool = False,
+    in_order: bool = False,
+    is_weighted: bool = False,
 ) -> DataProfile:
-    """Measure about 8 evenly spaced rows of the samples, or about 128 for many passes.
+    """Measure samples in some rows, spread evenly over them.
 
     Parameters
     ----------
     X : ndarray or Csr, shape (n_samples, n_inputs)
-        Samples from `fastfnn.inputs.validation.check_inputs`.
+        From `fastfnn.inputs.validation.check_inputs`.
     dtype : dtype
         dtype of the network.
     is_repeated : bool
-        Whether many passes over the samples follow.
+        Whether there will be many passes over the samples. More rows are measured for them.
+    in_order : bool
+        Whether all passes take the samples in one order, so that packed samples can be kept.
     is_weighted : bool
         Whether the samples have weights.
     """
     n_rows, n_columns = X.shape
-    step = max(1, n_rows // (DENSITY_ROWS if is_repeated else FEW_DENSITY_ROWS))
+    n_measured = min(DENSITY_ROWS, MEASURED_NUMBERS // max(1, n_columns)) if is_repeated else 0
+    step = max(1, n_rows // max(n_measured, FEW_DENSITY_ROWS))
     if isinstance(X, Csr):
-        density = len(X.values) / max(1, n_rows * n_columns)
-        packed_bytes = _packed_bytes_of_csr(X, dtype, step) if is_repeated else 0
-        return DataProfile(n_rows, n_columns, density, packed_bytes, True, False, is_weighted, is_repeated)
-    # NumPy counts non-zeros several times as fast in contiguous memory.
+        n_used = np.count_nonzero(X.values) if is_repeated else len(X.values)
+        density = float(n_used / max(1, n_rows * n_columns))
+        packed_bytes = _packed_bytes_of_csr(X, dtype, step) if in_order else None
+        return DataProfile(n_rows, density, packed_bytes, True, False, is_weighted)
+    # NumPy counts contiguous numbers several times as fast.
     rows = np.ascontiguousarray(X[::step])
     density = float(np.count_nonzero(rows) / max(1, rows.size))
-    packed_bytes = _packed_bytes(rows, dtype) * n_rows // max(1, len(rows)) if is_repeated else 0
     is_mapped = isinstance(X, np.memmap)
-    return DataProfile(n_rows, n_columns, density, packed_bytes, False, is_mapped, is_weighted, is_repeated)
+    keepable = in_order and not is_mapped
+    packed_bytes = _packed_bytes(rows, dtype) * n_rows // max(1, len(rows)) if keepable else None
+    return DataProfile(n_rows, density, packed_bytes, False, is_mapped, is_weighted)
 
 
 def _packed_bytes(rows: NDArray[Any], dtype: np.dtype[Any]) -> int:

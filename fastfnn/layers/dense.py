@@ -9,7 +9,7 @@ from fastfnn_kernels.arguments import ACTIVATIONS
 from fastfnn_kernels.packing import Packed
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_non_negative, unknown_name
+from fastfnn._checks import check_count, check_flag, check_non_negative, unknown_name
 from fastfnn._memory import aligned_copy, aligned_full
 from fastfnn.initializers import Initializer, glorot, he
 from fastfnn.inputs.row_blocks import RowBlock
@@ -64,7 +64,7 @@ class Dense(Layer):
             raise ValueError("gelu is a layer of its own: use Dense(n_inputs, n_outputs) and then GELU()")
         if self.activation not in ACTIVATIONS:
             raise unknown_name("activation", activation, ACTIVATIONS)
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag("use_bias", use_bias)
         self.initializer = initializer or (he if self.activation in RELU_LIKE else glorot)
         self.learning_rate_factor = check_non_negative("learning_rate_factor", learning_rate_factor)
 

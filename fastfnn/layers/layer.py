@@ -66,8 +66,11 @@ class Layer(ABC):
         return self._kernels
 
     def __getstate__(self) -> dict[str, Any]:
-        """Store the backend by name: modules cannot be pickled or copied."""
-        return self.__dict__ | {"_kernels": None if self._kernels is None else self._kernels.NAME}
+        """Store the backend by name, because modules cannot be pickled, and leave the gradient out."""
+        return self.__dict__ | {
+            "_kernels": None if self._kernels is None else self._kernels.NAME,
+            "gradient": Gradient(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Look the backend up again."""
@@ -135,7 +138,17 @@ class Layer(ABC):
         return self.forward(x, out)
 
     def start_gradient(self) -> None:
-        """Set `gradient` to new arrays of zeros, one for each parameter."""
+        """Set `gradient` to new arrays of zeros, one for each parameter.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a name that `Gradient` does not have.
+        """
+        unknown = self.parameters.keys() - Gradient.__dataclass_fields__
+        if unknown:
+            name = type(self).__name__
+            raise TypeError(f"the parameters of {name} must be named weights and bias; got {min(unknown)!r}")
         zeros = {name: aligned_full(array.shape, 0, array.dtype) for name, array in self.parameters.items()}
         self.gradient = Gradient(**zeros)
 
@@ -159,16 +172,13 @@ class Layer(ABC):
         raise NotImplementedError(f"{type(self).__name__} implements neither backward nor input_gradient")
 
     def check_backward(self) -> None:
-        """Raise TypeError if the class has no backward pass, or parameters not named like a field of `Gradient`."""
+        """Raise TypeError if the class does not implement backpropagation."""
         kind = type(self)
         if not self.has_own_backward and kind.input_gradient is Layer.input_gradient:
             raise TypeError(
                 f"{kind.__name__} cannot be trained: implement backward(x, y, grad_y), which returns the gradient "
                 "with respect to x, or input_gradient"
             )
-        unknown = self.parameters.keys() - Gradient.__dataclass_fields__
-        if unknown:
-            raise TypeError(f"the parameters of {kind.__name__} must be named weights and bias; got {min(unknown)!r}")
 
     def backward(self, x: NDArray[Any], y: NDArray[Any], grad_y: NDArray[Any]) -> NDArray[Any]:
         """Set `gradient`, and return the gradient with respect to x.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -49,12 +50,12 @@ class Optimizer(ABC):
         self.n_steps = 0
         self._rate_factors: Sequence[float] = ()
         self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
-        self._known: FlatArrays | None = None
+        self._known: weakref.ref[FlatArrays] | None = None
 
     @property
     def updates_by_element(self) -> bool:
         """Whether each element's update depends on its own gradient and state alone; see `step_flat`."""
-        return bool(vars(type(self)).get("_BY_ELEMENT", False))
+        return bool(vars(type(self)).get("_BY_ELEMENT", False)) and type(self).step is Optimizer.step
 
     def step(
         self,
@@ -96,6 +97,7 @@ class Optimizer(ABC):
             If the parameters are not those of the first step.
         """
         self.count_steps(parameters, 1)
+        self._flatten_state()
         self._rate_factors = ()
         self._update(kernels, ALL, parameters.vector, gradients.vector)
         self._after_step(parameters)
@@ -108,7 +110,7 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
-        if self.n_steps > 0 and parameters is self._known:
+        if self.n_steps > 0 and self._known is not None and parameters is self._known():
             self.n_steps += n_steps
             return
         kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
@@ -121,9 +123,7 @@ class Optimizer(ABC):
                 f"got {_listed(kinds)}: make a new one, or call reset()"
             )
         # Flat arrays keep their shapes: the same object needs no second check.
-        self._known = parameters if isinstance(parameters, FlatArrays) else None
-        if self._known is not None:
-            self._flatten_state()
+        self._known = weakref.ref(parameters) if isinstance(parameters, FlatArrays) else None
         self.n_steps += n_steps
 
     def reset(self) -> None:
@@ -175,14 +175,14 @@ class Optimizer(ABC):
         self.__dict__.update(fresh.__dict__)
 
     def _flatten_state(self) -> None:
-        """Store the state in flat vectors, like the parameters; steps on separate arrays left separate ones."""
+        """Store the state flat, like the parameters; steps for separate arrays have created separate ones."""
         for name in self._STATE:
             state = getattr(self, f"_{name}")
-            if len(state) > 0 and isinstance(state, list) and isinstance(state[0], np.ndarray):
+            if state and not isinstance(state, FlatArrays):
                 setattr(self, f"_{name}", FlatArrays.copied(state))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the parameters of the last step: they belong to the network."""
+        """Leave out the reference to the parameters of the last step."""
         return self.__dict__ | {"_known": None}
 
     def _rate(self, index: Index) -> float:

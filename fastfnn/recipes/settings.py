@@ -7,6 +7,7 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,6 @@ class Settings:
     checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "report_every"):
-            check_count(name, getattr(self, name))
-        for name in ("batch_size", "threads", "checkpoint_every"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
         for name in ("recipe", "optimizer", "backend", "data", "test_data"):
             _check_text(name, getattr(self, name))
         _check_hidden(self.hidden)
@@ -117,16 +113,30 @@ class Settings:
             raise ValueError(f"optimizer_options must be a list of texts; got {self.optimizer_options!r}")
         for option in self.optimizer_options:
             _check_text("an optimizer option", option)
-        check_positive("learning_rate", self.learning_rate)
-        for name in ("l2", "l2_bias"):
-            check_non_negative(name, getattr(self, name))
-        for name in ("l2_per_sample", "shuffle", "drop_last"):
-            check_flag(name, getattr(self, name))
-        if self.input_scale is not None:
-            check_scale("input_scale", self.input_scale, np.dtype(np.float64))
-        check_whole("seed", self.seed, 0, LARGEST_SEED)
+        for name, check in _CHECKS.items():
+            if getattr(self, name) is not None or name not in _OPTIONAL:
+                object.__setattr__(self, name, check(name, getattr(self, name)))
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
         check_choice("dtype", self.dtype, FLOAT_DTYPES)
         check_input_format(self.input_format)
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "iterations": check_count,
+    "report_every": check_count,
+    "batch_size": check_count,
+    "threads": check_count,
+    "checkpoint_every": check_count,
+    "learning_rate": check_positive,
+    "l2": check_non_negative,
+    "l2_bias": check_non_negative,
+    "l2_per_sample": check_flag,
+    "shuffle": check_flag,
+    "drop_last": check_flag,
+    "input_scale": partial(check_scale, dtype=np.dtype(np.float64)),
+    "seed": partial(check_whole, least=0, largest=LARGEST_SEED),
+}
+_OPTIONAL = ("batch_size", "threads", "checkpoint_every", "input_scale")
 
 
 def settle(

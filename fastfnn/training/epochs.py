@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.execution.fused_sgd import FusedSgd
 from fastfnn.execution.gradient import loss_gradient
+from fastfnn.execution.obstacles import has_rate_factors
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import ExecutionPlan, Steps, Update
 from fastfnn.execution.preparation import Batch, gathered, in_order
@@ -126,22 +127,35 @@ class Epochs:
     def _fused_steps(
         self, sgd: FusedSgd, order: NDArray[np.int64], batch_size: int, means: _Means, interrupt: Interrupt
     ) -> None:
-        """Take many steps per call, or one if step callbacks watch; the order of summation is the same."""
-        watched = bool(self._options.step_callbacks)
+        """Take steps in the kernels of SGD; the order of summation does not depend on callbacks."""
         loss_sum, n_correct, n_seen = 0.0, 0, 0
         for rows in sgd.calls(order):
-            loss_of_call = 0.0
-            for first in range(0, len(rows), batch_size if watched else len(rows)):
-                part = rows[first : first + batch_size] if watched else rows
-                loss, correct = sgd.take(part)
-                loss_of_call, n_correct, n_seen = loss_of_call + loss, n_correct + correct, n_seen + len(part)
-                self._watch(loss / len(part), correct, len(part))
-                if watched and (interrupt.requested or self.stopped):
-                    break
-            loss_sum += loss_of_call
+            loss, correct, n_taken = self._take(sgd, rows, batch_size, interrupt)
+            loss_sum, n_correct, n_seen = loss_sum + loss, n_correct + correct, n_seen + n_taken
             if interrupt.requested or self.stopped:
                 break
         means.add(loss_sum / max(n_seen, 1), n_seen, n_correct, n_seen)
+
+    def _take(
+        self, sgd: FusedSgd, rows: NDArray[np.int64], batch_size: int, interrupt: Interrupt
+    ) -> tuple[float, int, int]:
+        """Take all steps on these rows in one call, or each in its own call where callbacks watch.
+
+        Returns the sum of losses, the number of correct samples, and the number of samples.
+        """
+        if not self._options.step_callbacks:
+            return *sgd.take(rows), len(rows)
+        loss_sum, n_correct, n_taken = 0.0, 0, 0
+        for first in range(0, len(rows), batch_size):
+            part = rows[first : first + batch_size]
+            loss, correct = sgd.take(part)
+            loss_sum, n_correct, n_taken = loss_sum + loss, n_correct + correct, n_taken + len(part)
+            for layer in self._model.layers:
+                layer.gradient = Gradient()  # the kernel stores none
+            self._watch(loss / len(part), correct, len(part))
+            if interrupt.requested or self.stopped:
+                break
+        return loss_sum, n_correct, n_taken
 
     def _step(self, batch: Batch, targets: Targets, means: _Means) -> None:
         """Update the parameters once; add the loss and the correct samples before the update to the means."""
@@ -150,7 +164,7 @@ class Epochs:
         self._clipping.apply(self._model.kernels, self._gradient.gradients)
         self._update()
         means.add(loss, weight, n_correct, n_rows)
-        self._watch(loss, n_correct, n_rows, has_gradients=True)
+        self._watch(loss, n_correct, n_rows)
 
     def _update(self) -> None:
         """Let the optimizer update the parameters with their gradients."""
@@ -160,14 +174,11 @@ class Epochs:
         else:
             self._optimizer.step(kernels, parameters, gradients, *self._rate_factors)
 
-    def _watch(self, loss: float, n_correct: int, n_rows: int, has_gradients: bool = False) -> None:
+    def _watch(self, loss: float, n_correct: int, n_rows: int) -> None:
         """Pass a step to the step callbacks."""
         if not self._options.step_callbacks:
             return
         model = self._model
-        if not has_gradients:
-            for layer in model.layers:
-                layer.gradient = Gradient()
         accuracy = n_correct / n_rows if model.loss.counts_correct else None
         step = Step(self._optimizer.n_steps, loss, accuracy, model, self._optimizer)
         try:
@@ -189,5 +200,6 @@ def _rate_factors(model: Model) -> tuple[list[float], ...]:
 
     A user-defined optimizer thus need not accept them.
     """
-    factors: list[Any] = [layer.learning_rate_factor for layer in model.layers for _ in layer.parameters]
-    return () if all(factor == 1 for factor in factors) else (factors,)
+    if not has_rate_factors(model):
+        return ()
+    return ([layer.learning_rate_factor for layer in model.layers for _ in layer.parameters],)

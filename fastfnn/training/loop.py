@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import ExecutionPlan, plan_evaluation
 from fastfnn.execution.prediction import evaluate
-from fastfnn.execution.preparation import prepare
+from fastfnn.execution.preparation import prepare, profile_repeated
 from fastfnn.history import History, Record
 from fastfnn.inputs.csr import Csr
-from fastfnn.inputs.density import profile
 from fastfnn.inputs.targets import Targets
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -84,7 +83,7 @@ def fit(
 
 def _held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:
     """Prepare samples that are evaluated after each epoch."""
-    data = profile(X, model.dtype, is_repeated=True, is_weighted=y.weights is not None)
+    data = profile_repeated(model, X, in_order=True, is_weighted=y.weights is not None)
     plan = plan_evaluation(model, data, input_format)
     return PreparedSet(prepare(model, X, plan), y, plan.propagation)
 
