@@ -27,9 +27,8 @@ import fastfnn
 from fastfnn._memory import aligned_empty
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import plan_training
-from fastfnn.execution.preparation import prepare
+from fastfnn.execution.preparation import prepare, profile_repeated
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
-from fastfnn.inputs.density import profile
 from fastfnn.inputs.row_blocks import PackedBlocks
 from fastfnn.inputs.samples import ArraySamples
 from fastfnn.inputs.targets import Targets
@@ -217,7 +216,9 @@ def epochs(
     network: fastfnn.Network, X: NDArray[Any], y: NDArray[np.int64], optimizer: fastfnn.Optimizer, options: Options
 ) -> Epochs:
     """Plan and prepare a training as `Network.fit` does, to run it epoch by epoch."""
-    plan = plan_training(network, profile(X, network.dtype, is_repeated=True), options, optimizer)
+    in_order = options.batch_size is None
+    data = profile_repeated(network, X, in_order=in_order, is_weighted=False)
+    plan = plan_training(network, data, options, optimizer)
     return Epochs(network, prepare(network, X, plan), Targets(y), optimizer, options, plan)
 
 

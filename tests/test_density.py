@@ -42,7 +42,8 @@ def test_the_density_is_the_share_of_non_zeros(input_dtype, n_rows, is_repeated)
 def test_the_density_of_nothing_is_zero(shape):
     for X in (np.empty(shape), as_csr(sparse.csr_array(shape), "X")):
         data = profile(X, FLOAT32)
-        assert (data.n_rows, data.n_columns, data.density, data.packed_bytes) == (*shape, 0, 0)
+        assert (data.n_rows, data.density, data.packed_bytes) == (shape[0], 0, None)
+        assert profile(X, FLOAT32, is_repeated=True, in_order=True).packed_bytes == 0
 
 
 def test_the_density_is_measured_in_rows_from_all_parts():
@@ -68,17 +69,33 @@ def test_packed_bytes_are_estimated(dtype, kernels, n_rows, density, rng):
     """For an array it is the size of rows packed in their own order; rows brought together take less."""
     X = (rng.random((n_rows, 60)) < density).astype(np.uint8)
     csr = as_csr(sparse.csr_array(X), "X")
-    of_array, of_csr = (profile(each, np.dtype(dtype), is_repeated=True).packed_bytes for each in (X, csr))
+    of_array, of_csr = (profile(each, np.dtype(dtype), True, in_order=True).packed_bytes for each in (X, csr))
     assert of_csr == pytest.approx(kept_bytes(csr, dtype, kernels), rel=0.05, abs=200)
     assert of_array == pytest.approx(of_csr, rel=0.05, abs=200)
     assert kept_bytes(X, dtype, kernels) < 1.05 * of_array + 200
 
 
-def test_packed_bytes_are_of_many_passes_alone():
+def test_packed_bytes_are_of_many_passes_in_one_order_alone(tmp_path):
     X = of_density(0.2)
     for each in (X, as_csr(sparse.csr_array(X), "X")):
-        assert profile(each, FLOAT32, is_repeated=True).packed_bytes > 0
-        assert profile(each, FLOAT32).packed_bytes == 0
+        assert profile(each, FLOAT32, is_repeated=True, in_order=True).packed_bytes > 0
+        assert profile(each, FLOAT32, is_repeated=True).packed_bytes is None
+        assert profile(each, FLOAT32).packed_bytes is None
+    mapped = np.memmap(tmp_path / "X", np.float64, "w+", shape=X.shape)
+    assert profile(mapped, FLOAT32, is_repeated=True, in_order=True).packed_bytes is None
+
+
+def test_fewer_of_wide_rows_are_measured():
+    X = np.zeros((64, 2**17), np.uint8)
+    X[::8] = 1  # a million numbers, which are those that are measured
+    assert profile(X, FLOAT32, is_repeated=True).density == 1
+    assert profile(X[:, : 2**13], FLOAT32, is_repeated=True).density == 1 / 8
+
+
+def test_zeros_that_a_sparse_array_stores_are_no_entries_for_many_passes():
+    X = sparse.csr_array(of_density(0.4))
+    X.data[::2] = 0
+    assert profile(as_csr(X, "X"), FLOAT32, is_repeated=True).density == pytest.approx(0.2)
 
 
 @each_repetition
@@ -92,17 +109,17 @@ def test_facts_are_noted(tmp_path, is_repeated, is_weighted):
         (mapped[1:, ::2], False, True),
         (as_csr(sparse.csr_array(X), "X"), True, False),
     ):
-        data = profile(each, FLOAT32, is_repeated, is_weighted)
-        assert (data.is_sparse, data.is_mapped) == (is_sparse, is_mapped)
-        assert (data.is_repeated, data.is_weighted) == (is_repeated, is_weighted)
+        data = profile(each, FLOAT32, is_repeated, is_weighted=is_weighted)
+        assert (data.n_rows, data.is_sparse, data.is_mapped) == (each.shape[0], is_sparse, is_mapped)
+        assert data.is_weighted == is_weighted
 
 
 def test_layout_changes_no_fact(rng):
     X = (rng.random((1000, 30)) < 0.2).astype(np.float32)
-    expected = profile(X, FLOAT32, is_repeated=True)
+    expected = profile(X, FLOAT32, is_repeated=True, in_order=True)
     wider = np.zeros((2000, 60), np.float32)
     wider[::2, ::2] = X
     for same in (np.asfortranarray(X), wider[::2, ::2], X.astype(np.uint8)):
-        assert profile(same, FLOAT32, is_repeated=True) == expected
+        assert profile(same, FLOAT32, is_repeated=True, in_order=True) == expected
     assert isinstance(expected, DataProfile)
     assert [type(value) for value in (expected.density, expected.packed_bytes)] == [float, int]

@@ -38,8 +38,8 @@ ONE_BY_ONE, SGD_BATCHES, SGD_SAMPLES = Steps
 FLAT, PER_TENSOR = Update
 
 MB = 2**20
-MNIST = DataProfile(42_000, 784, 0.19, 60 * MB, is_repeated=True)
-RANDOM = DataProfile(42_000, 784, 1.0, 300 * MB, is_repeated=True)
+MNIST = DataProfile(42_000, 0.19, 60 * MB)
+RANDOM = DataProfile(42_000, 1.0, 300 * MB)
 
 
 def main_network(backend="numba"):
@@ -103,7 +103,7 @@ def test_trainings_that_are_measured(name):
 @pytest.mark.parametrize("n_rows", [1, 32])
 def test_predictions_that_are_measured(n_rows):
     for backend, skip_below in (("numba", pytest.approx(0.35)), ("numpy", 0)):
-        plan = plan_prediction(main_network(backend), DataProfile(n_rows, 784, 0.19))
+        plan = plan_prediction(main_network(backend), DataProfile(n_rows, 0.19))
         assert fields(plan) == (DENSE, WHOLE_STACK, None, None, 64)
         assert plan.skip_below == skip_below
 
@@ -117,7 +117,7 @@ def test_small_networks_that_are_measured(n_rows, widths, activations):
     layers = list(zip(widths[:-1], widths[1:], activations, strict=True))
     for backend, rows_of_block in (("numba", 9216), ("numpy", 3072)):
         net = Network([Dense(*layer) for layer in layers], backend)
-        data = DataProfile(n_rows, widths[0], is_repeated=True)
+        data = DataProfile(n_rows)
         for optimizer in (Adam(), SGD()):
             expected = (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, rows_of_block)
             assert fields(plan_training(net, data, Options(), optimizer)) == expected
@@ -125,7 +125,7 @@ def test_small_networks_that_are_measured(n_rows, widths, activations):
 
 
 def images(n_rows):
-    return DataProfile(n_rows, 784, 0.18, n_rows * 1400, is_repeated=True)
+    return DataProfile(n_rows, 0.18, n_rows * 1400)
 
 
 # Data and number of classes; fields of the plan for Numba, and for NumPy.
@@ -151,12 +151,12 @@ RECIPE_PLANS = {
         (DENSE, OUTPUT_LAYER, SGD_SAMPLES, FLAT, 3072),
     ),
     "spiral": (
-        DataProfile(600, 2, 1.0, 6400, is_repeated=True), 3,
+        DataProfile(600, 1.0, 6400), 3,
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 9216),
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 3072),
     ),
     "digits": (
-        DataProfile(718, 64, 0.52, 170_000, is_repeated=True), 10,
+        DataProfile(718, 0.52, 170_000), 10,
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 9216),
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 3072),
     ),
@@ -181,10 +181,10 @@ def test_a_plan_in_one_line():
     assert plan_training(main_network(), MNIST, Options(batch_size=32), SGD()).summary == (
         "packed inputs (19% non-zero), many steps of SGD in a call"
     )
-    assert plan_prediction(main_network(), DataProfile(1, 784)).summary == (
+    assert plan_prediction(main_network(), DataProfile(1)).summary == (
         "dense inputs (100% non-zero), 1 row block, all layers in one call"
     )
-    weighted = dataclasses.replace(RANDOM, is_weighted=True)
+    weighted = RANDOM._replace(is_weighted=True)
     assert plan_evaluation(main_network(), weighted).summary == (
         "dense inputs (100% non-zero), 5 row blocks, layer by layer"
     )
@@ -208,8 +208,8 @@ def reading_gradients(step):
 
 reading_gradients.reads_gradients = True
 
-SMALL = DataProfile(1000, 20, 0.05, 20_000, is_repeated=True)
-WEIGHTED = dataclasses.replace(SMALL, is_weighted=True)
+SMALL = DataProfile(1000, 0.05, 20_000)
+WEIGHTED = SMALL._replace(is_weighted=True)
 
 
 def small_layers():
@@ -434,7 +434,7 @@ def wide_network(n_outputs=256, backend="numba", n_inputs=10):
 
 
 def of_many_passes(net, X, input_format="auto"):
-    return plan_training(net, profile(X, net.dtype, is_repeated=True), Options(input_format=input_format), SGD())
+    return plan_training(net, profile(X, net.dtype), Options(input_format=input_format), SGD())
 
 
 def of_one_pass(net, X, input_format="auto"):
@@ -442,7 +442,7 @@ def of_one_pass(net, X, input_format="auto"):
 
 
 def formats(net, X, input_format="auto"):
-    return possible_formats(net, profile(X, net.dtype, is_repeated=True), input_format)
+    return possible_formats(net, profile(X, net.dtype), input_format)
 
 
 def test_samples_of_a_full_batch_are_packed_and_kept_below_the_threshold():
@@ -456,7 +456,7 @@ def test_samples_of_a_full_batch_are_packed_and_kept_below_the_threshold():
 
 
 def test_mini_batches_are_packed_anew():
-    data = profile(of_density(0.1), np.dtype(np.float32), is_repeated=True)
+    data = profile(of_density(0.1), np.dtype(np.float32))
     plans = {
         size: plan_training(wide_network(), data, Options(batch_size=size), SGD()).storage for size in (None, 1, 50)
     }
@@ -559,12 +559,12 @@ def test_data_near_a_threshold_may_come_to_either_format():
 def test_few_rows_of_fused_layers_are_predicted_by_one_call():
     net = small_network("numba")
     for n_rows in (0, 1, 64):
-        plan = plan_prediction(net, DataProfile(n_rows, 4))
+        plan = plan_prediction(net, DataProfile(n_rows))
         assert plan == plan_few_rows(net)
         assert plan.because[0] == "one kernel for all layers: at most 64 rows"
     for data, reason in (
-        (DataProfile(65, 4), "there are more than 64 rows"),
-        (DataProfile(3, 4, is_sparse=True), "X is a sparse array"),
+        (DataProfile(65), "there are more than 64 rows"),
+        (DataProfile(3, is_sparse=True), "X is a sparse array"),
     ):
         plan = plan_prediction(net, data)
         assert plan.propagation is LAYERWISE
@@ -577,7 +577,7 @@ def test_few_rows_of_fused_layers_are_predicted_by_one_call():
     ):
         net = Network(layers)
         assert plan_few_rows(net) is None
-        plan = plan_prediction(net, DataProfile(3, 4))
+        plan = plan_prediction(net, DataProfile(3))
         assert plan.propagation is LAYERWISE
         assert plan.because[1].endswith("is not among the layers of one kernel")
 

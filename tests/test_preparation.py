@@ -17,7 +17,7 @@ from fastfnn.inputs.targets import Targets
 
 
 def plan_of_many_passes(net, X, input_format="auto"):
-    return plan_training(net, profile(X, net.dtype, is_repeated=True), Options(input_format=input_format), SGD())
+    return plan_training(net, profile(X, net.dtype, is_repeated=True, in_order=True), Options(input_format=input_format), SGD())
 
 
 def is_kept(blocks):

@@ -121,7 +121,7 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     optimizer : Optimizer
         Optimizer of the training.
     """
-    storage, rows, why_storage = _inputs(model, data, options.input_format)
+    storage, rows, why_storage = _inputs(model, data, options.input_format, keep=options.batch_size is None)
     propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)
     steps, why_steps = _steps(model, data, options, optimizer, storage is not Storage.DENSE)
     update, why_update = _update(model, optimizer)
@@ -197,10 +197,11 @@ def possible_formats(model: Model, data: DataProfile, input_format: str = "auto"
     return (*formats, "dense") if dense else tuple(formats)
 
 
-def _inputs(model: Model, data: DataProfile, input_format: str) -> tuple[Storage, int, str]:
-    """Choose the form of the inputs, and the rows of a block."""
+def _inputs(model: Model, data: DataProfile, input_format: str, keep: bool = True) -> tuple[Storage, int, str]:
+    """Choose the form of the inputs, and the rows of a block; mini-batches are packed anew, not kept."""
     packed, why = _settled_storage(model, data, input_format)
-    can_keep = data.packed_bytes is not None and data.packed_bytes <= thresholds.KEPT_BYTES
+    kept_bytes = data.packed_bytes if keep else None
+    can_keep = kept_bytes is not None and kept_bytes <= thresholds.KEPT_BYTES
     if packed is None:
         worth = thresholds.PACKED_DENSITY if can_keep else _density_worth_packing(model)
         packed = data.density < worth
@@ -211,9 +212,9 @@ def _inputs(model: Model, data: DataProfile, input_format: str) -> tuple[Storage
         return Storage.DENSE, rows, f"dense inputs: {why}"
     if can_keep:
         return Storage.PACKED_AND_KEPT, thresholds.ROWS_OF_BLOCK, f"packed inputs, kept for all passes: {why}"
-    if data.packed_bytes is not None:
-        why += f"; not kept, because they take about {data.packed_bytes / 1e6:,.0f} MB"
-    elif data.is_mapped:
+    if kept_bytes is not None:
+        why += f"; not kept, because they take about {kept_bytes / 1e6:,.0f} MB"
+    elif keep and data.is_mapped:
         why += "; not kept, because they are in a mapped file"
     return Storage.PACKED, thresholds.ROWS_OF_BLOCK, f"packed inputs: {why}"
 
