@@ -101,7 +101,8 @@ def to_sgd_kernels(
         return "batches of dense inputs are not among the kernels of SGD"
     if size > thresholds.SGD_BATCH_ROWS:
         return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
-    return "an epoch has one batch" if size >= data.n_rows else None
+    n_used = data.n_rows // size * size if options.drop_last else data.n_rows
+    return "an epoch has one batch" if size >= n_used else None
 
 
 def named(layer: Layer) -> str:
@@ -117,7 +118,8 @@ def _is_plain_softmax(loss: Loss) -> bool:
 
 def _reads_gradients(callback: Any) -> bool:
     """Tell whether a callback, the object of a method, or the function of a partial says that it reads gradients."""
-    parts = (callback, getattr(callback, "__self__", None), getattr(callback, "func", None))
+    function = getattr(callback, "func", None)
+    parts = (callback, getattr(callback, "__self__", None), function, getattr(function, "__self__", None))
     return any(getattr(part, "reads_gradients", False) for part in parts)
 
 

@@ -42,16 +42,19 @@ class Predictor:
         finish : callable
             Maps outputs of some rows, row by row, to a new array with as many rows.
         """
-        if input_format not in self._few_rows:
-            one_call = obstacles.to_one_call(self._model) is None
-            plan = plan_few_rows(self._model, input_format)
-            self._few_rows[input_format] = StackForward(self._model, plan) if one_call else None
-        stack = self._few_rows[input_format]
+        stack = self._few_rows[input_format] if input_format in self._few_rows else self._planned(input_format)
         if stack is not None and X.shape[0] <= stack.max_rows and not isinstance(X, Csr):
             return finish(stack.logits(X))
         model = self._model
         plan = plan_prediction(model, profile(X, model.dtype), input_format)
         return _in_blocks(model, prepare(model, X, plan), plan.propagation, finish)
+
+    def _planned(self, input_format: str) -> StackForward | None:
+        """Plan predictions of a few rows, once; None if one call cannot compute all layers."""
+        one_call = obstacles.to_one_call(self._model) is None
+        stack = StackForward(self._model, plan_few_rows(self._model, input_format)) if one_call else None
+        self._few_rows[input_format] = stack
+        return stack
 
 
 def _in_blocks(

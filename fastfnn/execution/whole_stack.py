@@ -34,19 +34,19 @@ class StackForward:
 
     def __init__(self, model: Model, plan: ExecutionPlan) -> None:
         self._model = model
+        self._kernels = model.kernels
         self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
         self._skip_below = plan.skip_below
         self.max_rows = plan.rows_of_block
 
     def logits(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the last layer's outputs."""
-        model = self._model
-        if X.dtype != model.dtype or not X.flags.c_contiguous:
-            X = model.samples(X).dense(slice(None))
+        if X.dtype != self._model.dtype or not X.flags.c_contiguous:
+            X = self._model.samples(X).dense(slice(None))
         weights, biases, activations = zip(
             *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
         )
-        return model.kernels.stack_forward(X, weights, biases, activations, self._skip_below)
+        return self._kernels.stack_forward(X, weights, biases, activations, self._skip_below)
 
 
 class WholeStackGradient:

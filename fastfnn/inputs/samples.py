@@ -197,10 +197,11 @@ class _Buffer:
     """Memory for converted rows, allocated for the largest number of rows requested so far."""
 
     def __init__(self, n_columns: int, dtype: np.dtype[Any]) -> None:
-        self._dtype = np.dtype(dtype)
-        self._array = np.empty((0, n_columns), self._dtype)
+        self._n_columns = n_columns
+        self._dtype = dtype
+        self._array: NDArray[Any] | None = None
 
     def rows(self, n_rows: int) -> NDArray[Any]:
-        if n_rows > len(self._array):
-            self._array = aligned_empty((n_rows, self._array.shape[1]), self._dtype)
+        if self._array is None or n_rows > len(self._array):
+            self._array = aligned_empty((n_rows, self._n_columns), self._dtype)
         return self._array[:n_rows]

@@ -96,8 +96,10 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
+        is_known = self._knows(parameters)
         self.count_steps(parameters, 1)
-        self._flatten_state()
+        if not is_known:
+            self._flatten_state()
         self._rate_factors = ()
         self._update(kernels, ALL, parameters.vector, gradients.vector)
         self._after_step(parameters)
@@ -110,7 +112,7 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
-        if self.n_steps > 0 and self._known is not None and parameters is self._known():
+        if self._knows(parameters):
             self.n_steps += n_steps
             return
         kinds = [(parameter.dtype, parameter.shape) for parameter in parameters]
@@ -173,6 +175,10 @@ class Optimizer(ABC):
                 else:
                     fresh_values[i] = value
         self.__dict__.update(fresh.__dict__)
+
+    def _knows(self, parameters: Sequence[NDArray[Any]]) -> bool:
+        """Tell whether these are the flat parameters of the last step."""
+        return self.n_steps > 0 and self._known is not None and parameters is self._known()
 
     def _flatten_state(self) -> None:
         """Store the state flat, like the parameters; steps for separate arrays have created separate ones."""
