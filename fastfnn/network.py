@@ -5,24 +5,24 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastfnn.execution.gradient import loss_gradient
-from fastfnn.execution.options import OPTION_NAMES, Options, Penalty
-from fastfnn.execution.plan import ExecutionPlan, log_plan, plan_evaluation, plan_gradient, plan_training
-from fastfnn.execution.prediction import Predictor, evaluate
-from fastfnn.execution.preparation import in_order, prepare, profile_repeated
 from fastfnn.history import History
-from fastfnn.inputs.density import profile
 from fastfnn.inputs.validation import Inputs, check_input_format, check_inputs
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import Schedule
 from fastfnn.training.events import Callback, StepCallback
-from fastfnn.training.loop import Checked, fit
+
+# The files that plan and compute are imported where they are needed: `import fastfnn` does without them.
+if TYPE_CHECKING:
+    from fastfnn.execution.options import Options
+    from fastfnn.execution.plan import ExecutionPlan
+    from fastfnn.execution.prediction import Predictor
+    from fastfnn.training.loop import Checked
 
 
 class Network(Model):
@@ -145,11 +145,11 @@ class Network(Model):
         ------
         TypeError, ValueError
             If the data or an argument does not fit; nothing is changed then.
-
-        See Also
-        --------
-        plan : The plan of a training, without training.
         """
+        from fastfnn.execution.options import Options
+        from fastfnn.execution.plan import log_plan
+        from fastfnn.training.loop import fit
+
         options = Options(
             epochs=epochs,
             batch_size=batch_size,
@@ -215,12 +215,17 @@ class Network(Model):
         >>> net.plan(X, y, SGD(0.1), batch_size=2).summary
         'dense inputs (100% non-zero), 1 row block, all layers in one call'
         """
+        from fastfnn.execution.options import OPTION_NAMES, Options
+
         for name in options.keys() - OPTION_NAMES:
             raise TypeError(f"plan() got an unexpected keyword argument {name!r}: its arguments are those of fit")
         asked = Options(epochs, batch_size, **options)
         return self._plan(self.check_samples(X, y, sample_weight=sample_weight), optimizer, asked)
 
     def _plan(self, training: Checked, optimizer: Optimizer, options: Options) -> ExecutionPlan:
+        from fastfnn.execution.plan import plan_training
+        from fastfnn.execution.preparation import profile_repeated
+
         samples, targets = training
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
@@ -251,15 +256,13 @@ class Network(Model):
         TypeError, ValueError
             If the data or an argument does not fit.
         """
+        from fastfnn.execution.gradient import loss_and_gradients
+        from fastfnn.execution.options import Penalty
+
         check_input_format(input_format)
         samples, targets = self.check_samples(X, y)
-        penalty = Penalty(l2, l2_bias)
         self.store_parameters()
-        data = profile(samples, self.dtype, is_weighted=targets.weights is not None)
-        plan = plan_gradient(self, data, input_format)
-        gradient = loss_gradient(self, len(targets), penalty, plan)
-        loss, _ = gradient.run(in_order(prepare(self, samples, plan), targets), targets.total_weight)
-        return loss, [layer.gradient for layer in self.layers]
+        return loss_and_gradients(self, samples, targets, Penalty(l2, l2_bias), input_format)
 
     def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the prediction for each sample.
@@ -302,6 +305,8 @@ class Network(Model):
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
+        from fastfnn.execution.prediction import Predictor
+
         return Predictor(self)
 
     def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
@@ -317,11 +322,11 @@ class Network(Model):
         TypeError, ValueError
             If the data or the format does not fit.
         """
+        from fastfnn.execution.prediction import evaluate_samples
+
         check_input_format(input_format)
         samples, targets = self.check_samples(X, y)
-        data = profile(samples, self.dtype, is_weighted=targets.weights is not None)
-        plan = plan_evaluation(self, data, input_format)
-        return evaluate(self, prepare(self, samples, plan), targets, plan.propagation)
+        return evaluate_samples(self, samples, targets, input_format)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.

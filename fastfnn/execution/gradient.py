@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from fastfnn.execution.layerwise import LayerwiseGradient
 from fastfnn.execution.options import Penalty
-from fastfnn.execution.plan import ExecutionPlan, Propagation
-from fastfnn.execution.preparation import Batch
+from fastfnn.execution.plan import ExecutionPlan, Propagation, plan_gradient
+from fastfnn.execution.preparation import Batch, in_order, prepare
 from fastfnn.execution.whole_stack import WholeStackGradient
+from fastfnn.inputs.csr import Csr
+from fastfnn.inputs.density import profile
+from fastfnn.inputs.targets import Targets
+from fastfnn.layers import Gradient
 from fastfnn.model import Model
 
 
@@ -45,3 +49,13 @@ def loss_gradient(model: Model, n_rows: int, penalty: Penalty, plan: ExecutionPl
     if plan.propagation is Propagation.WHOLE_STACK:
         return WholeStackGradient(model, penalty)
     return LayerwiseGradient(model, min(n_rows, plan.rows_of_block), penalty, plan.propagation)
+
+
+def loss_and_gradients(
+    model: Model, X: NDArray[Any] | Csr, y: Targets, penalty: Penalty, input_format: str
+) -> tuple[float, list[Gradient]]:
+    """Compute the loss over checked samples, and its gradient; see `fastfnn.Network.loss_and_gradients`."""
+    plan = plan_gradient(model, profile(X, model.dtype, is_weighted=y.weights is not None), input_format)
+    gradient = loss_gradient(model, len(y), penalty, plan)
+    loss, _ = gradient.run(in_order(prepare(model, X, plan), y), y.total_weight)
+    return loss, [layer.gradient for layer in model.layers]

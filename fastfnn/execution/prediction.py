@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfnn.execution import obstacles
 from fastfnn.execution.layerwise import Forward
-from fastfnn.execution.plan import Propagation, plan_few_rows, plan_prediction
+from fastfnn.execution.plan import Propagation, plan_evaluation, plan_few_rows, plan_prediction
 from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
 from fastfnn.execution.whole_stack import StackForward
 from fastfnn.inputs.csr import Csr
@@ -76,3 +76,9 @@ def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagati
     of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]
     loss, n_correct = sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
     return loss, n_correct / len(y) if model.loss.counts_correct else math.nan
+
+
+def evaluate_samples(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> tuple[float, float]:
+    """Evaluate a network on checked samples, once; see `fastfnn.Network.evaluate`."""
+    plan = plan_evaluation(model, profile(X, model.dtype, is_weighted=y.weights is not None), input_format)
+    return evaluate(model, prepare(model, X, plan), y, plan.propagation)

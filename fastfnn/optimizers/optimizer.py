@@ -96,10 +96,8 @@ class Optimizer(ABC):
         ValueError
             If the parameters are not those of the first step.
         """
-        is_known = self._knows(parameters)
         self.count_steps(parameters, 1)
-        if not is_known:
-            self._flatten_state()
+        self._flatten_state()
         self._rate_factors = ()
         self._update(kernels, ALL, parameters.vector, gradients.vector)
         self._after_step(parameters)
@@ -184,7 +182,7 @@ class Optimizer(ABC):
         """Store the state flat, like the parameters; steps for separate arrays have created separate ones."""
         for name in self._STATE:
             state = getattr(self, f"_{name}")
-            if state and not isinstance(state, FlatArrays):
+            if not isinstance(state, FlatArrays) and len(state) > 0:
                 setattr(self, f"_{name}", FlatArrays.copied(state))
 
     def __getstate__(self) -> dict[str, Any]:

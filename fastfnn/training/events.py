@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastfnn.execution.plan import Propagation
-from fastfnn.execution.prediction import evaluate
 from fastfnn.history import History, Record
 from fastfnn.inputs.row_blocks import RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.optimizers import Optimizer
 
+if TYPE_CHECKING:
+    from fastfnn.execution.plan import Propagation
 
-@dataclass(frozen=True)
-class PreparedSet:
+
+class PreparedSet(NamedTuple):
     """Prepared samples, and the way to evaluate a network on them."""
 
     blocks: RowBlocks
@@ -53,6 +53,8 @@ class Epoch:
 
     def evaluate_training_set(self) -> tuple[float, float]:
         """Compute the loss, without penalty, and the accuracy of the current network on the training set."""
+        from fastfnn.execution.prediction import evaluate  # `import fastfnn` does without it
+
         training = self._training
         return evaluate(self.network, training.blocks, training.y, training.propagation)
 
