@@ -183,6 +183,9 @@ def test_values_as_they_are_shown():
         (lambda: SGD(0.1, momentum=True), "momentum must lie from 0 to below 1; got True"),
         (lambda: Adam(epsilon="1e-8"), "epsilon must be a finite number above 0; got '1e-8'"),
         (lambda: Dense(2, 3, learning_rate_factor=True), "learning_rate_factor must be a finite number from 0 up"),
+        (lambda: Dense(2, 3, use_bias=0), "use_bias must be true or false; got 0"),
+        (lambda: Dense(2, 3, use_bias="no"), "use_bias must be true or false; got 'no'"),
+        (lambda: SGD(0.1, 0.5, "no"), "nesterov must be true or false; got 'no'"),
         (lambda: Dense(True, 3), "n_inputs must be a whole number from 1 up; got True"),
     ],
 )

@@ -1,7 +1,10 @@
 """The `config.toml` of a run: it brings back the settings."""
 
 import dataclasses
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from fastfnn.app.config_file import read_config, write_config
@@ -34,6 +37,36 @@ def test_config_comes_back_as_it_was(tmp_path, changes):
     write_config(tmp_path / "config.toml", settings)
     assert rerun(tmp_path / "config.toml") == settings
     assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+
+
+NUMPY_SETTINGS = {
+    "iterations": (np.int64(3), 3),
+    "hidden": ((np.int32(8), np.uint8(200)), (8, 200)),
+    "learning_rate": (np.float32(0.1), float(np.float32(0.1))),
+    "l2": (Decimal("0.25"), 0.25),
+    "l2_bias": (Fraction(1, 8), 0.125),
+    "l2_per_sample": (np.True_, True),
+    "seed": (np.uint32(2**32 - 1), 2**32 - 1),
+    "report_every": (np.int8(5), 5),
+    "batch_size": (np.uint8(50), 50),
+    "shuffle": (np.False_, False),
+    "drop_last": (np.True_, True),
+    "input_scale": (np.float64(0.5), 0.5),
+    "threads": (np.int16(2), 2),
+    "checkpoint_every": (np.uint64(7), 7),
+}
+
+
+def test_config_of_numpy_numbers_comes_back(tmp_path):
+    settings = dataclasses.replace(DEFAULTS, **{name: given for name, (given, _) in NUMPY_SETTINGS.items()})
+    expected = {name: value for name, (_, value) in NUMPY_SETTINGS.items()}
+    assert settings == dataclasses.replace(DEFAULTS, **expected)
+    for name, value in expected.items():
+        assert (getattr(settings, name), type(getattr(settings, name))) == (value, type(value))
+    assert [type(width) for width in settings.hidden] == [int, int]
+    write_config(tmp_path / "config.toml", settings)
+    assert read_config(tmp_path / "config.toml").items() >= expected.items()
+    assert rerun(tmp_path / "config.toml") == settings
 
 
 def test_config_says_what_it_is_for(tmp_path):

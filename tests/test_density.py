@@ -98,6 +98,11 @@ def test_zeros_that_a_sparse_array_stores_are_no_entries_for_many_passes():
     assert profile(as_csr(X, "X"), FLOAT32, is_repeated=True).density == pytest.approx(0.2)
 
 
+def test_the_facts_are_those_that_a_plan_reads():
+    assert DataProfile._fields == ("n_rows", "density", "packed_bytes", "is_sparse", "is_mapped", "is_weighted")
+    assert DataProfile(7) == (7, 1.0, None, False, False, False)
+
+
 @each_repetition
 @pytest.mark.parametrize("is_weighted", [True, False])
 def test_facts_are_noted(tmp_path, is_repeated, is_weighted):

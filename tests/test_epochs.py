@@ -1,5 +1,6 @@
 """The steps of an epoch, and the callbacks that are called after each."""
 
+import functools
 import signal
 
 import numpy as np
@@ -199,13 +200,24 @@ class ReadsGradients:
 
 @each_backend
 @each_fused_size
-def test_a_callback_that_reads_gradients_gets_those_of_each_step(backend, batch_size):
+@pytest.mark.parametrize(
+    "as_passed",
+    [
+        lambda callback: callback,
+        lambda callback: callback.__call__,
+        functools.partial,
+        lambda callback: functools.partial(callback.__call__),
+    ],
+    ids=["an object", "its method", "a partial of the object", "a partial of its method"],
+)
+def test_a_callback_that_reads_gradients_gets_those_of_each_step(backend, batch_size, as_passed):
     X, y = sparse_samples(40, 4, 3, "float64")
     net, plain = small_network(backend), small_network(backend)
     callback = ReadsGradients(net, 0.05)
     options = {"epochs": 3, "batch_size": batch_size, "input_format": "sparse"}
-    assert net.plan(X, y, SGD(0.05), step_callbacks=[callback], **options).steps is Steps.ONE_BY_ONE
-    net.fit(X, y, SGD(0.05), step_callbacks=[callback], **options)
+    watching = options | {"step_callbacks": [as_passed(callback)]}
+    assert net.plan(X, y, SGD(0.05), **watching).steps is Steps.ONE_BY_ONE
+    net.fit(X, y, SGD(0.05), **watching)
     plain.fit(X, y, SGD(0.05), **options)
     assert callback.n_calls == 3 * -(-40 // batch_size)
     for name, array in net.parameters.items():

@@ -1,12 +1,24 @@
+import gc
 import math
 import pickle
+import weakref
 
 import numpy as np
 import pytest
-from networks import assert_close, backpropagated, bytes_of, each_backend, each_dtype, samples, small_network
+from networks import (
+    Doubling,
+    assert_close,
+    backpropagated,
+    bytes_of,
+    each_backend,
+    each_dtype,
+    samples,
+    small_network,
+)
 
 import fastfnn
 from fastfnn import SGD, Adam, AdamW, Dense, Network, Optimizer, RMSprop, get_backend
+from fastfnn.parameters import FlatArrays
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 N_STEPS = 5
@@ -274,6 +286,38 @@ def test_another_shape_without_a_reset_is_refused(backend, kind):
             optimizer.step(kernels, parameters, gradients)
         assert all((parameter == 1).all() for parameter in parameters)
     assert pickle.dumps(optimizer) == state
+
+
+NETWORKS = {
+    "small": lambda: [Dense(4, 5, "relu"), Dense(5, 3)],
+    "large": lambda: [Dense(4, 5000, "relu"), Dense(5000, 3)],
+    "with rates of their own": lambda: [Dense(4, 5, "relu"), Dense(5, 3, learning_rate_factor=0.5)],
+    "with a layer of a user's own": lambda: [Dense(4, 5), Doubling(), Dense(5, 3)],
+    "with parameters of a user's own": lambda: [type("Own", (Dense,), {})(4, 5), Dense(5, 3)],
+}
+
+
+@each_backend
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stack", NETWORKS)
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_an_optimizer_does_not_keep_the_parameters_alive(backend, kind, stack, batch_size):
+    X, y = samples(6)
+    net, optimizer = Network(NETWORKS[stack](), backend, "float64", seed=3), each_kind()[kind]
+    net.fit(X, y, optimizer, epochs=2, batch_size=batch_size)
+    net.predict(X)
+    arrays = [net.layers[0].weights, net.layers[-1].bias]
+    if isinstance(net.parameter_arrays, FlatArrays):
+        arrays += [net.parameter_arrays, net.parameter_arrays.vector]
+    alive = [weakref.ref(each) for each in (net, net.layers[0], *arrays)]
+    n_steps, names = optimizer.n_steps, optimizer.state.keys()
+    del net, arrays
+    gc.collect()
+    assert all(each() is None for each in alive)
+    assert (optimizer.n_steps, optimizer.state.keys()) == (n_steps, names)
+    again = Network(NETWORKS[stack](), backend, "float64", seed=4)
+    again.fit(X, y, optimizer, epochs=1)
+    assert optimizer.n_steps == n_steps + 1
 
 
 @each_backend

@@ -1,5 +1,8 @@
 """What `fit` can be told beyond samples and optimizer: order, last batch, penalties, rates of single layers."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from networks import (
@@ -18,6 +21,8 @@ from networks import (
 
 import fastfnn
 from fastfnn import SGD, Adam, Dense, Network, RMSprop
+from fastfnn.checkpoints import Checkpoint, load_checkpoint
+from fastfnn.execution.options import OPTION_NAMES, Clipping, Options, Penalty
 
 each_batch_size = pytest.mark.parametrize("batch_size", [1, 7])
 each_kind = pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -119,8 +124,114 @@ def test_options_after_the_batch_size_are_named():
     with pytest.raises(TypeError, match="positional argument"):
         net.fit(X, y, SGD(0.1), 1, None, 0.1)
     with pytest.raises(TypeError, match="positional argument"):
-        net.plan(X, y, SGD(0.1), 1)
+        net.plan(X, y, SGD(0.1), 1, None, 0.1)
+    assert net.plan(X, y, Adam(), 2, 3) == net.plan(X, y, Adam(), epochs=2, batch_size=3)
+    assert net.plan(X, y, Adam(), 2, 3) != net.plan(X, y, Adam(), 2)
     assert bytes_of(net) == before
+
+
+def test_options_keep_the_numbers_that_their_checks_return():
+    options = Options(
+        epochs=np.int16(3),
+        batch_size=np.uint8(50),
+        shuffle=np.False_,
+        drop_last=np.True_,
+        l2=np.float32(0.1),
+        l2_bias=Fraction(1, 4),
+        clip_value=Decimal("0.5"),
+        clip_norm=np.int64(2),
+        callbacks=[print],
+        step_callbacks=iter([print]),
+    )
+    assert (options.epochs, options.batch_size, options.shuffle, options.drop_last) == (3, 50, False, True)
+    assert options.penalty == Penalty(float(np.float32(0.1)), 0.25)
+    assert options.clipping == Clipping(0.5, 2.0)
+    assert options.callbacks == options.step_callbacks == (print,)
+    checked = (options.epochs, options.batch_size, options.shuffle, options.drop_last)
+    assert [type(value) for value in checked] == [int, int, bool, bool]
+    numbers = (options.penalty.weights, options.penalty.bias, options.clipping.value, options.clipping.norm)
+    assert [type(number) for number in numbers] == [float] * 4
+    plain = Options()
+    assert not plain.penalty
+    assert not plain.clipping
+    assert "penalty" not in OPTION_NAMES
+
+
+# Numbers of other types, and the same numbers as Python has them.
+NUMBERS = {
+    "np.float32": (np.float32(0.1), float(np.float32(0.1))),
+    "np.float16": (np.float16(0.1), float(np.float16(0.1))),
+    "np.float64": (np.float64(0.1), 0.1),
+    "Decimal": (Decimal("0.1"), 0.1),
+    "Fraction": (Fraction(1, 10), 0.1),
+    "np.int64": (np.int64(1), 1.0),
+}
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_of_any_type_train_alike_and_are_stored(tmp_path, backend, dtype, batch_size, kind):
+    X, y = samples(20, dtype=dtype)
+    number, plain = NUMBERS[kind]
+    nets, histories = [], []
+    for value in (number, plain):
+        net, optimizer = small_network(backend, dtype), Adam(0.1)
+        callback = Checkpoint(tmp_path / type(value).__name__)
+        names = ("l2", "l2_bias", "clip_value", "clip_norm")
+        history = net.fit(X, y, optimizer, 3, batch_size, callbacks=[callback], **dict.fromkeys(names, value))
+        nets.append(net)
+        histories.append(history)
+        assert all(type(loss) is float for loss in history["loss"])
+        resumed = small_network(backend, dtype, seed=5)
+        stored = load_checkpoint(tmp_path / type(value).__name__, resumed, Adam(0.1))
+        assert stored.records == history.records
+        assert bytes_of(resumed) == bytes_of(net)
+    assert histories[0]["loss"] == histories[1]["loss"]
+    assert bytes_of(nets[0]) == bytes_of(nets[1])
+    results = [nets[0].loss_and_gradients(X, y, l2=value, l2_bias=value)[0] for value in (number, plain)]
+    assert results[0] == results[1]
+    assert type(results[0]) is float
+
+
+@each_backend
+@each_kind
+@pytest.mark.parametrize(
+    ("batch_size", "drop_last", "n_steps"),
+    [
+        (np.uint8(50), False, 6),
+        (np.uint8(50), True, 6),
+        (np.int8(127), False, 3),
+        (np.int8(127), True, 2),
+        (np.uint8(1), False, 300),
+        (np.uint8(255), False, 2),
+        (np.uint16(300), False, 1),
+        (np.uint64(301), False, 1),
+    ],
+)
+def test_batch_sizes_of_narrow_types_count_all_samples(backend, kind, batch_size, drop_last, n_steps):
+    X, y = some_samples(kind, 300)
+    nets = small_network(backend), small_network(backend)
+    for net, size, n_epochs in zip(nets, (batch_size, int(batch_size)), (np.uint8(2), 2), strict=True):
+        optimizer = SGD(0.01)
+        history = net.fit(X, y, optimizer, n_epochs, size, drop_last=np.bool_(drop_last), input_format=kind)
+        assert history["epoch"] == [1, 2]
+        assert optimizer.n_steps == 2 * n_steps
+    assert bytes_of(nets[0]) == bytes_of(nets[1])
+
+
+@pytest.mark.parametrize("name", ["shuffle", "drop_last"])
+@pytest.mark.parametrize("value", ["no", "", 0, 1, 1.0, None, [], np.int8(1)])
+def test_flags_are_true_or_false(name, value):
+    net, (X, y) = small_network(), samples(6)
+    before, state = bytes_of(net), net.rng.bit_generator.state
+    for method in (net.fit, net.plan):
+        with pytest.raises(ValueError, match=f"{name} must be true or false; got") as caught:
+            method(X, y, SGD(0.1), batch_size=2, **{name: value})
+        assert repr(value) in str(caught.value)
+    assert bytes_of(net) == before
+    assert net.rng.bit_generator.state == state
 
 
 @pytest.mark.parametrize("name", ["l2", "l2_bias"])

@@ -1,5 +1,7 @@
 """Layers of a user's own in trainings: with a `backward` of their own, and with parameters."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from networks import (
@@ -258,15 +260,112 @@ def test_a_layer_without_a_way_back_is_refused(backend):
         Network([Dense(4, 3), OneWay()], backend)
 
 
-@each_backend
-def test_parameters_of_other_names_are_refused(backend):
-    class Named(OwnDense):
-        @property
-        def parameters(self):
-            return {"weights": self.weights, "gain": self.bias}
+def test_a_refused_network_leaves_its_layers_free():
+    class OneWay(OwnTanh):
+        backward = Layer.backward
 
-    with pytest.raises(TypeError, match="the parameters of Named must be named weights and bias; got 'gain'"):
-        Network([Named(4, 3), Dense(3, 3)], backend)
+    class Fails(OwnDense):
+        def draw_parameters(self, dtype, rng):
+            raise ZeroDivisionError
+
+    def layers():
+        return [Dense(4, 3), OwnTanh(), OwnDense(3, 3)]
+
+    taken, free = Dense(3, 3), layers()
+    Network([taken])
+    for bad, error in (
+        (OneWay(), TypeError),
+        (np.tanh, TypeError),
+        (Fails(3, 3), ZeroDivisionError),
+        (Dense(3, 3, initializer=lambda rng, n_inputs, n_outputs: np.ones(3)), ValueError),
+        (taken, ValueError),
+        (Dense(5, 3), ValueError),
+    ):
+        for place in (1, 2, 3):
+            with pytest.raises(error):
+                Network([*free[:place], bad, *free[place:]], "numpy")
+            for layer in free:
+                layer.check_free()
+    net, same = (Network(stack, "numpy", "float64", seed=3) for stack in (free, layers()))
+    for each in (net, same):
+        each.fit(*samples(20), SGD(0.1), epochs=2)
+    assert bytes_of(net) == bytes_of(same)
+
+
+class Gain(OwnTanh):
+    """A layer whose parameter has another name."""
+
+    def draw_parameters(self, dtype, rng):
+        self.gain = np.full(5, 1.5, dtype)
+
+    @property
+    def parameters(self):
+        return {"gain": self.gain}
+
+    def forward(self, x, out=None):
+        return np.multiply(x, self.gain, out=out)
+
+    def backward(self, x, y, grad_y):
+        self.gradient = SimpleNamespace(gain=(x * grad_y).sum(axis=0))
+        return grad_y * self.gain
+
+
+class GainWithGradient(Gain):
+    """The same, with a gradient of its own."""
+
+    def start_gradient(self):
+        self.gradient = SimpleNamespace(gain=np.zeros_like(self.gain))
+
+
+class Factor(OwnTanh):
+    """The same, named as fastfnn names parameters."""
+
+    def draw_parameters(self, dtype, rng):
+        self.weights = np.full(5, 1.5, dtype)
+
+    @property
+    def parameters(self):
+        return {"weights": self.weights}
+
+    def forward(self, x, out=None):
+        return np.multiply(x, self.weights, out=out)
+
+    def backward(self, x, y, grad_y):
+        self.gradient = Gradient(weights=(x * grad_y).sum(axis=0))
+        return grad_y * self.weights
+
+
+@each_backend
+def test_parameters_of_other_names_are_refused_when_a_training_starts(backend):
+    net = Network([Dense(4, 5), Gain(), Dense(5, 3)], backend, "float64", seed=3)
+    X, y = samples(20)
+    before, optimizer, calls = bytes_of(net), Adam(0.1), []
+    assert list(net.parameters)[2] == "1.gain"
+    assert net.predict(X).shape == (20,)
+    assert np.isfinite(net.evaluate(X, y)[0])
+    message = "the parameters of Gain must be named weights and bias; got 'gain'"
+    for batch_size in (None, 1, 7):
+        with pytest.raises(TypeError, match=message):
+            net.fit(X, y, optimizer, batch_size=batch_size, step_callbacks=[calls.append])
+    with pytest.raises(TypeError, match=message):
+        net.loss_and_gradients(X, y)
+    assert bytes_of(net) == before
+    assert (optimizer.n_steps, calls) == (0, [])
+
+
+@each_backend
+@pytest.mark.parametrize("batch_size", [None, 1, 7])
+def test_parameters_of_other_names_are_trained_by_a_layer_with_its_own_gradient(small_blocks, backend, batch_size):
+    X, y = samples(20)
+    named, plain = (
+        Network([Dense(4, 5, "tanh"), layer, Dense(5, 3)], backend, "float64", seed=3)
+        for layer in (GainWithGradient(), Factor())
+    )
+    for net in (named, plain):
+        net.fit(X, y, Adam(0.1), epochs=3, batch_size=batch_size, l2=0.1, clip_norm=1.0)
+    assert (named.layers[1].gain != 1.5).all()
+    assert_same_numbers(named, plain, 1e-12)
+    assert_close(named.layers[1].gradient.gain, plain.layers[1].gradient.weights, 1e-12)
 
 
 @each_backend
@@ -328,6 +427,109 @@ def test_the_gradient_of_earlier_blocks_is_not_written_to(small_blocks):
 
     with pytest.raises(TypeError, match="NoneType"):
         Network([Dense(4, 5), Writes(5, 6), Dense(6, 3)]).fit(*samples(20), SGD(0.1))
+
+
+@each_backend
+@pytest.mark.parametrize("place", ["between", "first", "last"])
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (lambda y: y.astype(np.float64), "({n}, {width}), float64"),
+        (lambda y: y[:, :2], "({n}, 2), float32"),
+        (lambda y: y[0], "({width},), float32"),
+        (lambda y: y[:, :, np.newaxis], "({n}, {width}, 1), float32"),
+        (lambda y: None, "None"),
+        (lambda y: 0.5, "0.5"),
+    ],
+)
+def test_an_output_of_another_shape_or_dtype_is_refused(backend, place, wrong, got):
+    class Wrong(OwnTanh):
+        def forward(self, x, out=None):
+            return wrong(np.tanh(x))
+
+    X, y = samples(20, dtype="float32")
+    net = Network(PLACES[place](Wrong), backend)
+    width = {"between": 5, "first": 4, "last": 3}[place]
+    before, optimizer = bytes_of(net), Adam(0.1)
+    for n, call in (
+        (20, lambda: net.fit(X, y, optimizer)),
+        (7, lambda: net.fit(X, y, optimizer, batch_size=7)),
+        (1, lambda: net.fit(X, y, optimizer, batch_size=1)),
+        (20, lambda: net.loss_and_gradients(X, y)),
+        (20, lambda: net.evaluate(X, y)),
+        (20, lambda: net.predict(X)),
+        (3, lambda: net.predict_proba(X[:3])),
+    ):
+        with pytest.raises(ValueError, match="must return y") as caught:
+            call()
+        assert str(caught.value) == (
+            f"Wrong.forward must return y, an array of shape ({n}, {width}) and dtype float32; "
+            f"got {got.format(n=n, width=width)}"
+        )
+    assert bytes_of(net) == before
+    assert optimizer.n_steps == 0
+
+
+class InColumns(OwnTanh):
+    """A layer whose arrays are stored column by column."""
+
+    def forward(self, x, out=None):
+        return np.asfortranarray(np.tanh(x))
+
+    def backward(self, x, y, grad_y):
+        return np.asfortranarray(super().backward(x, y, grad_y))
+
+
+class EveryOther(OwnTanh):
+    """A layer whose arrays are views with gaps."""
+
+    def forward(self, x, out=None):
+        return np.repeat(np.tanh(x), 2, axis=1)[:, ::2]
+
+    def backward(self, x, y, grad_y):
+        return np.repeat(super().backward(x, y, grad_y), 2, axis=1)[:, ::2]
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("kind", [InColumns, EveryOther])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("batch_size", [None, 1, 7])
+def test_outputs_need_not_be_contiguous(small_blocks, backend, dtype, kind, place, batch_size):
+    X, y = samples(20, dtype=dtype)
+    own, plain = (Network(PLACES[place](tanh), backend, dtype, seed=3) for tanh in (kind, OwnTanh))
+    for net in (own, plain):
+        net.fit(X, y, SGD(0.1), epochs=2, batch_size=batch_size)
+    assert bytes_of(own) == bytes_of(plain)
+    for rows in (X, X[:3]):
+        assert own.predict_proba(rows).tobytes() == plain.predict_proba(rows).tobytes()
+    assert own.evaluate(X, y) == plain.evaluate(X, y)
+
+
+@each_backend
+@pytest.mark.parametrize("batch_size", [None, 1, 7])
+def test_an_error_in_backward_leaves_a_gradient_with_arrays(backend, batch_size):
+    class Fails(OwnDense):
+        def backward(self, x, y, grad_y):
+            if fails:
+                raise ZeroDivisionError
+            return super().backward(x, y, grad_y)
+
+    layers, (X, y), fails = [Dense(4, 5), Fails(5, 6), Dense(6, 3)], samples(20), True
+    net = Network(layers, backend, "float64", seed=3)
+    before, optimizer = bytes_of(net), SGD(0.1)
+    with pytest.raises(ZeroDivisionError):
+        net.fit(X, y, optimizer, batch_size=batch_size)
+    for layer in layers:
+        assert (layer.gradient.weights.shape, layer.gradient.bias.shape) == (layer.weights.shape, layer.bias.shape)
+    assert bytes_of(net) == before
+    assert optimizer.n_steps == 0
+    fails = False
+    same = Network([Dense(4, 5), OwnDense(5, 6), Dense(6, 3)], backend, "float64", seed=3)
+    same.rng.bit_generator.state = net.rng.bit_generator.state
+    for each in (net, same):
+        each.fit(X, y, SGD(0.1), epochs=2, batch_size=batch_size)
+    assert bytes_of(net) == bytes_of(same)
 
 
 @each_backend

@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import functools
+import inspect
 import logging
 
 import numpy as np
@@ -10,8 +12,8 @@ from networks import Doubling, bytes_of, each_backend, samples, small_network, s
 from scipy import sparse
 
 import fastfnn
-from fastfnn import SGD, Adam, AdamW, Dense, Dropout, Network, RMSprop, Tanh
-from fastfnn.execution import thresholds
+from fastfnn import SGD, Adam, AdamW, Dense, Dropout, History, Network, RMSprop, Tanh, schedules
+from fastfnn.execution import obstacles, thresholds
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import (
     Propagation,
@@ -25,6 +27,7 @@ from fastfnn.execution.plan import (
     plan_training,
     possible_formats,
 )
+from fastfnn.execution.preparation import profile_repeated
 from fastfnn.execution.thresholds import PACKED_DENSITY, PACKING_OUTPUTS, ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK
 from fastfnn.inputs.density import DataProfile, profile
 from fastfnn.inputs.validation import check_inputs
@@ -128,35 +131,35 @@ def images(n_rows):
     return DataProfile(n_rows, 0.18, n_rows * 1400)
 
 
-# Data and number of classes; fields of the plan for Numba, and for NumPy.
+# Data, number of columns and of classes; fields of the plan for Numba, and for NumPy.
 RECIPE_PLANS = {
     "kaggle-rmsprop": (
-        images(42_000), 10,
+        images(42_000), 784, 10,
         (KEPT, OUTPUT_LAYER, ONE_BY_ONE, PER_TENSOR, 3072),
         (DENSE, OUTPUT_LAYER, ONE_BY_ONE, PER_TENSOR, 3072),
     ),
     "layers-sgd": (
-        images(52_500), 10,
+        images(52_500), 784, 10,
         (PACKED, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
         (DENSE, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
     ),
     "layers-adam": (
-        images(52_500), 10,
+        images(52_500), 784, 10,
         (PACKED, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
         (DENSE, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
     ),
     "sigmoid-sgd": (
-        images(60_000), 10,
+        images(60_000), 784, 10,
         (PACKED, OUTPUT_LAYER, SGD_SAMPLES, FLAT, 3072),
         (DENSE, OUTPUT_LAYER, SGD_SAMPLES, FLAT, 3072),
     ),
     "spiral": (
-        DataProfile(600, 1.0, 6400), 3,
+        DataProfile(600, 1.0, 6400), 2, 3,
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 9216),
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 3072),
     ),
     "digits": (
-        DataProfile(718, 0.52, 170_000), 10,
+        DataProfile(718, 0.52, 170_000), 64, 10,
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 9216),
         (DENSE, WHOLE_STACK, ONE_BY_ONE, FLAT, 3072),
     ),
@@ -165,21 +168,24 @@ RECIPE_PLANS = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes(name):
-    data, n_classes, with_numba, with_numpy = RECIPE_PLANS[name]
+    data, n_columns, n_classes, with_numba, with_numpy = RECIPE_PLANS[name]
     recipe = RECIPES[name]
     for backend, expected in (("numba", with_numba), ("numpy", with_numpy)):
         settings = dataclasses.replace(recipe.defaults, backend=backend)
-        net = recipe.build_network(settings, data.n_columns, n_classes, 1.0)
+        net = recipe.build_network(settings, n_columns, n_classes, 1.0)
         options = Options(batch_size=settings.batch_size, l2=settings.l2, drop_last=settings.drop_last)
         assert fields(plan_training(net, data, options, make_optimizer(settings, recipe.optimizers))) == expected
 
 
 def test_a_plan_in_one_line():
     assert plan_training(main_network(), MNIST, Options(), tensor_rmsprop()).summary == (
-        "packed inputs (19% non-zero, about 63 MB), 14 row blocks, output layer fused"
+        "packed inputs (19% non-zero), 14 row blocks, output layer fused"
     )
     assert plan_training(main_network(), MNIST, Options(batch_size=32), SGD()).summary == (
         "packed inputs (19% non-zero), many steps of SGD in a call"
+    )
+    assert plan_training(main_network(), MNIST, Options(batch_size=5_000), SGD()).summary == (
+        "packed inputs (19% non-zero), 2 row blocks, output layer fused"
     )
     assert plan_prediction(main_network(), DataProfile(1)).summary == (
         "dense inputs (100% non-zero), 1 row block, all layers in one call"
@@ -188,6 +194,20 @@ def test_a_plan_in_one_line():
     assert plan_evaluation(main_network(), weighted).summary == (
         "dense inputs (100% non-zero), 5 row blocks, layer by layer"
     )
+
+
+def test_the_row_blocks_of_a_pass_are_those_of_a_batch():
+    net = main_network()
+    for data, batch_sizes, expected in (
+        (MNIST, (None, 1, 3072, 3073, 5_000, 42_000, 100_000), (14, 1, 1, 2, 2, 14, 14)),
+        (RANDOM, (None, 9216, 9217, 20_000), (5, 1, 2, 3)),
+        (MNIST._replace(n_rows=3072), (None, 5_000), (1, 1)),
+        (MNIST._replace(n_rows=3073), (None, 5_000), (2, 2)),
+    ):
+        plans = [plan_training(net, data, Options(batch_size=size), SGD()) for size in batch_sizes]
+        assert [plan.n_blocks for plan in plans] == list(expected)
+    assert [plan(net, MNIST).n_blocks for plan in (plan_gradient, plan_evaluation, plan_prediction)] == [14, 14, 14]
+    assert plan_prediction(net, DataProfile(64)).n_blocks == plan_few_rows(net).n_blocks == 1
 
 
 class Derived(SGD):
@@ -208,6 +228,16 @@ def reading_gradients(step):
 
 reading_gradients.reads_gradients = True
 
+
+class Watcher:
+    """An object that reads gradients in one of its methods."""
+
+    reads_gradients = True
+
+    def look(self, step):
+        """Read the gradient of a step."""
+
+
 SMALL = DataProfile(1000, 0.05, 20_000)
 WEIGHTED = SMALL._replace(is_weighted=True)
 
@@ -220,6 +250,15 @@ def small_layers():
 NOT_IN_SGD_KERNELS = {
     "a step callback that reads gradients": (
         {"options": {"step_callbacks": [print, reading_gradients]}}, "a step callback reads gradients",
+    ),
+    "a method of an object that reads gradients": (
+        {"options": {"step_callbacks": [Watcher().look]}}, "a step callback reads gradients",
+    ),
+    "a partial of a function that reads gradients": (
+        {"options": {"step_callbacks": [functools.partial(reading_gradients)]}}, "a step callback reads gradients",
+    ),
+    "a partial of a method of an object that reads gradients": (
+        {"options": {"step_callbacks": [functools.partial(Watcher().look)]}}, "a step callback reads gradients",
     ),
     "a penalty": ({"options": {"l2": 0.1}}, "there is a penalty (l2 or l2_bias)"),
     "a penalty on biases": ({"options": {"l2_bias": 0.1}}, "there is a penalty (l2 or l2_bias)"),
@@ -273,7 +312,11 @@ def test_plain_sgd_in_small_batches_takes_many_steps_in_a_call(batch_size):
     for options in ({}, {"step_callbacks": [print]}, {"callbacks": [print]}, {"drop_last": True, "shuffle": False}):
         plan = planned(options=options, batch_size=batch_size)
         assert plan.steps is (SGD_SAMPLES if batch_size == 1 else SGD_BATCHES)
-        assert any("in a call: plain SGD in" in reason for reason in plan.because)
+        assert plan.because[2] == (
+            "many samples in a call, without their zeros: plain SGD in batches of one"
+            if batch_size == 1
+            else "many batches in a call: plain SGD in packed batches of 4"
+        )
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -291,11 +334,35 @@ def test_batches_that_no_kernel_of_sgd_takes(monkeypatch):
         assert plan.steps is ONE_BY_ONE
         assert f"one call a step: {reason}" in plan.because
     assert planned(options={"input_format": "dense"}, batch_size=1).steps is SGD_SAMPLES
-    assert planned(batch_size=3072).steps is SGD_BATCHES
-    assert "one call a step: batches have more than 3,072 rows" in planned(batch_size=3073).because
+    large = SMALL._replace(n_rows=10_000)
+    assert planned(data=large, batch_size=3072).steps is SGD_BATCHES
+    assert "one call a step: batches have more than 3,072 rows" in planned(data=large, batch_size=3073).because
     monkeypatch.setattr(thresholds, "SGD_BATCH_ROWS", 15)
     assert planned(batch_size=15).steps is SGD_BATCHES
     assert "one call a step: batches have more than 15 rows" in planned(batch_size=16).because
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "options", "n_batches"),
+    [
+        (1000, {"batch_size": 999}, 2),
+        (1000, {"batch_size": 1000}, 1),
+        (1000, {"batch_size": 1001}, 1),
+        (1000, {"batch_size": 3000}, 1),
+        (1, {"batch_size": 1}, 1),
+        (2, {"batch_size": 1}, 2),
+        (1000, {"batch_size": 500, "drop_last": True}, 2),
+        (1000, {"batch_size": 501, "drop_last": True}, 1),
+        (1000, {"batch_size": 1000, "drop_last": True}, 1),
+    ],
+)
+def test_one_batch_an_epoch_goes_through_the_layers(n_rows, options, n_batches):
+    plan = planned(data=SMALL._replace(n_rows=n_rows), options=options)
+    assert (plan.steps is ONE_BY_ONE) == (n_batches == 1)
+    assert ("one call a step: an epoch has one batch" in plan.because) == (n_batches == 1)
+    assert plan.n_blocks == 1
+    words = "1 row block, output layer fused" if n_batches == 1 else "many steps of SGD in a call"
+    assert plan.summary == f"packed inputs (5% non-zero), {words}"
 
 
 # Changes of a training of a whole stack in one kernel, and the words that tell why it is none.
@@ -314,6 +381,10 @@ NOT_A_WHOLE_STACK = {
 }
 
 
+# Obstacles to a fused output layer too: the reason names them once.
+SAID_ALREADY = ("sample weights", "another loss", "label smoothing", "a loss of a user's own")
+
+
 @pytest.mark.parametrize("name", NOT_A_WHOLE_STACK)
 def test_what_stands_in_the_way_of_a_whole_stack_is_named(monkeypatch, name):
     monkeypatch.setattr(thresholds, "PACKED_DENSITY", 0.0)  # dense inputs, unless others are asked for
@@ -323,7 +394,11 @@ def test_what_stands_in_the_way_of_a_whole_stack_is_named(monkeypatch, name):
     changes, reason = NOT_A_WHOLE_STACK[name]
     plan = planned(**{"options": {"input_format": "auto"}} | changes)
     assert plan.propagation is not WHOLE_STACK
-    assert plan.because[1].endswith(f"; not all layers in one kernel, because {reason}")
+    if name in SAID_ALREADY:
+        assert plan.because[1] == f"layer by layer: {reason}"
+    else:
+        assert plan.because[1].endswith(f"; not all layers in one kernel, because {reason}")
+    assert plan.because[1].count(reason) == 1
 
 
 def test_gaps_between_the_parameters_keep_them_from_a_whole_stack(monkeypatch):
@@ -434,7 +509,8 @@ def wide_network(n_outputs=256, backend="numba", n_inputs=10):
 
 
 def of_many_passes(net, X, input_format="auto"):
-    return plan_training(net, profile(X, net.dtype), Options(input_format=input_format), SGD())
+    data = profile(X, net.dtype, is_repeated=True, in_order=True)
+    return plan_training(net, data, Options(input_format=input_format), SGD())
 
 
 def of_one_pass(net, X, input_format="auto"):
@@ -456,11 +532,15 @@ def test_samples_of_a_full_batch_are_packed_and_kept_below_the_threshold():
 
 
 def test_mini_batches_are_packed_anew():
-    data = profile(of_density(0.1), np.dtype(np.float32))
+    data = profile(of_density(0.1), np.dtype(np.float32), is_repeated=True, in_order=True)
     plans = {
-        size: plan_training(wide_network(), data, Options(batch_size=size), SGD()).storage for size in (None, 1, 50)
+        size: plan_training(wide_network(), data, Options(batch_size=size), SGD())
+        for size in (None, 1, 50, 100, 1000)
     }
-    assert plans == {None: KEPT, 1: PACKED, 50: PACKED}
+    storages = {size: plan.storage for size, plan in plans.items()}
+    assert storages == {None: KEPT, 1: PACKED, 50: PACKED, 100: PACKED, 1000: PACKED}
+    for plan in list(plans.values())[1:]:
+        assert plan.because[0] == "packed inputs: 10% of the numbers are not zero, and packing pays below 35%"
 
 
 def test_packing_for_one_pass_must_pay_in_outputs():
@@ -511,11 +591,42 @@ def test_an_activation_takes_dense_inputs(input_format):
 def test_the_density_and_the_bytes_are_told():
     reasons = [of_many_passes(wide_network(), of_density(density)).because[0] for density in (0.1, 0.5)]
     assert reasons[0] == (
-        "packed inputs, kept: 10% of the numbers are not zero, and packing pays below 40%; they take about 0 MB"
+        "packed inputs, kept for all passes: 10% of the numbers are not zero, and packing pays below 40%"
     )
     assert reasons[1] == "dense inputs: 50% of the numbers are not zero, and packing pays below 40%"
     reason = of_one_pass(wide_network(), of_density(0.1)).because[0]
     assert reason == "packed inputs: 10% of the numbers are not zero, and packing pays below 35%"
+
+
+TOO_LARGE = MNIST._replace(packed_bytes=300 * MB)
+MAPPED = MNIST._replace(packed_bytes=None, is_mapped=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "why_not"),
+    [
+        (MNIST, ""),
+        (TOO_LARGE, "; not kept, because they take about 315 MB"),
+        (MAPPED, "; not kept, because they are in a mapped file"),
+    ],
+)
+def test_what_keeps_packed_inputs_from_being_kept_is_named(data, why_not):
+    def reason(input_format, batch_size=None):
+        options = Options(batch_size=batch_size, input_format=input_format)
+        return plan_training(main_network(), data, options, SGD()).because[0]
+
+    kept = "" if why_not else ", kept for all passes"
+    below = "35%" if why_not else "40%"
+    assert reason("auto") == (
+        f"packed inputs{kept}: 19% of the numbers are not zero, and packing pays below {below}{why_not}"
+    )
+    assert reason("sparse") == f'packed inputs{kept}: input_format is "sparse"{why_not}'
+    assert reason("dense") == 'dense inputs: input_format is "dense"'
+    for batch_size in (1, 128, 100_000):
+        assert reason("auto", batch_size) == (
+            "packed inputs: 19% of the numbers are not zero, and packing pays below 35%"
+        )
+        assert reason("sparse", batch_size) == 'packed inputs: input_format is "sparse"'
 
 
 def test_blocks_are_kept_when_they_fit(monkeypatch):
@@ -576,10 +687,12 @@ def test_few_rows_of_fused_layers_are_predicted_by_one_call():
         [Doubling(), Dense(4, 3)],
     ):
         net = Network(layers)
-        assert plan_few_rows(net) is None
+        obstacle = obstacles.to_one_call(net)
+        assert obstacle.endswith("is not among the layers of one kernel")
         plan = plan_prediction(net, DataProfile(3))
         assert plan.propagation is LAYERWISE
-        assert plan.because[1].endswith("is not among the layers of one kernel")
+        assert plan.because[1] == f"layer by layer: {obstacle}"
+    assert obstacles.to_one_call(small_network()) is None
 
 
 def test_zeros_of_few_rows_are_skipped_as_the_format_says():
@@ -604,6 +717,8 @@ BAD_ARGUMENTS = {
     "step_callbacks": ({"step_callbacks": ["print"]}, TypeError),
     "input_format": ({"input_format": "csr"}, ValueError),
     "drop_last": ({"batch_size": 21, "drop_last": True}, ValueError),
+    "shuffle must be true or false; got 'no'": ({"shuffle": "no"}, ValueError),
+    "drop_last must be true or false; got 1": ({"drop_last": 1}, ValueError),
     "sample_weight": ({"sample_weight": [-1.0] * 20}, ValueError),
     "an unknown name": ({"batchsize": 3}, TypeError),
 }
@@ -622,6 +737,7 @@ def test_a_plan_refuses_what_a_training_refuses(name):
         messages.append(str(caught.value))
     if name == "an unknown name":
         assert all("unexpected keyword argument 'batchsize'" in message for message in messages)
+        assert messages[0].startswith("plan() got an unexpected keyword argument 'batchsize'")
     else:
         assert messages[0] == messages[1]
         assert (name if "callback" not in name else "a callback must be callable") in messages[0]
@@ -644,9 +760,59 @@ def test_the_plan_of_a_network_is_that_of_its_data(backend):
     for arguments in ({}, {"batch_size": 7, "input_format": "sparse"}, {"l2": 0.1, "epochs": 3}):
         for sample_weight in (None, weights):
             plan = net.plan(X, y, SGD(), sample_weight=sample_weight, **arguments)
-            data = profile(X, net.dtype, is_repeated=True, is_weighted=sample_weight is not None)
+            in_order = "batch_size" not in arguments
+            data = profile_repeated(net, X, in_order, is_weighted=sample_weight is not None)
             assert plan == plan_training(net, data, Options(**arguments), SGD())
     assert bytes_of(net) == before
+
+
+@each_backend
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_a_plan_takes_the_arguments_of_a_training(caplog, backend, batch_size):
+    net, (X, y) = small_network(backend), samples(20)
+    named = {
+        "shuffle": False,
+        "drop_last": True,
+        "sample_weight": np.full(20, 0.5),
+        "validation_data": (X[:5], y[:5]),
+        "l2": 0.1,
+        "l2_bias": 0.2,
+        "clip_value": 5.0,
+        "clip_norm": 10.0,
+        "schedule": schedules.step_decay(0.1, 3, 0.5),
+        "callbacks": [print],
+        "step_callbacks": [reading_gradients],
+        "history": History(),
+        "input_format": "sparse",
+    }
+    parameters = inspect.signature(Network.fit).parameters.values()
+    assert named.keys() == {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    arguments = (X, y, SGD(0.1), 3, batch_size)
+    plan = net.plan(*arguments, **named)
+    assert plan == net.plan(X, y, SGD(0.1), epochs=3, batch_size=batch_size, **named)
+    assert plan.data.is_weighted
+    assert plan.because[0].endswith('input_format is "sparse"')
+    assert plan.n_blocks == 1
+    with caplog.at_level(logging.INFO, "fastfnn"):
+        assert len(net.fit(*arguments, **named | {"callbacks": []})) == 3
+    assert [record.getMessage() for record in caplog.records] == [plan.summary, *plan.because]
+
+
+def test_a_plan_does_not_look_at_what_it_does_not_depend_on():
+    net, (X, y) = small_network(), samples(20)
+    history = History()
+    plan = net.plan(X, y, SGD(0.1), validation_data="none", history=history)
+    assert plan == net.plan(X, y, SGD(0.1), history=object()) == net.plan(X, y, SGD(0.1))
+    assert len(history) == 0
+
+
+@pytest.mark.parametrize("name", ["batchsize", "penalty", "clipping"])
+def test_a_plan_names_an_argument_that_it_does_not_know(name):
+    net, (X, y) = small_network(), samples(20)
+    message = f"plan() got an unexpected keyword argument {name!r}: its arguments are those of fit"
+    with pytest.raises(TypeError) as caught:
+        net.plan(X, y, SGD(0.1), **{name: 0.1})
+    assert str(caught.value) == message
 
 
 @each_backend
