@@ -1,8 +1,8 @@
 """Thresholds: every size and share at which another way to compute becomes faster.
 
 `execution.plan` reads them, and `execution.fused_sgd` the size of its calls. No other file chooses between two ways.
-The figures were measured in float32 on two cores of an Intel Xeon (Sapphire Rapids, AVX-512), most of them with layers
-784-256-10; the values were chosen on two cores of an AMD EPYC (Zen 4, AVX-512).
+The figures were measured in float32 on two cores of an Intel Xeon (Sapphire Rapids, AVX-512), most of them with the
+layers 784-256-10. The values were chosen on two cores of an AMD EPYC (Zen 4, AVX-512).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ PACKING_OUTPUTS = 32
 # Packed inputs are kept for all passes up to so many bytes: a choice, not a measurement.
 KEPT_BYTES = 256 * 2**20
 
-# Bytes of an output layer's weights up to which its product, the loss and the gradient are one kernel. With 3,072 rows
-# the whole step takes 0.92 of the time at 64 KiB, and 1.13 at 128 KiB.
+# Bytes of an output layer's weights up to which its product, the loss and the gradient are one kernel. A step of 3,072
+# rows then takes 0.92 of the time at 64 KiB, and 1.13 at 128 KiB.
 OUTPUT_LAYER_BYTES = 64 * 1024
 
-# Bytes of all parameters up to which one kernel computes the gradient of all layers. With 718 rows it takes 0.82 of the
-# time of one kernel a layer at 3 KB, and 0.56 at 30 KB. The parameters must be stored without gaps, which
+# Bytes of all parameters up to which one kernel computes the gradient of all layers. With 718 rows it takes 0.82 of
+# the layerwise time at 3 KB, and 0.56 at 30 KB. The parameters must be stored without gaps, which
 # `fastfnn.parameters.CONTIGUOUS_BYTES` limits.
 WHOLE_STACK_BYTES = 32 * 1024
 
@@ -40,8 +40,8 @@ WHOLE_STACK_BYTES = 32 * 1024
 # 224 and 210.
 FEW_ROWS = 64
 
-# Rows of a packed batch up to which a kernel of SGD takes many batches in one call. It takes 0.65 of the time of single
-# steps with batches of 32, 0.85 with 128, and the same from 512 on.
+# Rows of a packed batch up to which a kernel of SGD takes many batches in one call. It takes 0.65 of the time of
+# single steps with batches of 32, 0.85 with 128, and the same from 512 on.
 SGD_BATCH_ROWS = ROWS_OF_BLOCK
 
 # Samples that a kernel of SGD is given in one call: whole batches, at least one. Ctrl-C is seen between two calls.
