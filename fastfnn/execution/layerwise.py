@@ -45,7 +45,7 @@ class Forward:
         self._kernels = model.kernels
         self._loss = model.loss
         self._layers = model.layers
-        self._own = [layer.has_own_backward for layer in model.layers]
+        self._own = [not type(layer).__module__.startswith("fastfnn.") for layer in model.layers]
         self._outputs = _BlockMemory(model, n_rows)
 
     def outputs(self, x: RowBlock, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:
@@ -229,7 +229,7 @@ class LayerwiseGradient:
         name = f"{type(layer).__name__}.backward"
         _require_like(grad_x, x, f"{name} must return the gradient with respect to x")
         for parameter in layer.parameters:
-            total, added = getattr(kept, parameter), getattr(of_block, parameter)
+            total, added = getattr(kept, parameter), getattr(of_block, parameter, None)
             _require_like(added, total, f"{name} must set gradient.{parameter}")
             total[...] = total + added if accumulate else added
         return np.ascontiguousarray(grad_x)

@@ -27,8 +27,8 @@ PACKING_OUTPUTS = 32
 # Packed inputs are kept for all passes up to so many bytes: a choice, not a measurement.
 KEPT_BYTES = 256 * 2**20
 
-# Bytes of an output layer's weights up to which its product, the loss and the gradient are one kernel. A step of 3,072
-# rows then takes 0.92 of the time at 64 KiB, and 1.13 at 128 KiB.
+# Bytes of an output layer's weights up to which its product, the loss and the gradient are one kernel. With 3,072
+# rows a step then takes 0.92 of the time at 64 KiB, and 1.13 at 128 KiB.
 OUTPUT_LAYER_BYTES = 64 * 1024
 
 # Bytes of all parameters up to which one kernel computes the gradient of all layers. With 718 rows it takes 0.82 of
