@@ -1,4 +1,4 @@
-"""Arrays aligned to a cache line; NumPy's own arrays mostly start within one.
+"""Arrays aligned to a cache line; NumPy's arrays usually start in the middle of one.
 
 Loading or storing a vector register across two cache lines costs two accesses: adding gradients in unaligned memory
 took twice as long.

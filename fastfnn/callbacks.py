@@ -1,6 +1,6 @@
 """Callbacks: early stopping, and loggers of each epoch's record.
 
-A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends the training.
+A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends training.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fastfnn.training.events import Epoch, StopTraining
 
 
 class EarlyStopping:
-    """Stop the training when a metric no longer improves, and restore the best parameters.
+    """Stop training when a metric no longer improves, and restore the best parameters.
 
-    They are also restored when the training reaches its last epoch. In a resumed training the earlier epochs count
-    too, but their parameters are gone: if the best epoch is one of them, nothing is restored.
+    They are also restored when training reaches its last epoch. In a resumed run the earlier epochs count too, but
+    their parameters are gone: if the best epoch is one of them, nothing is restored.
 
     Parameters
     ----------
     patience : int
-        Number of epochs without improvement after which the training stops.
+        Number of epochs without improvement after which training stops.
     monitor : str
         Name of the metric in the epoch's record.
     mode : {"min", "max"}
@@ -71,7 +71,7 @@ class EarlyStopping:
         self.best = self._sign * math.inf
 
     def __call__(self, epoch: Epoch) -> None:
-        """Check one epoch, and stop the training when `patience` is exhausted."""
+        """Check one epoch, and stop training when `patience` is exhausted."""
         if self._monitor not in epoch.record:
             raise ValueError(
                 f"EarlyStopping watches {self._monitor!r}, which is not recorded; there are {', '.join(epoch.record)}"
@@ -99,12 +99,12 @@ class EarlyStopping:
 
 
 class CsvLogger:
-    """Write each epoch's record as a line of a CSV file, while the training runs.
+    """Write each epoch's record as a line of a CSV file, during training.
 
     Parameters
     ----------
     path : path-like
-        The file. An existing one is overwritten; a resumed training writes its earlier epochs again. The columns are
+        The file. An existing one is overwritten; a resumed run writes its earlier epochs again. The columns are
         the names in the first epoch's record.
 
     Raises
@@ -130,13 +130,13 @@ class CsvLogger:
 
 
 class TensorBoardLogger:
-    """Write each epoch's record for TensorBoard, which shows it while the training runs.
+    """Write each epoch's record for TensorBoard, which shows it during training.
 
     Parameters
     ----------
     folder : path-like
-        Created if missing. Each training adds its own file. From that training's first epoch on, TensorBoard hides
-        the values of earlier files: a resumed training continues its curves, and a restarted one begins new curves.
+        Created if missing. Each training run adds its own file. From that run's first epoch on, TensorBoard hides
+        the values of earlier files: a resumed run continues its curves, and a restarted one begins new curves.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training in a file, to resume it as if it had never stopped."""
+"""Checkpoints: training state saved to a file, so that training can resume as if never interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KIND = "checkpoint"
 
 
 class Checkpoint:
-    """A callback that writes the state of a training, from which `load_checkpoint` resumes it.
+    """A callback that writes the state of a training run, from which `load_checkpoint` resumes it.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     path : path-like
         The file.
     network, optimizer
-        Constructed like those of the training that wrote the file.
+        Constructed like those of the training run that wrote the file.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""History: the record of a training, epoch by epoch."""
+"""History: the record of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class History:
     records : list of dict
         `epoch` counts from 1. `loss` is the mean over the epoch's batches, each before its update, including the
         penalty. `accuracy` is the share of samples classified correctly before their update. `seconds` is the time
-        since the training began. `validation_loss` and `validation_accuracy` are measured after the epoch.
+        since training began. `validation_loss` and `validation_accuracy` are measured after the epoch.
     interrupted : bool
-        Whether Ctrl-C ended the training.
+        Whether Ctrl-C ended training.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class History:
         """Return a table with one row per epoch.
 
         The index is the epoch's number: `.plot()` draws against it, `.loc[3]` is the third epoch, and tables of
-        several trainings join epoch by epoch. `.reset_index()` makes it a column.
+        several training runs join epoch by epoch. `.reset_index()` makes it a column.
 
         Returns
         -------

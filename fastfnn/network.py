@@ -1,4 +1,4 @@
-"""Network: the facade of the package. It checks arguments, makes a plan, and delegates its execution."""
+"""Network: the facade of the package. It checks arguments, makes a plan and hands it on for execution."""
 
 from __future__ import annotations
 
@@ -126,12 +126,12 @@ class Network(Model):
         schedule : callable, optional
             (epoch, history) -> learning rate, see `fastfnn.schedules`; the optimizer's own rate when None.
         callbacks : sequence of callables
-            Called with an `Epoch` after each epoch. Raising `StopTraining` ends the training.
+            Called with an `Epoch` after each epoch. Raising `StopTraining` ends training.
         step_callbacks : sequence of callables
-            Called with a `Step` after each update of the parameters. Raising `StopTraining` ends the training.
+            Called with a `Step` after each update of the parameters. Raising `StopTraining` ends training.
         history : History, optional
-            History of a training to resume, as returned by `fastfnn.checkpoints.load_checkpoint`. Its epochs count
-            towards `epochs`, and new records are appended to it.
+            History of a training run to resume, as returned by `fastfnn.checkpoints.load_checkpoint`. Its epochs
+            count towards `epochs`, and new records are appended to it.
         input_format : {"auto", "dense", "sparse"}
             Whether zeros of X are multiplied: "sparse" packs the samples without their zeros, "dense" never does.
             "auto" packs sparse arrays, and other arrays if they have so many zeros that packing is faster.
@@ -139,7 +139,7 @@ class Network(Model):
         Returns
         -------
         History
-            One record per epoch. Ctrl-C ends the training after the current step and returns the history so far.
+            One record per epoch. Ctrl-C ends training after the current step and returns the history so far.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class Network(Model):
         history: object = None,
         **options: Any,
     ) -> ExecutionPlan:
-        """Return the plan of a training, without training.
+        """Return the plan of a training run, without training.
 
         The plan names the form of the inputs, the kernels of a gradient and an update, and the calls of an epoch. Its
         `because` gives a reason for each choice.
@@ -336,7 +336,7 @@ class Network(Model):
         OSError
             If the file cannot be written; an existing file stays unchanged.
         ValueError
-            If a parameter holds NaN or inf: the training diverged, and an older file is worth more.
+            If a parameter holds NaN or inf: training diverged, and an older file is worth more.
         """
         # Imported here and below: importing the package must not load safetensors.
         from fastfnn.files.network_file import save_network

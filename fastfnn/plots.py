@@ -1,4 +1,4 @@
-"""Plots of samples, a training and a test. They need Matplotlib, which is imported when one is drawn."""
+"""Plots of samples, training curves and test results. They need Matplotlib, which is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def samples(X: NDArray[Any], y: NDArray[np.int64], seed: int) -> Figure:
 
 
 def curves(history: Iterable[Record], reports: Iterable[Mapping[str, Any]]) -> Figure:
-    """Draw loss and accuracy over the iterations of a training.
+    """Draw loss and accuracy over the iterations of a training run.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Schedules: learning rates that change from epoch to epoch.
 
 A schedule is a function of the epoch's number, which counts from 1, and of the history so far. It keeps no state, so
-a resumed training continues with the rate it would have had. Any function of these two arguments is a schedule.
+a resumed training run continues with the rate it would have had. Any function of these two arguments is a schedule.
 """
 
 from __future__ import annotations

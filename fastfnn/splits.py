@@ -1,4 +1,4 @@
-"""Splits: hold out samples for a test or a validation."""
+"""Splits: hold out samples for testing or validation."""
 
 from __future__ import annotations
 

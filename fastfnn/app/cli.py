@@ -195,7 +195,7 @@ def predict(
 @app.command()
 @one_line_errors
 def recipes() -> None:
-    """List the published trainings, one per line."""
+    """List the recipes, one per line."""
     _print_columns({name: recipe.summary for name, recipe in RECIPES.items()})
 
 
@@ -204,7 +204,7 @@ def recipes() -> None:
 def warmup(
     dtype: Annotated[str, typer.Option(help=f"{' or '.join(FLOAT_DTYPES)}.")] = FLOAT_DTYPES[0],
 ) -> None:
-    """Compile the kernels that most trainings and predictions need, and cache them for later programs."""
+    """Compile the kernels that most training runs and predictions need, and cache them for later programs."""
     check_choice("dtype", dtype, FLOAT_DTYPES)
     get_backend("numba")
     stages = usual_work(dtype)

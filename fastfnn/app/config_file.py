@@ -1,4 +1,4 @@
-"""The `config.toml` of a run, with which the training can be repeated."""
+"""The `config.toml` of a run, with which the run can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data of a run: the samples that its settings name."""
+"""Load the samples named in a run's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A complete run of a training, from its settings to its files."""
+"""A complete training run, from its settings to its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
     Parameters
     ----------
     settings : Settings
-        Settings of the training.
+        Settings of the training run.
     out : Path
         The folder.
     given : collection of str
@@ -51,7 +51,7 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
     Returns
     -------
     bool
-        Whether the training was completed. False when Ctrl-C ended it; the files then hold its state so far.
+        Whether training was completed. False when Ctrl-C ended it; the files then hold its state so far.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A training with its settings, recipe and samples."""
+    """A training run with its settings, recipe and samples."""
 
     settings: Settings
     recipe: Recipe
@@ -86,7 +86,7 @@ class Experiment:
         network = chosen.build_network()
         chosen._draw_samples(out)
         if self.settings.checkpoint_every is not None:
-            write_config(out / run_folder.CONFIG, chosen.settings)  # needed to resume the training
+            write_config(out / run_folder.CONFIG, chosen.settings)  # needed to resume training
         history, reports = chosen._train(network, out, resume)
         chosen._write(network, history, reports, out)
         if self.task.test is not None:
@@ -97,7 +97,7 @@ class Experiment:
         return not history.interrupted
 
     def summary(self) -> str:
-        """Describe the training to come."""
+        """Describe the training run to come."""
         settings, task = self.settings, self.task
         n_test = 0 if task.test is None else len(task.test.X)
         widths = "-".join(str(width) for width in (task.n_inputs, *settings.hidden, task.n_classes))
@@ -195,7 +195,7 @@ class Experiment:
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
 
             def save_state(epoch: Epoch) -> None:
-                # The reports first: a resumed training drops those after the checkpoint and makes them again.
+                # The reports first: a resumed run drops those after the checkpoint and makes them again.
                 if checkpoint.is_due(epoch):
                     run_folder.write_history(out / run_folder.HISTORY, reporter.reports)
                     checkpoint(epoch)

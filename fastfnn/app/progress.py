@@ -1,4 +1,4 @@
-"""Output of a running training: reports, and between them a bar or an occasional line."""
+"""Terminal output during training: reports, with a progress bar or occasional lines in between."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ProgressBar(_Shown):
     console : Console
         The terminal.
     n_iterations : int
-        Number of iterations of the whole training.
+        Number of iterations of the whole training run.
     n_samples : int
         Number of samples in one iteration.
     """

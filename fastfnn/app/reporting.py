@@ -1,4 +1,4 @@
-"""The reports of a training: their times, their text, and the check that the loss stays finite."""
+"""The reports of a training run: when they are due, what they say, and the check that the loss stays finite."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reporter:
     display : ProgressBar or ProgressLines
         Display of the reports and the progress.
     reports : iterable of dict
-        Reports of earlier iterations, in a resumed training.
+        Reports of earlier iterations, in a resumed training run.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Reporter:
             self._display.advance(epoch)
 
     def report_last(self) -> None:
-        """Report the iteration at which Ctrl-C ended the training, unless it was reported."""
+        """Report the iteration at which Ctrl-C ended training, unless it was reported."""
         if self._last_epoch is not None and self.reports[-1]["iteration"] != self._last_epoch.number:
             self._report(self._last_epoch)
 

@@ -1,4 +1,4 @@
-"""Warm-up: kernels are compiled before the clock starts."""
+"""Warm-up: kernels are compiled before training time is measured."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def warm_up(
     l2: float = 0.0,
     input_format: str = "auto",
 ) -> None:
-    """Run every kernel that a training will need, so that it is compiled or loaded from the cache.
+    """Run every kernel that a training run will need, so that it is compiled or loaded from the cache.
 
     Parameters
     ----------
     network, optimizer
-        Network and optimizer like those of the training. They are changed, so discard them afterwards.
+        Network and optimizer like those of the training run. They are changed, so discard them afterwards.
     X, y, batch_size, l2, input_format
-        Arguments of the training, X an array. Just enough samples are used for all sizes of batches and row blocks
-        that occur in the training: the size decides whether a kernel's serial or parallel variant runs.
+        Arguments of the training run, X an array. Just enough samples are used for all sizes of batches and row
+        blocks that occur in it: the size decides whether a kernel's serial or parallel variant runs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The choice of a reader for a path."""
+"""Choose a reader for a path."""
 
 from pathlib import Path
 

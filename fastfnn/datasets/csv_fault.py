@@ -1,4 +1,4 @@
-"""Faults of CSV lines, found in a slow and exact second pass over lines that NumPy rejected."""
+"""Find out what is wrong with CSV lines that NumPy rejected, in a slow but exact second pass."""
 
 import math
 import reprlib

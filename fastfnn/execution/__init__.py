@@ -1,1 +1,1 @@
-"""Execution: one plan decides how a network is computed, and a file for each choice carries it out."""
+"""Execution: one plan decides how a network is computed, and a separate file implements each choice."""

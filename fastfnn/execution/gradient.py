@@ -1,4 +1,4 @@
-"""The gradient of a batch's loss, computed as a plan chose."""
+"""The gradient of a batch's loss, computed as the plan specifies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def loss_gradient(model: Model, n_rows: int, penalty: Penalty, plan: ExecutionPl
     penalty : Penalty
         Penalty added to the loss.
     plan : ExecutionPlan
-        Plan of the training.
+        Plan of the training run.
     """
     if plan.propagation is Propagation.WHOLE_STACK:
         return WholeStackGradient(model, penalty)

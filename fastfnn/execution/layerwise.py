@@ -1,4 +1,4 @@
-"""Forward and backward through a network, layer by layer and block by block, in memory allocated once."""
+"""Forward and backward passes through a network, layer by layer and block by block, in memory allocated once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Obstacles: the reason why a faster path cannot compute something, or None if it can."""
+"""Obstacles: each function returns why a faster path cannot be used, or None if it can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a training: the checked arguments of `Network.fit` that shape its steps."""
+"""Options of a training run: the checked arguments of `Network.fit` that shape its steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Clipping:
-    """Bounds on a gradient; None is no bound.
+    """Bounds on a gradient; None means no bound.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Clipping:
 
 @dataclass(frozen=True)
 class Options:
-    """Arguments of a training, named as in `fastfnn.Network.fit`.
+    """Arguments of a training run, named as in `fastfnn.Network.fit`.
 
     Attributes
     ----------

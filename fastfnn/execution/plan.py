@@ -1,8 +1,8 @@
 """The plan of an execution: the one place that decides how a network is computed.
 
-`plan_training`, `plan_evaluation` and `plan_prediction` are pure functions of a model, of facts about the data and of
-the user's options. They read the thresholds of `execution.thresholds` and the capabilities of the backend. The other
-files of this folder carry out a plan.
+The `plan_*` functions are pure functions of a model, of facts about the data and of the user's options. They read the
+thresholds of `execution.thresholds`, the obstacles of `execution.obstacles` and the capabilities of the backend. The
+remaining files of this folder carry out a plan.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Update(Enum):
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """The way in which a training or a prediction is computed, with a reason for each choice.
+    """The way in which a training run or a prediction is computed, with a reason for each choice.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ _SHORT = {
 
 
 def plan_training(model: Model, data: DataProfile, options: Options, optimizer: Optimizer) -> ExecutionPlan:
-    """Choose how a training is computed.
+    """Choose how a training run is computed.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     data : DataProfile
         Facts about the training set.
     options : Options
-        Arguments of the training.
+        Arguments of the training run.
     optimizer : Optimizer
-        Optimizer of the training.
+        Optimizer of the training run.
     """
     storage, rows, why_storage = _inputs(model, data, options.input_format, keep=options.batch_size is None)
     propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)

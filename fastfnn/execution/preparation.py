@@ -1,4 +1,4 @@
-"""Row blocks of samples, in the form that a plan chose."""
+"""Row blocks of samples, in the form that the plan specifies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBloc
     X : ndarray or Csr, shape (n_samples, n_inputs)
         Samples from `fastfnn.inputs.validation.check_inputs`.
     plan : ExecutionPlan
-        Plan of the training, evaluation or prediction.
+        Plan of the training run, evaluation or prediction.
     """
     samples = model.samples(X)
     if plan.storage is Storage.DENSE:

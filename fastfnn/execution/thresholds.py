@@ -1,7 +1,7 @@
-"""Thresholds: every size and share at which another way to compute becomes faster.
+"""Thresholds: the sizes and fractions at which a different method becomes faster.
 
-`execution.plan` reads them, and `execution.fused_sgd` the size of its calls. No other file chooses between two ways.
-The figures were measured in float32 on two cores of an Intel Xeon (Sapphire Rapids, AVX-512), most of them with the
+`execution.plan`, `obstacles`, `preparation` and `fused_sgd` read them, and `app.warmup` the size of a row block. The
+figures were measured in float32 on two cores of an Intel Xeon (Sapphire Rapids, AVX-512), most of them with the
 layers 784-256-10. The values were chosen on two cores of an AMD EPYC (Zen 4, AVX-512).
 """
 

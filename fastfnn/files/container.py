@@ -58,7 +58,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     """
     with opened(path) as file:
         metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
     if ENTRY not in metadata:
         raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {ENTRY!r} in its metadata; got {metadata}")
     try:

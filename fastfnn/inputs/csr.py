@@ -1,4 +1,4 @@
-"""Compressed sparse rows. Sparse arrays of SciPy are recognised by their `tocsr`, so SciPy is not imported."""
+"""Compressed sparse rows. SciPy sparse arrays are recognised by their `tocsr` method, so SciPy is not imported."""
 
 from __future__ import annotations
 

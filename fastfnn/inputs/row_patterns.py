@@ -1,4 +1,4 @@
-"""Row patterns: numbers that are close for rows with their non-zeros in similar columns.
+"""Row patterns: one number per row, close for rows whose non-zeros are in similar columns.
 
 A group of packed rows stores and multiplies every column in which any of its rows is non-zero: the more similar the
 rows, the fewer columns. Comparing all rows takes too long for a batch that is used once, but the non-zeros of a few

@@ -26,7 +26,7 @@ class Gradient:
 class Layer(ABC):
     """A differentiable step y = f(z), where z is linear in x.
 
-    A layer of your own derives from this class. It implements `n_outputs_for`, `forward`, `config`, and one of two
+    A custom layer derives from this class. It implements `n_outputs_for`, `forward`, `config`, and one of two
     backward passes: `backward`, which gets x, y and the gradient with respect to y; or `input_gradient`, and
     `add_gradient` if there are parameters, which get the gradient with respect to z, because the next layer applies
     the derivative of f. The arrays of `parameters` are named "weights" and "bias"; `draw_parameters` creates them.

@@ -1,4 +1,4 @@
-"""The base class of all optimizers: it counts steps, keeps the state, and updates parameters singly or together."""
+"""Base class of optimizers: it counts steps, keeps the state, and updates parameters one by one or all at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published trainings, one file each."""
+"""Recipes that reproduce published training runs, one per file."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ cross-entropy plus lambda / (2 N) times the sum of squared weights: `l2` is lamb
 N. A third of the samples is the test set. Two fifths of the others are the validation set, on which the widths and
 lambda are chosen.
 
-The page keeps samples in columns, fastfnn in rows. It names neither the grid nor the optimizer; here Adam takes
-full-batch steps. A sigmoid before the softmax keeps every probability of ten classes below e / (e + 9) = 23 %, so the
-loss cannot fall below 1.46.
+The web page that this recipe reproduces keeps samples in columns, fastfnn in rows. It names neither the grid nor the
+optimizer; here Adam takes full-batch steps. A sigmoid before the softmax keeps every probability of ten classes below
+e / (e + 9) = 23 %, so the loss cannot fall below 1.46.
 """
 
 from __future__ import annotations

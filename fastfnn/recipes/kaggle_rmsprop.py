@@ -1,8 +1,9 @@
-"""Full batch, 42,000 digits, RMSprop with one running mean for each tensor.
+"""Full batch, 42,000 digits, RMSprop with one running mean per tensor.
 
-A training published for Kaggle's digit recogniser: 784-256-10, relu with bias and a linear output without,
-softmax cross-entropy with a penalty on the weights, 2,000 steps on all 42,000 rows of `train.csv` at once.
-Here the data are MNIST's first 42,000 images unless Kaggle's own files are given; the other 28,000 are the test set.
+The web page that this recipe reproduces was written for Kaggle's digit recogniser: 784-256-10, relu with bias and a
+linear output layer without bias, softmax cross-entropy with a penalty on the weights, 2,000 steps on all 42,000 rows
+of `train.csv` at once. Here the data are MNIST's first 42,000 images unless Kaggle's own files are given; the other
+28,000 are the test set.
 
 =========  ============  ==========  ==========  ==========
 iteration  published                 here, in float64

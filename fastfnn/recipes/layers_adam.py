@@ -1,9 +1,9 @@
 """The layers of `layers-sgd`, trained by Adam from more widely spread weights.
 
-The page calls its initial weights He's, but uses He's variance, 2 / n_inputs, as the standard deviation. They are
-drawn here as the page draws them; `fastfnn.initializers.he` is He's own. fastfnn differs in one point: the page
-corrects the bias of Adam's running means inside the means themselves, unlike its own formula and unlike Kingma & Ba
-(arXiv 1412.6980), whose algorithm runs here.
+The web page that this recipe reproduces calls its initial weights He's, but uses He's variance, 2 / n_inputs, as the
+standard deviation. They are drawn here as the page draws them; `fastfnn.initializers.he` is He's own. fastfnn differs
+in one point: the page corrects the bias of Adam's running means inside the means themselves, unlike its own formula
+and unlike Kingma & Ba (arXiv 1412.6980), whose algorithm runs here.
 
 =====  ==================  =================
 epoch  training accuracy   test accuracy

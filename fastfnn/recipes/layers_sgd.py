@@ -1,8 +1,9 @@
 """Layers written from scratch: 784-100-200-10 on raw pixels, mini-batches of 5,000, plain gradient descent.
 
-The page builds a network of layer objects, relu after each but the last, and a stable softmax cross-entropy, and
-trains it for 25 epochs on three quarters of MNIST's 70,000 images, whose pixels stay 0 to 255. The samples are
-shuffled for each epoch, and its last batch is dropped if it is incomplete. Weights start at N(0, 0.01**2).
+The web page that this recipe reproduces builds a network of layer objects, relu after each but the last, and a stable
+softmax cross-entropy, and trains it for 25 epochs on three quarters of MNIST's 70,000 images, whose pixels stay 0 to
+255. The samples are shuffled for each epoch, and its last batch is dropped if it is incomplete. Weights start at
+N(0, 0.01**2).
 
 =====  ==================  =================
 epoch  training accuracy   test accuracy

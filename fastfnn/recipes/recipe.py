@@ -45,7 +45,7 @@ def watch_test(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelle
 
 
 def draw_nothing(network: Network, train: Labelled) -> dict[str, Figure]:
-    """Draw only the pictures of every training."""
+    """Draw only the pictures of every training run."""
     return {}
 
 
@@ -63,7 +63,7 @@ def report_after_update(epoch: Epoch) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A published training.
+    """A recipe that reproduces a published training run.
 
     Attributes
     ----------

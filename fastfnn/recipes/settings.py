@@ -31,12 +31,12 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that one training can change.
+    """Everything that one training run can change.
 
     Attributes
     ----------
     recipe : str
-        Name of the published training that gives the defaults.
+        Name of the recipe that gives the defaults.
     iterations : int
         Number of passes over the training data.
     hidden : tuple of int

@@ -1,8 +1,8 @@
-"""One image at a time: 784-H-10 with sigmoid hidden units, 60,000 steps an epoch.
+"""One image at a time: 784-H-10 with sigmoid hidden units, 60,000 steps per epoch.
 
-The page derives the gradient of softmax and cross-entropy twice, through the softmax's whole Jacobian and in its
-short form, and trains on MNIST's 60,000 images in their order. Weights start at N(0, 1). H is left open; here it is
-128.
+The web page that this recipe reproduces derives the gradient of softmax and cross-entropy twice, through the
+softmax's whole Jacobian and in its short form, and trains on MNIST's 60,000 images in their order. Weights start at
+N(0, 1). The page does not specify H; here it is 128.
 
 =====  =======  =======  =======  =======  =======  =======  =======  =======  =======  =======
 epoch  1        2        3        4        5        6        7        8        9        10

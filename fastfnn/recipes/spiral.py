@@ -1,7 +1,8 @@
 """Three arms of a spiral in the plane, classified by 200 relu units.
 
-Full-batch gradient descent on two thirds of 900 points. The page writes each bias as one more row of weights, on an
-input that is always 1: it is drawn like the other weights, and the penalty applies to it too.
+Full-batch gradient descent on two thirds of 900 points. The web page that this recipe reproduces writes each bias as
+one more row of weights, on an input that is always 1: it is drawn like the other weights, and the penalty applies to
+it too.
 
 ==========  ==============  =================  =============
 draws       loss            training accuracy  test accuracy

@@ -1,4 +1,4 @@
-"""The updates of a training, batch by batch."""
+"""The updates of a training run, batch by batch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Means:
 
 
 class Epochs:
-    """The updates of a training, in memory that is allocated once.
+    """The updates of a training run, in memory that is allocated once.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class Epochs:
     options : Options
         Batches, penalty, clipping, and step callbacks.
     plan : ExecutionPlan
-        Plan of the training.
+        Plan of the training run.
 
     Attributes
     ----------
     stopped : bool
-        Whether a callback ended the training.
+        Whether a callback ended training.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Events of a training: the epoch or step passed to a callback, and the exception with which a callback ends it."""
+"""Training events: the epoch or step passed to a callback, and the exception a callback raises to end training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Epoch:
     number : int
         Number of the epoch, counted from 1.
     n_epochs : int
-        Number of epochs of the whole training.
+        Number of epochs of the whole training run.
     record : dict
         The epoch's record in the history; a callback may add to it.
     network : Network
@@ -86,8 +86,8 @@ class Step:
     optimizer: Optimizer
 
 
-class StopTraining(Exception):  # noqa: N818 - it is no error
-    """Raised by a callback to end the training after the current epoch or step."""
+class StopTraining(Exception):  # noqa: N818 - it is not an error
+    """Raised by a callback to end training after the current epoch or step."""
 
 
 Callback = Callable[[Epoch], Any]

@@ -1,4 +1,4 @@
-"""Ctrl-C during a training."""
+"""Ctrl-C during training."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def fit(
     plan : ExecutionPlan
         Plan for these arguments.
     history : History, optional
-        History of a training to resume; new records are appended to it.
+        History of a training run to resume; new records are appended to it.
     """
     X, y = training
     training_set = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)

@@ -1,6 +1,6 @@
 """Checks of a kernel's arguments, and the errors for arguments that it cannot take.
 
-Checking takes almost as long as a small kernel itself. Each function therefore begins with a fast test, in as few
+A full check takes almost as long as a small kernel. Each function therefore begins with a fast test, in as few
 steps as Python allows, that nearly every array passes. Only an array that fails it goes through the complete checks.
 """
 

@@ -82,7 +82,7 @@ def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:
 
 
 def _may_be_cached() -> bool:
-    """Return whether the cache contains the kernel for any dtype, from an earlier training."""
+    """Return whether the cache contains the kernel for any dtype, from an earlier training run."""
     return any(cache_folder().glob(f"{KERNEL}-*"))
 
 

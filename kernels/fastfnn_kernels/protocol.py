@@ -1,4 +1,4 @@
-"""The type of a backend: every kernel's name and signature, and facts that callers plan with.
+"""The type of a backend: every kernel's name and signature, and facts that callers use for planning.
 
 A backend is a module: `fastfnn_kernels.reference` or `fastfnn_kernels.jitted`. mypy compares both with `Kernels`
 (tests/typed_backends.py) and checks every call through a variable of this type. The docstrings of the reference give

@@ -1,8 +1,8 @@
 """Packing mostly-zero inputs, in two passes.
 
-The first pass marks and counts the entries of each line or group of lines. This determines the offset of each line,
-so threads can write the lines independently in the second pass. Positions are collected without branches, which the
-CPU would often mispredict for pixels. Every position is written to the slot of the next non-zero, and the slot
+The first pass marks and counts the entries of each row or group of rows. This determines the offset of each row or
+group, so threads can write them independently in the second pass. Positions are collected without branches, which the
+CPU would often mispredict on pixel data. Every position is written to the slot of the next non-zero, and the slot
 advances only if it is one.
 """
 

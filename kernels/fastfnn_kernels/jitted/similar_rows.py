@@ -1,4 +1,4 @@
-"""An order of rows in which similar rows are packed together; non-zeros are compared as bits."""
+"""Ordering rows so that similar ones are packed together; non-zeros are compared as bits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Forward pass of a few rows through a stack of layers, in a single call: one call for each layer would take longer.
+"""Forward pass of a few rows through a stack of layers, in a single call: one call per layer would take longer.
 
 Three rows are multiplied at a time, and weights are not packed. For mostly-zero rows, the columns with non-zeros are
-collected first, and only the rows of the first weights with these numbers are read.
+collected first, and only the matching rows of the first weight matrix are read.
 """
 
 from __future__ import annotations

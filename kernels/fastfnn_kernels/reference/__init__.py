@@ -1,8 +1,8 @@
 """The specification: every kernel in plain NumPy, with checked arguments.
 
 Like the jitted kernels, these functions do not warn about invalid or overflowing numbers: the results contain NaN or
-inf. A warning could even be false. In one of thousands of small products, BLAS reads numbers next to its operands,
-never uses the result, and still triggers a warning.
+inf. A warning could even be false. About once in several thousand small products, BLAS reads memory just past its
+operands, never uses the result, and still triggers a warning.
 """
 
 from collections.abc import Callable

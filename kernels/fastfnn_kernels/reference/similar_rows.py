@@ -1,4 +1,4 @@
-"""An order of rows in which similar rows are packed together."""
+"""Ordering rows so that similar ones are packed together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of compilation: log messages for users who wait, and safe handling of Ctrl-C meanwhile."""
+"""The state of compilation: log messages for waiting users, and safe handling of Ctrl-C during compilation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Forward and backward pass of a batch through all layers after the first; threads divide the batch's rows.
 
-The input is the first layer's product, and the result is the gradient of its sums. The first layer therefore has an
-index here too, for its units, biases and activation.
+In `sgd_batches`, layer 0 is the first layer. Its product is given, with bias and relu; any other activation is
+applied here. The result is the gradient with respect to the sums x w + b of layer 0. In `stack_cross_entropy`, layer
+0 stands for the inputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tasks that threads take as they become free. Each has its own output, so their order changes no bit."""
+"""Tasks that threads take as they become free. Each has its own output, so their order does not affect the result."""
 
 from __future__ import annotations
 
