@@ -45,7 +45,7 @@ class Forward:
         self._kernels = model.kernels
         self._loss = model.loss
         self._layers = model.layers
-        self._own = [not type(layer).__module__.startswith("fastfnn.") for layer in model.layers]
+        self._own = [layer.is_user_defined for layer in model.layers]
         self._outputs = _BlockMemory(model, n_rows)
 
     def outputs(self, x: RowBlock, seeds: Seeds | None = None, first_row: int = 0) -> list[NDArray[Any]]:

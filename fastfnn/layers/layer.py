@@ -104,6 +104,11 @@ class Layer(ABC):
         """Whether the class implements `backward` itself; then networks call it."""
         return type(self).backward is not Layer.backward
 
+    @property
+    def is_user_defined(self) -> bool:
+        """Whether the class is not one of fastfnn's; then networks check the shape and dtype of its arrays."""
+        return not type(self).__module__.startswith("fastfnn.")
+
     @abstractmethod
     def n_outputs_for(self, n_inputs: int | None) -> int | None:
         """Return the output's width for an input's width; None is a width that is not known yet.
