@@ -9,9 +9,9 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted import dense as jitted_dense
 from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, FEW_ROWS_VECTORS, FLAT_TILE, SHORT_COLUMN_ROWS, TILE
 from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
+from fastfnn_kernels.jitted._products.division import TILES_OF_INPUTS, Grid, Spans
 from fastfnn_kernels.jitted._products.tile_product import CONFLICTING_BYTES, DEPTH_CHUNK, ROW_CHUNK
-from fastfnn_kernels.jitted._products.weight_gradient import BLOCK_TILES, INPUT_BLOCKS, SPAN_ROWS
-from fastfnn_kernels.jitted.dense import FEW_INPUTS, FEW_ROWS, MANY_PANELS, SHARED_ROWS, SMALL_BYTES
+from fastfnn_kernels.jitted.dense import FEW_INPUTS, FEW_ROWS, SMALL_BYTES
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,13 +20,15 @@ from tolerances import assert_product_close
 ACTIVATIONS = ["identity", "relu", "sigmoid", "tanh", "softplus"]
 WIDTH = TILE.vectors * UNIT.lanes(4)
 FEW_ROWS_WIDTH = FEW_ROWS_VECTORS * UNIT.lanes(4)
-MANY_ROWS = SHARED_ROWS + BLOCK_ROWS  # so many rows are shared out among threads, and not the panels
+MANY_ROWS = 16 * BLOCK_ROWS  # several tasks for each thread
+MANY_PANELS = 4
 FLAT_WIDTH = FLAT_TILE.vectors * UNIT.lanes(4)
-MANY_INPUTS = INPUT_BLOCKS * BLOCK_TILES * TILE.rows  # from here on, the weight gradient has more blocks
+MANY_INPUTS = 4 * TILES_OF_INPUTS * TILE.rows  # from here on, the weight gradient has more tasks
+SPAN_ROWS = 3 * ROW_CHUNK
 DTYPE = st.sampled_from([np.float32, np.float64])
 ROWS = [FEW_ROWS, FEW_ROWS + 1, TILE.rows - 1, TILE.rows, TILE.rows + 1, BLOCK_ROWS - 1, BLOCK_ROWS + 1]
 N_ROWS = st.sampled_from([0, 1, 2, *ROWS, 131])
-BLOCK_INPUTS = BLOCK_TILES * TILE.rows
+BLOCK_INPUTS = TILES_OF_INPUTS * TILE.rows
 N_INPUTS = st.sampled_from([1, 2, 7, TILE.rows, TILE.rows + 1, BLOCK_INPUTS - 1, BLOCK_INPUTS + 1, 205])
 NARROW = [
     UNIT.lanes(8),
@@ -202,6 +204,50 @@ def test_every_block_of_the_weight_gradient_is_exact_on_whole_numbers(shape, acc
     jitted.dense_weight_gradient(x, grad, out, out_bias, accumulate=accumulate)
     assert np.array_equal(out, expected)
     assert np.array_equal(out_bias, expected_bias)
+
+
+GRIDS = [Grid(1, 1), Grid(3, 1), Grid(1, 3), Grid(2, 2), Grid(10, 3), Grid(300, 1)]
+
+
+@pytest.mark.parametrize("shape", [(9 * TILE.rows + 2, 70, 3 * WIDTH + 1), (2, 2 * DEPTH_CHUNK, WIDTH), (30, 0, 40)])
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_no_division_changes_a_product(grid, shape, variant, dtype, rng):
+    n_rows, depth, n_columns = shape
+    x, weights = normals(rng, (n_rows, depth), dtype), normals(rng, (depth, n_columns), dtype)
+    back, y = np.ascontiguousarray(weights.T), normals(rng, (n_rows, n_columns), dtype)
+
+    def products():
+        return [
+            jitted.dense_forward(x, weights, None, "tanh").tobytes(),
+            jitted.dense_input_gradient(x, back, y, "relu").tobytes(),
+        ]
+
+    with small_up_to(-1), mock.patch.object(jitted_dense, "FEW_ROWS", 0):
+        expected = products()
+        with mock.patch.object(jitted_dense, "divide_product", return_value=grid):
+            assert products() == expected
+
+
+SPANS = [Spans(ROW_CHUNK, 1, 1), Spans(2 * ROW_CHUNK, 5, 1), Spans(ROW_CHUNK, 2, 3), Spans(5 * ROW_CHUNK, 400, 2)]
+
+
+@pytest.mark.parametrize(
+    "shape", [(2 * ROW_CHUNK + 3, 100, 3 * WIDTH + 1), (40, 7 * TILE.rows, WIDTH + 1), (0, 20, 40)]
+)
+@pytest.mark.parametrize("spans", SPANS, ids=str)
+def test_no_division_changes_a_weight_gradient(spans, shape, variant, dtype, rng):
+    n_rows, n_inputs, n_columns = shape
+    x, grad = normals(rng, (n_rows, n_inputs), dtype), normals(rng, (n_rows, n_columns), dtype)
+
+    def gradients():
+        start = np.ones((n_inputs, n_columns), dtype), np.ones(n_columns, dtype)
+        added = jitted.dense_weight_gradient(x, grad, *start, accumulate=True)
+        return [array.tobytes() for array in (*jitted.dense_weight_gradient(x, grad), *added)]
+
+    with small_up_to(-1):
+        expected = gradients()
+        with mock.patch.object(jitted_dense, "divide_weight_gradient", return_value=spans):
+            assert gradients() == expected
 
 
 LONG = [

@@ -24,8 +24,10 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import row_tail_tile, row_tile
+from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target
 from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, FLAT_TILE
-from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS, TILES_OF_BLOCK, multiply_block
+from fastfnn_kernels.jitted._products.block_product import Product, multiply_block
+from fastfnn_kernels.jitted._products.division import divide_product, divide_weight_gradient
 from fastfnn_kernels.jitted._products.fused_activations import (
     CODES,
     IDENTITY,
@@ -54,6 +56,7 @@ from fastfnn_kernels.jitted._products.tile_product import (
     CONFLICTING_BYTES,
     DEPTH_CHUNK,
     ROW_CHUNK,
+    TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
     number_of_tiles,
@@ -62,10 +65,6 @@ from fastfnn_kernels.jitted._products.tile_product import (
 from fastfnn_kernels.jitted._products.weight_gradient import add_few_columns, add_products
 from fastfnn_kernels.jitted.activations import activation_forward, activation_gradient
 from fastfnn_kernels.runtime.cpu import UNIT
-
-# With up to SHARED_ROWS rows and at least MANY_PANELS panels, threads divide the panels instead of the rows.
-SHARED_ROWS = 15 * BLOCK_ROWS
-MANY_PANELS = 4
 
 # Up to this number of rows, the weights are not packed: packing would take longer than the product.
 FEW_ROWS = 4
@@ -100,7 +99,7 @@ def dense_forward(
         _multiply_few(operations, x.dtype, x, weights, bias, CODES[activation], out)
     else:
         finish = (CODES[activation], out, IDENTITY)
-        _multiply(operations, x.dtype, x, weights, False, bias, *finish, threads_for(operations), out)
+        _divide_and_multiply(operations, x, weights, False, bias, *finish, out)
     return out
 
 
@@ -126,7 +125,9 @@ def dense_weight_gradient(
         out[:] = transposed.T
     else:
         operations = 2 * x.size * grad.shape[1]
-        add_products(operations, x.dtype, x, grad, accumulate, threads_for(operations), out, sums)
+        n_threads = threads_for(operations)
+        spans = divide_weight_gradient(*x.shape, grad.shape[1], x.itemsize, n_threads)
+        add_products(operations, x.dtype, x, grad, accumulate, n_threads, *spans, out, sums)
     return out, out_bias
 
 
@@ -148,13 +149,19 @@ def dense_input_gradient(
         return out
     finish = (IDENTITY, y, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
-    _multiply(operations, grad.dtype, grad, weights, True, NO_BIAS[grad.dtype], *finish, threads_for(operations), out)
+    _divide_and_multiply(operations, grad, weights, True, NO_BIAS[grad.dtype], *finish, out)
     return out
 
 
 def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
     """Return whether the matrices of a product fit into a core's caches."""
     return a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
+
+
+def _divide_and_multiply(operations: int, x: NDArray[Any], *operands: Any) -> None:
+    n_threads, out = threads_for(operations), operands[-1]
+    grid = divide_product(*out.shape, x.itemsize, n_threads)
+    _multiply(operations, x.dtype, x, *operands[:-1], n_threads, *grid, out)
 
 
 @kernel
@@ -167,46 +174,41 @@ def _multiply(
     y: In2,
     derivative: Int,
     n_threads: Int,
+    tile_parts: Int,
+    panel_parts: Int,
     out: Out2,
 ) -> None:
-    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose."""
+    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose; see `division.divide_product`."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
-    start = padded_bias(bias, n_columns, wide)
-    zeros = np.zeros(wide, out.dtype)
-    floor = floor_of(activation, out)
     panels = aligned_empty(n_panels * wide * depth, out.dtype)
-    for panel in prange(n_panels):
+    pack_parts = (n_threads + n_panels - 1) // max(n_panels, 1)
+    for task in prange(n_panels * pack_parts):
+        panel = task // pack_parts
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
+        first, end = share_of(depth, task % pack_parts, pack_parts)
         if transposed:
-            fill_transposed_panel(matrix, j, width, panels, j * depth)
+            fill_transposed_panel(matrix, first, end - first, j, width, panels, j * depth + first * width)
         else:
-            fill_panel(matrix, 0, depth, j, width, panels, j * depth)
+            fill_panel(matrix, first, end - first, j, width, panels, j * depth + first * width)
 
+    zeros, floor = np.zeros(wide, out.dtype), floor_of(activation, out)
+    product = Product(x, panels, padded_bias(bias, n_columns, wide), zeros, floor, y, derivative == RELU, out)
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
-    share_panels = n_rows <= SHARED_ROWS and n_panels >= MANY_PANELS
-    most_tiles = n_threads * TILES_OF_BLOCK
-    n_tasks = n_threads * (1 if share_panels else (number_of_tiles(n_rows) + most_tiles - 1) // most_tiles)
-    block_rows = n_rows if share_panels else BLOCK_ROWS
-    copies = np.empty((n_threads, block_rows if conflicting else 0, DEPTH_CHUNK + lanes), x.dtype)
+    most_rows = TILE_ROWS * ((number_of_tiles(n_rows) + tile_parts - 1) // tile_parts)
+    copies = np.empty((n_threads, most_rows if conflicting else 0, DEPTH_CHUNK + lanes), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
         while True:
-            task = next_task(counters, worker, n_tasks)
-            if task >= n_tasks:
+            task = next_task(counters, worker, tile_parts * panel_parts)
+            if task >= tile_parts * panel_parts:
                 break
-            first_row, end_row, first_panel, end_panel = 0, n_rows, 0, n_panels
-            if share_panels:
-                first_panel, end_panel = share_of(n_panels, task, n_tasks)
-            else:
-                first_row, end_row = rows_of_share(n_rows, task, n_tasks)
-            multiply_block(
-                x, copies[worker], panels, start, zeros, floor, y, derivative == RELU, out,
-                first_row, end_row, first_panel, end_panel,
-            )  # fmt: skip
+            first_row, end_row = rows_of_share(n_rows, task // panel_parts, tile_parts)
+            first_panel, end_panel = share_of(n_panels, task % panel_parts, panel_parts)
+            multiply_block(product, copies[worker], first_row, end_row, first_panel, end_panel)
             if activation > RELU or derivative > RELU:
                 first, end = first_panel * wide, min(end_panel * wide, n_columns)
                 for row in range(first_row, end_row):
@@ -231,18 +233,14 @@ def _multiply_few(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -
                 for k in range(0, max(depth, 1), DEPTH_CHUNK):
                     chunk = min(DEPTH_CHUNK, depth - k)
                     first_chunk, last_chunk = k == 0, k + chunk == depth
+                    a = Operand(x, row * depth + k, depth, 1)
+                    b = Panel(weights, k * n_columns + j, n_columns, chunk)
+                    c = Target(out, row * n_columns + j, n_columns, 1, min(width, n_columns - j))
+                    first_sums, offset = (start, j) if first_chunk else (zeros, 0)
+                    finish = Finish(first_sums, offset, not first_chunk, floor if last_chunk else -np.inf)
                     if width == wide:
-                        row_tile(
-                            x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
-                            start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                            n_columns, 1, width, not first_chunk, floor if last_chunk else -np.inf, out, False,
-                        )  # fmt: skip
+                        row_tile(a, b, c, finish)
                     else:
-                        row_tail_tile(
-                            x, row * depth + k, depth, 1, weights, k * n_columns + j, n_columns, chunk,
-                            start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                            n_columns, 1, min(width, n_columns - j), not first_chunk,
-                            floor if last_chunk else -np.inf, out, False,
-                        )  # fmt: skip
+                        row_tail_tile(a, b, c, finish)
             if activation != RELU:
                 activate(out[row, first:end], activation)

@@ -31,8 +31,9 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS, multiply_by_columns
+from fastfnn_kernels.jitted._llvm.operands import Operand
 from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS
-from fastfnn_kernels.jitted._llvm.transfers import CACHE_LINE
+from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
 from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
 from fastfnn_kernels.jitted._products.flat_layers import part, starts_of
 from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, activate
@@ -40,10 +41,10 @@ from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
 from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
+    add_gradient,
     backward,
     compare,
     forward,
-    gradient_panels,
     pack_columns,
     pack_gradient,
     pack_transposed,
@@ -53,7 +54,7 @@ from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
 from fastfnn_kernels.jitted._products.panels import aligned_empty, transpose
 from fastfnn_kernels.jitted._products.tasks import number_of_shares, take_next
 from fastfnn_kernels.jitted._products.tile_product import TILE_ROWS, TILE_VECTORS, rows_of_share
-from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
+from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Rows in a block, which goes through the network together.
@@ -276,15 +277,14 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
         _add_short_product(x, grad, total)
     else:
         pack_gradient(layers, rows, layer, 0, rows.n_rows)
-        panels, no_copies = gradient_panels(layers, rows, layer), x[:0]
-        add_products_of_block(x, no_copies, 0, rows.n_rows, 0, n_inputs, panels, layers.zeros, True, total)
+        add_gradient(layers, rows, layer, total, 0, n_inputs)
 
 
 @inline
 def _add_short_product(a: Any, b: Any, out: Any) -> None:
     """Add a^T b, which has few rows, without packing."""
     nothing = b[0, :0]
-    multiply_in_place(a, 0, 1, a.shape[1], b, b.shape[0], nothing, a.shape[1], True, -np.inf, out)
+    multiply_in_place(Operand(a, 0, 1, a.shape[1]), a.shape[1], b, b.shape[0], nothing, True, -np.inf, out)
 
 
 @inline

@@ -21,11 +21,13 @@ from fastfnn_kernels.jitted._compile.jit import (
     LayersInt,
     Out2,
     Real,
+    force_inline,
     inline,
     kernel,
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
+from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target
 from fastfnn_kernels.jitted._llvm.sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
@@ -201,30 +203,29 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
         chunk = min(DEPTH_CHUNK, depth - k)
         adding = k > 0
         floor = floor_of(code if k + chunk == depth else IDENTITY, w)
-        for j in range(0, n_whole, wide):
-            first, first_offset = (zeros, 0) if adding else (start, j)
-            if n_rows == 1:
-                row_tile(
-                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, wide, adding, floor, out, False,
-                )  # fmt: skip
-            else:
-                group_tile(
-                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, wide, adding, floor, out, False,
-                )  # fmt: skip
-        for j in range(n_whole, n_columns, lanes):
-            first, first_offset = (zeros, 0) if adding else (start, j)
-            n_existing = min(lanes, n_columns - j)
-            if n_rows == 1:
-                row_tail_tile(
-                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, n_existing, adding, floor, out, False,
-                )  # fmt: skip
-            else:
-                group_tail_tile(
-                    x, k, depth, 1, w, k * n_columns + j, n_columns, chunk, first, first_offset,
-                    out, j, n_columns, n_rows, n_existing, adding, floor, out, False,
-                )  # fmt: skip
+        j = 0
+        while j < n_columns:
+            is_whole = j < n_whole
+            width = wide if is_whole else min(lanes, n_columns - j)
+            sums, offset = (zeros, 0) if adding else (start, j)
+            a = Operand(x, k, depth, 1)
+            b = Panel(w, k * n_columns + j, n_columns, chunk)
+            c = Target(out, j, n_columns, n_rows, width)
+            _multiply_tile(a, b, c, Finish(sums, offset, adding, floor), is_whole)
+            j += width
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
+
+
+@force_inline
+def _multiply_tile(a: Operand, b: Panel, c: Target, finish: Finish, is_whole: bool) -> None:
+    """Compute one tile; unless it is whole, it has at most one vector of columns."""
+    if c.n_rows == 1:
+        if is_whole:
+            row_tile(a, b, c, finish)
+        else:
+            row_tail_tile(a, b, c, finish)
+    elif is_whole:
+        group_tile(a, b, c, finish)
+    else:
+        group_tail_tile(a, b, c, finish)

@@ -11,13 +11,15 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._llvm.dense_tiles import EXTENT_AND_FINISH, loads_of_b, reduce_tile, store_tile
+from fastfnn_kernels.jitted._llvm.dense_tiles import loads_of_b
+from fastfnn_kernels.jitted._llvm.reduction import reduce_tile, sums_of
 from fastfnn_kernels.jitted._llvm.tile_shapes import (
     FEW_ROWS_VECTORS,
     SCATTERING_VECTORS,
     SPARSE_TAIL_VECTORS,
     SPARSE_TILE,
 )
+from fastfnn_kernels.jitted._llvm.tile_store import store_rows
 from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
     Arguments,
@@ -30,6 +32,7 @@ from fastfnn_kernels.jitted._llvm.vectors import (
     signature_of,
 )
 
+EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
     "order", "order_offset", "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
@@ -45,18 +48,18 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
     builder = vec.ir
     a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
     order, c = pointer("order"), pointer("c")
-    offsets, load_b = loads_of_b(arguments, vectors, masked=masked)
+    load_b = loads_of_b(vec, value("n_columns"), vectors, masked=masked)
 
     tile = reduce_tile(
         vec,
         value("depth"),
-        [vec.load(start, offset) for offset in offsets],
         [builder.gep(a, [constant(i)]) for i in range(rows)],
         constant(rows),
         lambda k: _row_at(builder, b, indices, k, value("b_row")),
         load_b,
+        (constant(0), sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)),
     )
-    store_tile(
+    store_rows(
         vec,
         tile,
         lambda i: _row_at(builder, c, order, constant(i), value("c_row")),

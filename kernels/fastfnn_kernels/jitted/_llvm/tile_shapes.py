@@ -35,7 +35,16 @@ def sparse_tile_shape(unit: VectorUnit) -> TileShape:
     return TileShape(rows=ROWS_OF_GROUP, vectors=(unit.registers - broadcast) // (ROWS_OF_GROUP + 1))
 
 
+def steps_of_round(unit: VectorUnit) -> int:
+    """Return the steps in a round of the inner loop of panels, whose counters take two to five instructions.
+
+    Without fused multiply-adds a second step would spill, and NEON would compute more addresses.
+    """
+    return 2 if unit.name in ("AVX-512", "AVX2") else 1
+
+
 TILE = tile_shape(UNIT)
+STEPS_OF_ROUND = steps_of_round(UNIT)
 SPARSE_TILE = sparse_tile_shape(UNIT)
 
 # Tile of a product with fewer columns than a vector has lanes. Its vectors run along the reduction.

@@ -22,9 +22,8 @@ from fastfnn_kernels.jitted._llvm.vectors import (
     whole_or_masked,
 )
 
-CACHE_LINE = 64
-
 _PREFETCH = ("a", "a_offset", "a_row", "n_rows", "n_columns")
+_ROWS = ("a", "a_offset", "a_row", "n_rows", "n_columns", "c", "c_offset", "c_row")
 _PANEL = ("a", "a_offset", "a_row", "n_rows", "n_columns", "c", "c_offset")
 
 
@@ -142,11 +141,36 @@ def _emit_prefetch(arguments: Arguments) -> None:
     vec, value = arguments.vec, arguments.value
     builder = vec.ir
     a = arguments.pointer("a")
-    line = constant(CACHE_LINE // vec.itemsize)
+    line = constant(vec.line)
     with cgutils.for_range(builder, value("n_rows")) as k:
         row = builder.gep(a, [builder.mul(k.index, value("a_row"))])
         with cgutils.for_range_slice(builder, constant(0), value("n_columns"), line) as (column, _):
             vec.prefetch(builder.gep(row, [column]))
+
+
+def _emit_row_copy(arguments: Arguments) -> None:
+    vec, value = arguments.vec, arguments.value
+    builder = vec.ir
+    a, c, n_columns, lanes = arguments.pointer("a"), arguments.pointer("c"), value("n_columns"), constant(vec.lanes)
+    last = builder.sub(n_columns, lanes)  # the last vector may overlap the one before it
+    mask = vec.mask_below(n_columns)
+    with cgutils.for_range(builder, value("n_rows")) as k:
+        source = builder.gep(a, [builder.mul(k.index, value("a_row"))])
+        target = builder.gep(c, [builder.mul(k.index, value("c_row"))])
+        with builder.if_else(builder.icmp_signed(">=", last, constant(0)), likely=True) as (several, part_of_one):
+            with several:
+                with cgutils.for_range_slice(builder, constant(0), last, lanes) as (column, _):
+                    vec.store(vec.load(source, column), target, column)
+                vec.store(vec.load(source, last), target, last)
+            with part_of_one:
+                vec.store_masked(vec.load_masked(source, constant(0), mask), target, constant(0), mask)
+
+
+@intrinsic
+def copy_rows(typing, a, a_offset, a_row, n_rows, n_columns, c, c_offset, c_row):
+    """Copy the first `n_columns` columns of some rows of A to rows of C."""
+    given = (a, a_offset, a_row, n_rows, n_columns, c, c_offset, c_row)
+    return signature_of(_ROWS, given), code_of(_ROWS, _emit_row_copy)
 
 
 def make_transfer(emit: Callable[[Arguments, int], None], vectors: int) -> Any:

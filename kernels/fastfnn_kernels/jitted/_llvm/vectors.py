@@ -19,6 +19,8 @@ from fastfnn_kernels.runtime.cpu import UNIT
 INT64 = ir.IntType(64)
 INT32 = ir.IntType(32)
 
+CACHE_LINE = 64
+
 # Before LLVM 22 masked loads and stores took their alignment as an argument.
 MASKED_ACCESS_TAKES_ALIGNMENT = llvm.llvm_version_info < (22,)
 
@@ -31,6 +33,7 @@ class VectorBuilder:
         self.element = element
         self.itemsize = itemsize
         self.lanes = UNIT.lanes(itemsize)
+        self.line = CACHE_LINE // itemsize
         self.type = ir.VectorType(element, self.lanes)
         self._suffix = f"v{self.lanes}f{8 * itemsize}"
 

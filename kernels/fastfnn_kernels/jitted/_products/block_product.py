@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.panels import width_of_panel
+from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.tile_product import (
     DEPTH_CHUNK,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
-    multiply_tile,
     number_of_tiles,
 )
 
-# Rows in a block, which one thread computes. Their inputs stay in cache while the panels are streamed.
+# Rows in a block of the kernels that compute several layers for one block after another.
 TILES_OF_BLOCK = 4
 
 BLOCK_ROWS = TILES_OF_BLOCK * TILE_ROWS
 
 
+class Product(NamedTuple):
+    """A product of x with a packed matrix, and what follows it."""
+
+    x: Any
+    panels: Any
+    start: Any  # the first number of each sum, padded to the end of the last panel
+    zeros: Any  # as many as a panel has columns
+    floor: Any
+    gate: Any  # like `out`, see `operands.Gate`
+    gated: Any
+    out: Any
+
+
 @inline
 def multiply_block(
-    x: Any,
-    copies: Any,
-    panels: Any,
-    start: Any,
-    zeros: Any,
-    floor: float,
-    gate: Any,
-    gated: bool,
-    out: Any,
-    first_row: int,
-    end_row: int,
-    first_panel: int,
-    end_panel: int,
+    product: Product, copies: Any, first_row: int, end_row: int, first_panel: int, end_panel: int
 ) -> None:
     """Compute some rows of some panels; first copy the rows if `copies` has room for them.
 
-    The tiles of the last panel prefetch the next chunk of the rows, or the rows of the next block.
+    Each panel's tiles prefetch a share of the next chunk of the rows, or of the rows of the next block.
     """
+    x, out = product.x, product.out
     depth, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
@@ -62,15 +66,24 @@ def multiply_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * depth + k * width
             next_offset = panel_offset + (width * depth if panel + 1 < end_panel else 0)
-            prefetching = panel + 1 == end_panel and next_row < x.shape[0]
+            panel_step = (width + n_tiles - 1) // max(n_tiles, 1)
+            first_ahead, end_ahead = share_of(TILE_ROWS, panel - first_panel, end_panel - first_panel)
+            if next_row >= x.shape[0]:
+                end_ahead = first_ahead
+            start, start_offset = (product.start, j) if first_chunk else (product.zeros, 0)
+            b = Panel(product.panels, panel_offset, width, chunk)
+            finish = Finish(start, start_offset, not first_chunk, product.floor if last_chunk else -np.inf)
+            gate = Gate(product.gate, last_chunk and product.gated)
             for tile in range(n_tiles):
                 row = first_row + tile * TILE_ROWS
-                multiply_tile(
-                    source, source_offset + (row - first_row) * source_row, source_row, 1,
-                    panels, panel_offset, width, chunk,
-                    start if first_chunk else zeros, j if first_chunk else 0, out, row * n_columns + j,
-                    min(TILE_ROWS, end_row - row), min(width, n_columns - j),
-                    not first_chunk, floor if last_chunk else -np.inf, gate, last_chunk and gated,
-                    next_offset, tile, n_tiles,
-                    x, (next_row + tile * TILE_ROWS) * depth + next_k, depth, 1, prefetching,
-                )  # fmt: skip
+                n_rows, existing = min(TILE_ROWS, end_row - row), min(width, n_columns - j)
+                a = Operand(source, source_offset + (row - first_row) * source_row, source_row, 1)
+                c = Target(out, row * n_columns + j, n_columns, n_rows, existing)
+                next_a = (next_row + tile * TILE_ROWS) * depth + next_k
+                ahead = Ahead(
+                    next_offset + tile * chunk * panel_step, panel_step, x, next_a, depth, 1, first_ahead, end_ahead
+                )
+                if width == lanes:
+                    narrow_panel_tile(a, b, c, finish, gate, ahead)
+                else:
+                    panel_tile(a, b, c, finish, gate, ahead)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline, inlined
-from fastfnn_kernels.jitted._products.block_product import multiply_block
+from fastfnn_kernels.jitted._products.block_product import Product, multiply_block
 from fastfnn_kernels.jitted._products.cross_entropy_rows import count_right, write_cross_entropy_gradient
 from fastfnn_kernels.jitted._products.flat_layers import part
 from fastfnn_kernels.jitted._products.fused_activations import (
@@ -24,7 +24,7 @@ from fastfnn_kernels.jitted._products.fused_activations import (
 )
 from fastfnn_kernels.jitted._products.panels import fill_panel, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES
-from fastfnn_kernels.jitted._products.weight_gradient import add_products_of_block, add_sums_of_columns
+from fastfnn_kernels.jitted._products.weight_gradient import Gradient, add_products_of_block, add_sums_of_columns
 
 
 class Layers(NamedTuple):
@@ -93,12 +93,18 @@ def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     """Add the product of inputs and gradients to the rows first:end of a layer's weights, and repack them."""
     weights = _weights(layers, layer)
     if rows.n_rows > 0:
-        x = units(rows, rows.outputs, layer - 1)
-        panels = gradient_panels(layers, rows, layer)
-        no_copies = x[:0]
-        add_products_of_block(x, no_copies, 0, rows.n_rows, first, end, panels, layers.zeros, True, weights)
+        add_gradient(layers, rows, layer, weights, first, end)
     pack_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
     pack_transposed(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
+
+
+@inlined
+def add_gradient(layers: Layers, rows: Rows, layer: int, out: Any, first: int, end: int) -> None:
+    """Add the product of inputs and gradients to the rows first:end of a matrix like a layer's weights."""
+    x, panels = units(rows, rows.outputs, layer - 1), gradient_panels(layers, rows, layer)
+    n_panels = number_of_panels(out.shape[1], TILE_VECTORS * (VECTOR_BYTES // out.itemsize))
+    gradient = Gradient(x, 0, rows.n_rows, panels, layers.zeros, True, out)
+    add_products_of_block(gradient, x[:0], first, end, 0, n_panels)
 
 
 @inlined
@@ -117,7 +123,8 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
     bias = part(layers.biases, layers.bias_starts, layer)
     floor = floor_of(layers.codes[layer], y)
-    multiply_block(x, x[:0], panels, bias, layers.zeros, floor, y, False, y, first, end, 0, n_panels)
+    product = Product(x, panels, bias, layers.zeros, floor, y, False, y)
+    multiply_block(product, x[:0], first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
 
 
@@ -140,10 +147,8 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
     y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of(IDENTITY, grad)
-    multiply_block(
-        grad, grad[:0], panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below,
-        first, end, 0, n_panels,
-    )  # fmt: skip
+    product = Product(grad, panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below)
+    multiply_block(product, grad[:0], first, end, 0, n_panels)
     if code > RELU:
         multiply_by_derivative(_of_rows(grad_below, first, end), _of_rows(y, first, end), code)
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline
 from fastfnn_kernels.jitted._llvm.transfers import (
-    CACHE_LINE,
     copy_narrow_panel,
     copy_narrow_transposed_panel,
     copy_panel,
     copy_transposed_panel,
 )
+from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.runtime.cpu import UNIT
 
@@ -57,14 +57,17 @@ def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, pan
 
 
 @inline
-def fill_transposed_panel(matrix: Any, j: int, width: int, panels: Any, panel_offset: int) -> None:
-    """Pack the rows from j on as columns."""
+def fill_transposed_panel(
+    matrix: Any, first_column: int, n_columns: int, j: int, width: int, panels: Any, panel_offset: int
+) -> None:
+    """Pack some columns of the rows from j on, as rows of columns."""
     depth = matrix.shape[1]
     n_existing = min(width, matrix.shape[0] - j)
+    first = j * depth + first_column
     if width == VECTOR_BYTES // matrix.itemsize:
-        copy_narrow_transposed_panel(matrix, j * depth, depth, n_existing, depth, panels, panel_offset)
+        copy_narrow_transposed_panel(matrix, first, depth, n_existing, n_columns, panels, panel_offset)
     else:
-        copy_transposed_panel(matrix, j * depth, depth, n_existing, depth, panels, panel_offset)
+        copy_transposed_panel(matrix, first, depth, n_existing, n_columns, panels, panel_offset)
 
 
 @inline

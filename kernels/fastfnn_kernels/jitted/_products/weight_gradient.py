@@ -2,129 +2,152 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, inline, kernel
 from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.panel_tiles import columns_panel_tile, narrow_columns_panel_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
-from fastfnn_kernels.jitted._llvm.transfers import add_column_sums
-from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._llvm.transfers import add_column_sums, copy_rows
+from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
+from fastfnn_kernels.jitted._products.loops import add
 from fastfnn_kernels.jitted._products.panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._products.tasks import next_task, share_of
 from fastfnn_kernels.jitted._products.tile_product import (
-    CONFLICTING_BYTES,
     ROW_CHUNK,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
-    multiply_tile,
     number_of_tiles,
     rows_of_share,
 )
 
-# The weight gradient is divided into this number of blocks of inputs, or a multiple of it. It is even, so that two
-# threads get equally many.
-INPUT_BLOCKS = 4
-
-# Maximum number of tiles in such a block. Its inputs stay in cache while the panels are streamed.
-BLOCK_TILES = 10
-
-# Rows between barriers in the weight gradient. Gradient rows of more than NARROW_BYTES fill the shared cache sooner,
-# so they use a third of the span.
-SPAN_ROWS = 6 * ROW_CHUNK
-NARROW_BYTES = 2048
+# Rows of the inputs that a tile prefetches during a block of steps, which is a cache line of float32.
+STEPS_OF_LINE = CACHE_LINE // 4
 
 FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
 
 @kernel
-def add_products(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Out2, out_bias: Out1) -> None:
-    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
+def add_products(
+    x: In2,
+    grad: In2,
+    accumulate: Flag,
+    n_threads: Int,
+    span_rows: Int,
+    input_parts: Int,
+    panel_parts: Int,
+    out: Out2,
+    out_bias: Out1,
+) -> None:
+    """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty.
+
+    Threads wait for each other after each span of rows, and after its gradient is packed. See
+    `division.divide_weight_gradient`.
+    """
     n_rows, n_inputs = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
     zeros = np.zeros(wide, out.dtype)
-    span_rows = SPAN_ROWS if n_columns * out.itemsize <= NARROW_BYTES else SPAN_ROWS // 3
     panels = aligned_empty(n_panels * wide * min(span_rows, n_rows), out.dtype)
     if not accumulate:
         out_bias[:] = 0
-
-    most_tiles = INPUT_BLOCKS * BLOCK_TILES
-    n_blocks = INPUT_BLOCKS * ((number_of_tiles(n_inputs) + most_tiles - 1) // most_tiles)
-    conflicting = n_inputs * x.itemsize % CONFLICTING_BYTES == 0 and n_inputs > 0 and n_panels > 1
-    copies = np.empty((n_threads, ROW_CHUNK if conflicting else 0, BLOCK_TILES * TILE_ROWS + lanes), x.dtype)
+    sums = np.zeros((span_rows // ROW_CHUNK, n_columns), out.dtype)
+    copying = n_panels > panel_parts
+    widest = TILE_ROWS * ((number_of_tiles(n_inputs) + input_parts - 1) // input_parts)
+    copies = np.empty((n_threads, ROW_CHUNK if copying else 0, widest + lanes), x.dtype)
     for span in range(0, max(n_rows, 1), span_rows):
         end_span = min(span + span_rows, n_rows)
         n_spanned = end_span - span
-        for panel in prange(n_panels):
+        n_chunks = (n_spanned + ROW_CHUNK - 1) // ROW_CHUNK
+        sums[:] = 0
+        for task in prange(n_panels * n_chunks):
+            panel, chunk = task // n_chunks, task % n_chunks
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
-            fill_panel(grad, span, n_spanned, j, width, panels, j * n_spanned)
+            first, n_packed = chunk * ROW_CHUNK, min(ROW_CHUNK, n_spanned - chunk * ROW_CHUNK)
+            offset = j * n_spanned + first * width
+            fill_panel(grad, span + first, n_packed, j, width, panels, offset)
             if out_bias.size:
-                packed = panels[j * n_spanned : (j + width) * n_spanned].reshape((n_spanned, width))
-                add_sums_of_columns(packed, 0, n_spanned, 0, min(width, n_columns - j), out_bias[j:])
+                packed = panels[offset : offset + n_packed * width].reshape((n_packed, width))
+                add_sums_of_columns(packed, 0, n_packed, 0, min(width, n_columns - j), sums[chunk, j:])
+        for chunk in range(n_chunks):
+            add(sums[chunk, : out_bias.size], out_bias)
+        gradient = Gradient(x, span, end_span, panels, zeros, accumulate or span > 0, out)
         counters = np.zeros(n_threads, np.int64)
         for worker in prange(n_threads):
             while True:
-                block = next_task(counters, worker, n_blocks)
-                if block >= n_blocks:
+                task = next_task(counters, worker, input_parts * panel_parts)
+                if task >= input_parts * panel_parts:
                     break
-                first, end = rows_of_share(n_inputs, block, n_blocks)
-                add_products_of_block(
-                    x, copies[worker], span, end_span, first, end, panels, zeros, accumulate or span > 0, out
-                )
+                first, end = rows_of_share(n_inputs, task // panel_parts, input_parts)
+                first_panel, end_panel = share_of(n_panels, task % panel_parts, panel_parts)
+                add_products_of_block(gradient, copies[worker], first, end, first_panel, end_panel)
+
+
+class Gradient(NamedTuple):
+    """The weight gradient of a span of rows."""
+
+    x: Any
+    span: Any
+    end_span: Any
+    panels: Any  # the rows of g
+    zeros: Any  # as many as a panel has columns
+    accumulate: Any
+    out: Any
 
 
 @inline
 def add_products_of_block(
-    x: Any,
-    copies: Any,
-    span: int,
-    end_span: int,
-    first: int,
-    end: int,
-    panels: Any,
-    zeros: Any,
-    accumulate: bool,
-    out: Any,
+    gradient: Gradient, copies: Any, first: int, end: int, first_panel: int, end_panel: int
 ) -> None:
-    """Compute the rows first:end of `out` over a span of rows; first copy the inputs if `copies` has room for them.
+    """Compute the rows first:end of some panels of `out`; first copy the inputs if `copies` has room for them.
 
-    The tiles of the middle panel prefetch the inputs of the next chunk, or of the next block's first chunk.
+    Each panel's tiles prefetch a share of the inputs of the next chunk, or of the next block's first chunk.
     """
+    x, span, end_span, out = gradient.x, gradient.span, gradient.end_span, gradient.out
     n_inputs, n_columns = x.shape[1], out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
-    n_panels = number_of_panels(n_columns, wide)
     n_tiles = number_of_tiles(end - first)
     copying = copies.shape[0] > 0
     source, source_row = (copies, copies.shape[1]) if copying else (x, n_inputs)
     for row in range(span, max(end_span, span + 1), ROW_CHUNK):
         chunk = min(ROW_CHUNK, end_span - row)
-        adding = accumulate or row > span
         last_chunk = row + chunk == end_span
         next_row, next_first = (span, end) if last_chunk else (row + chunk, first)
         if copying:
-            for k in range(chunk):
-                copy(x[row + k, first:end], copies[k])
+            copy_rows(x, row * n_inputs + first, n_inputs, chunk, end - first, copies, 0, source_row)
         source_offset = 0 if copying else row * n_inputs + first
-        for panel in range(n_panels):
+        finish = Finish(gradient.zeros, 0, gradient.accumulate or row > span, -np.inf)
+        gate = Gate(out, False)
+        for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
-            next_offset = panel_offset + (width * (end_span - span) if panel + 1 < n_panels else 0)
-            prefetching = panel == n_panels // 2 and next_first < n_inputs
+            next_offset = panel_offset + (width * (end_span - span) if panel + 1 < end_panel else 0)
+            panel_step = (width + n_tiles - 1) // max(n_tiles, 1)
+            first_ahead, end_ahead = share_of(STEPS_OF_LINE, panel - first_panel, end_panel - first_panel)
+            if next_first >= n_inputs:
+                end_ahead = first_ahead
+            b = Panel(gradient.panels, panel_offset, width, chunk)
             for tile in range(n_tiles):
                 i = first + tile * TILE_ROWS
-                n_high, n_wide = min(TILE_ROWS, end - i), min(width, n_columns - j)
-                multiply_tile(
-                    source, source_offset + i - first, 1, source_row, panels, panel_offset, width, chunk, zeros, 0,
-                    out, i * n_columns + j, n_high, n_wide, adding, -np.inf, out, False, next_offset, tile, n_tiles,
-                    x, next_row * n_inputs + next_first + tile * TILE_ROWS, n_inputs, n_inputs, prefetching,
+                a = Operand(source, source_offset + i - first, 1, source_row)
+                c = Target(out, i * n_columns + j, n_columns, min(TILE_ROWS, end - i), min(width, n_columns - j))
+                next_a = next_row * n_inputs + next_first + tile * TILE_ROWS
+                ahead = Ahead(
+                    next_offset + tile * chunk * panel_step, panel_step,
+                    x, next_a, n_inputs, n_inputs, first_ahead, end_ahead,
                 )  # fmt: skip
+                if width == lanes:
+                    narrow_columns_panel_tile(a, b, c, finish, gate, ahead)
+                else:
+                    columns_panel_tile(a, b, c, finish, gate, ahead)
 
 
 @kernel
@@ -145,16 +168,14 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
             chunk = min(ROW_CHUNK, n_rows - row)
             for panel in range(first_panel, end_panel):
                 j = panel * wide
+                a = Operand(grad, row * n_columns, 1, n_columns)
+                b = Panel(x, row * n_inputs + j, n_inputs, chunk)
+                c = Target(out, j, n_inputs, n_columns, min(wide, n_inputs - j))
+                finish = Finish(zeros, 0, accumulate or row > 0, -np.inf)
                 if n_inputs - j >= wide:
-                    flat_tile(
-                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
-                        out, j, n_inputs, n_columns, wide, accumulate or row > 0, -np.inf, out, False,
-                    )  # fmt: skip
+                    flat_tile(a, b, c, finish)
                 else:
-                    flat_tail_tile(
-                        grad, row * n_columns, 1, n_columns, x, row * n_inputs + j, n_inputs, chunk, zeros, 0,
-                        out, j, n_inputs, n_columns, n_inputs - j, accumulate or row > 0, -np.inf, out, False,
-                    )  # fmt: skip
+                    flat_tail_tile(a, b, c, finish)
 
 
 @inline

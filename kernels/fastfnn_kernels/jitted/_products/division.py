@@ -1,0 +1,156 @@
+"""How the work of each kernel is divided among threads: from shapes, the number of threads and the CPU to tasks.
+
+A division never changes a result: each output is computed by one thread, in chunks that depend on shapes alone.
+Every thread first does its own share of the tasks, see `tasks.next_task`. Shares should be equally large, so a product
+with a short dimension is divided in both dimensions.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import NamedTuple
+
+from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK, TILE_ROWS, TILE_VECTORS
+from fastfnn_kernels.runtime.cpu import CPU, Cpu
+
+# Tiles of rows in a task of a product. Their inputs stay in the second-level cache while the panels are streamed.
+TILES_OF_TASK = 4
+
+# Tiles of inputs in a task of a weight gradient: these inputs of a chunk of rows stay in the second-level cache too.
+TILES_OF_INPUTS = 7
+
+# Parts of a task's time that it takes to fetch a panel, or the rows of a tile, which its other tiles then share. Read
+# off large products on one core of a Sapphire Rapids, whose tasks had 1 to 8 panels and 2 to 14 tiles.
+COST_OF_PANEL = 0.3
+COST_OF_TILE = 0.3
+
+# Operations of a thread between two barriers of a weight gradient: 200 microseconds at 100 GFLOP/s, 40 times as long
+# as the barrier.
+OPERATIONS_OF_SPAN = 20_000_000
+
+
+class Grid(NamedTuple):
+    """Tasks of a product: each is one of the parts of the tiles in one of the parts of the panels."""
+
+    tile_parts: int
+    panel_parts: int
+
+
+class Spans(NamedTuple):
+    """A weight gradient in spans of rows, after which threads wait for each other, and the tasks of each span."""
+
+    rows: int
+    input_parts: int
+    panel_parts: int
+
+
+def tiles_of(n_rows: int) -> int:
+    """Return the number of tiles for some rows, including the last."""
+    return math.ceil(n_rows / TILE_ROWS)
+
+
+def panels_of(n_columns: int, itemsize: int) -> int:
+    """Return the number of panels for some columns, including the last."""
+    return math.ceil(n_columns / (TILE_VECTORS * CPU.unit.lanes(itemsize)))
+
+
+@functools.lru_cache(maxsize=1024)
+def divide_product(n_rows: int, n_columns: int, itemsize: int, n_threads: int) -> Grid:
+    """Divide the outputs of a product.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Shape of the result.
+    itemsize : int
+        Bytes of a number.
+    n_threads : int
+        Threads that compute it.
+
+    Returns
+    -------
+    Grid
+    """
+    return _best_grid(tiles_of(n_rows), panels_of(n_columns, itemsize), TILES_OF_TASK, n_threads)
+
+
+@functools.lru_cache(maxsize=1024)
+def divide_weight_gradient(
+    n_rows: int, n_inputs: int, n_columns: int, itemsize: int, n_threads: int, cpu: Cpu = CPU
+) -> Spans:
+    """Divide a weight gradient: its rows into spans, and the outputs of each span into tasks.
+
+    The panels of a span stay in the second-level cache. With many threads a span is longer, because they wait for
+    each other after it.
+
+    Parameters
+    ----------
+    n_rows : int
+        Length of the reduction.
+    n_inputs, n_columns : int
+        Shape of the gradient.
+    itemsize : int
+        Bytes of a number.
+    n_threads : int
+        Threads that compute it.
+    cpu : Cpu
+        Whose second-level cache is used.
+
+    Returns
+    -------
+    Spans
+    """
+    chunk_bytes = ROW_CHUNK * n_columns * itemsize
+    chunk_operations = 2 * ROW_CHUNK * n_inputs * n_columns
+    chunks_in_cache = cpu.caches.second // 2 // max(chunk_bytes, 1)
+    chunks_between_barriers = math.ceil(n_threads * OPERATIONS_OF_SPAN / max(chunk_operations, 1))
+    chunks = max(chunks_in_cache, chunks_between_barriers if n_threads > 1 else 1, 1)
+    grid = _best_grid(tiles_of(n_inputs), panels_of(n_columns, itemsize), TILES_OF_INPUTS, n_threads)
+    return Spans(ROW_CHUNK * min(chunks, max(math.ceil(n_rows / ROW_CHUNK), 1)), *grid)
+
+
+def _best_grid(n_tiles: int, n_panels: int, most_tiles: int, n_threads: int) -> Grid:
+    """Choose the parts that let the slowest thread finish first."""
+    candidates = [
+        Grid(tile_parts, panel_parts)
+        for panel_parts in range(1, min(n_panels, n_threads) + 1)
+        for tile_parts in _numbers_of_parts(n_tiles, most_tiles, n_threads, panel_parts)
+    ]
+    return min(candidates, key=lambda grid: (_slowest(grid, n_tiles, n_panels, n_threads), grid.panel_parts, grid))
+
+
+def _numbers_of_parts(n_tiles: int, most_tiles: int, n_threads: int, panel_parts: int) -> set[int]:
+    """Suggest numbers of parts of the tiles: about `most_tiles` in each, and as many tasks for each thread."""
+    fewest = max(math.ceil(n_tiles / most_tiles), 1)
+    step = n_threads // math.gcd(n_threads, panel_parts)
+    even = math.ceil(fewest / step) * step
+    at_least = math.ceil(n_tiles / (2 * most_tiles))
+    suggested = (fewest, even - step, even, even + step, n_tiles)
+    return {min(number, max(n_tiles, 1)) for number in suggested if number >= max(at_least, 1)}
+
+
+def _slowest(grid: Grid, n_tiles: int, n_panels: int, n_threads: int) -> float:
+    """Estimate the time of the thread with the largest share, in tiles of one panel."""
+    ends = [_work_of_first(number, grid, n_tiles, n_panels) for number in shares_of(len_of(grid), n_threads)]
+    largest = max(end - first for first, end in itertools.pairwise(ends))
+    tiles, panels = n_tiles / grid.tile_parts, n_panels / grid.panel_parts
+    return largest * (1 + COST_OF_PANEL / max(tiles, 1) + COST_OF_TILE / max(panels, 1))
+
+
+def shares_of(n_tasks: int, n_threads: int) -> list[int]:
+    """Return the first task of each thread's share, and the end of the last: as `tasks.share_of` divides them."""
+    return [thread * n_tasks // n_threads for thread in range(n_threads + 1)]
+
+
+def len_of(grid: Grid) -> int:
+    """Return the number of tasks."""
+    return grid.tile_parts * grid.panel_parts
+
+
+def _work_of_first(n_tasks: int, grid: Grid, n_tiles: int, n_panels: int) -> int:
+    """Return the tiles, each of one panel, in the first tasks."""
+    part, panel_part = divmod(n_tasks, grid.panel_parts)
+    first, end = part * n_tiles // grid.tile_parts, (part + 1) * n_tiles // grid.tile_parts
+    return first * n_panels + (end - first) * (panel_part * n_panels // grid.panel_parts)
