@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test coverage test-all lint docs bench mutants clean
+.PHONY: train test coverage test-all lint docs bench bench-compare mutants clean
 
 # Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
 train: $(VENV)/with-plot
@@ -38,6 +38,10 @@ docs: $(VENV)/with-docs
 SELECT ?=
 bench: $(VENV)/with-test
 	$(BIN)/python bench/run.py $(if $(SELECT),-k "$(SELECT)")
+
+# Compare this checkout with another, entry by entry, in turns. OLD is a commit or a folder.
+bench-compare: $(VENV)/with-test
+	$(BIN)/python bench/compare.py $(or $(OLD),$(error OLD=... says which commit or folder)) $(if $(SELECT),-k "$(SELECT)")
 
 # Break the kernels on purpose and see each fault caught.
 mutants: $(VENV)/with-test

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
+from fastfnn_kernels.runtime import threads
 from main_job import (
     DECAY,
     EPSILON,
@@ -45,6 +47,10 @@ class BackendOperations:
     def __init__(self, name: str) -> None:
         self._name = name
         self._kernels = fastfnn.get_backend(name)
+
+    def on_threads(self, n_threads: int) -> AbstractContextManager[None]:
+        """Compute with so many threads."""
+        return threads(n_threads)
 
     def dense_forward(self, x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
         """Compute relu(x w + b)."""

@@ -8,8 +8,19 @@ from typing import Any
 import numpy as np
 from main_job import Samples, initial_parameters
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 Run = Callable[[], Any]
+
+
+def settings() -> str:
+    """Say which linear algebra NumPy calls, on how many threads."""
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return ", ".join(
+        f"{library['internal_api']} {library['version']} for {library.get('architecture', 'this CPU')}, "
+        f"{library['num_threads']} threads"
+        for library in libraries
+    )
 
 
 def dense_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:

@@ -1,18 +1,25 @@
-"""How the full-batch step grows: with threads, and with the rows of a file mapped into memory."""
+"""How work grows: with threads, beside PyTorch and JAX on as many; and with the rows of a mapped file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bench_dense as dense
+import bench_full_batch as full_batch
+import bench_mini_batch as mini_batch
+import bench_softmax as softmax
+import bench_updates as updates
 import numpy as np
 import pytest
-from contenders import NUMBA, operations_of
-from fastfnn_kernels.runtime import threads
-from fastfnn_kernels.runtime.cpu_count import most_threads
+from contenders import JAX, NUMBA, TORCH, contenders, operations_of
+from entries import MAPPED, SCALING
+from fastfnn_kernels.runtime import get_num_threads, threads
+from machine import thread_counts
 from main_job import N_INPUTS, N_ROWS, Samples, initial_parameters, mnist, step_flop
-from measurement import MIN_ROUND_SECONDS, Measure, Work
+from measurement import Measure, Work
 from published_numpy import first_step
 from verification import FIRST_STEP_TOLERANCE, TOLERANCES, assert_changed_alike, assert_close
 
@@ -21,31 +28,39 @@ from verification import FIRST_STEP_TOLERANCE, TOLERANCES, assert_changed_alike,
 ROUND_SECONDS = 0.5
 
 
-@pytest.fixture
-def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Run the kernels on so many threads."""
-    if request.param > most_threads():
-        pytest.skip(f"this machine runs {most_threads()} threads")
-    with threads(request.param):
-        yield request.param
+def works() -> dict[str, Callable[..., None]]:
+    """Return what is measured on more and more threads: entries of other files, which verify it too."""
+    forward = partial(dense.bench_dense_forward, dtype="float32")
+    weight_gradient = partial(dense.bench_dense_weight_gradient, dtype="float32")
+    large, small = (42_000, 784, 256), (128, 784, 256)
+    (adam,) = (rule for rule in updates.RULES if rule.name == "adam")
+    return {
+        "full-batch step, MNIST": partial(full_batch.bench_full_batch_step, samples_name="mnist"),
+        "full-batch step, dense random": partial(full_batch.bench_full_batch_step, samples_name="random"),
+        "training, batch 5,000": partial(mini_batch.bench_mini_batch_epoch, batch_size=5_000),
+        "training, batch 128": partial(mini_batch.bench_mini_batch_epoch, batch_size=128),
+        "dense forward, 42,000x784x256": partial(forward, shape=large),
+        "dense forward, 128x784x256": partial(forward, shape=small),
+        "dense weight gradient, 42,000x784x256": partial(weight_gradient, shape=large),
+        "dense weight gradient, 128x784x256": partial(weight_gradient, shape=small),
+        "softmax cross-entropy, 1,000,000x10": partial(
+            softmax.bench_softmax_cross_entropy, case=softmax.Case(1_000_000, 10)
+        ),
+        "adam, 10,000,000 parameters": partial(updates.bench_update, size=10_000_000, rule=adam),
+    }
 
 
-@pytest.mark.parametrize("n_threads", [1, 2], indirect=True)
-def bench_full_batch_threads(measure: Measure, n_threads: int) -> None:
-    label = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
-    _measure_step(measure, mnist(), "full-batch step on more threads", label)
+@contenders(NUMBA, TORCH, JAX)
+@pytest.mark.parametrize("n_threads", thread_counts(get_num_threads()))
+@pytest.mark.parametrize("title", works())
+def bench_threads(measure: Measure, title: str, n_threads: int, contender: str) -> None:
+    with threads(n_threads), operations_of(contender).on_threads(n_threads):
+        works()[title](measure=measure.filed_as(SCALING, title), contender=contender)
 
 
 @pytest.mark.parametrize("repeats", [1, 10])
 def bench_full_batch_rows(measure: Measure, repeats: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     samples = _mapped(repeats, tmp_path_factory.mktemp("rows"))
-    case, label = "full-batch step over more mapped rows", f"{len(samples.y):,} rows"
-    _measure_step(measure, samples, case, label, ROUND_SECONDS)
-
-
-def _measure_step(
-    measure: Measure, samples: Samples, case: str, label: str, round_seconds: float = MIN_ROUND_SECONDS
-) -> None:
     trainer = operations_of(NUMBA).full_batch(samples)
 
     def check(loss: Any) -> None:
@@ -54,8 +69,9 @@ def _measure_step(
         assert_changed_alike(trainer.current_parameters(), expected, initial_parameters(), FIRST_STEP_TOLERANCE)
 
     n_rows = len(samples.y)
-    work = Work("scaling", case, "float32", flop=step_flop(n_rows), samples=n_rows, headline=case)
-    measure(work, label, trainer.step, check, round_seconds=round_seconds)
+    headline = f"full-batch step over {n_rows:,} mapped rows"
+    work = Work(MAPPED, f"{n_rows:,} rows", "float32", step_flop(n_rows), samples=n_rows, headline=headline)
+    measure(work, NUMBA, trainer.step, check, round_seconds=ROUND_SECONDS)
 
 
 def _mapped(repeats: int, folder: Path) -> Samples:

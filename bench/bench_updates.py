@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contenders import NUMBA, NUMPY, TORCH, contenders, operations_of
+from contenders import JAX, NUMBA, NUMPY, TORCH, contenders, operations_of
 from fastfnn_kernels import reference
 from measurement import Measure, Work
 from numpy.typing import NDArray
@@ -58,8 +58,10 @@ def bench_update(measure: Measure, size: int, rule: Rule, contender: str) -> Non
         for array, value in zip(arrays, start, strict=True):
             np.copyto(array, value)
 
-    def check(_: Any) -> None:
-        assert_changed_alike(arrays, _expected(size, rule), start, TOLERANCES[DTYPE])
+    def check(replaced: Any) -> None:
+        assert_changed_alike(
+            replaced if contender == JAX else arrays, _expected(size, rule), start, TOLERANCES[DTYPE]
+        )
 
     run = operations_of(contender).update(rule.name, arrays, *rule.scalars)
     measure(_work(size, rule), contender, run, check, restore)

@@ -7,38 +7,40 @@ from typing import Any
 
 import machine
 import pytest
+from contenders import settings
 from measurement import Measure
+from passes import MOST, Passes
 from pytest_benchmark.fixture import BenchmarkFixture
-
-# How often the whole suite is gone through: a shared machine is slow for seconds or minutes at a time, which must not
-# decide about the one entry that was being measured then.
-PASSES = 5
+from summary import summarize
 
 PEAKS = pytest.StashKey[machine.Peaks]()
-FIRST = pytest.StashKey[list[pytest.Item]]()  # entries with which a pass begins
+PASSES = pytest.StashKey[Passes]()
 
 LIBRARIES = ("fastfnn", "numpy", "numba", "torch", "jax", "scikit-learn", "scipy")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Go through the entries again when the last is done, but for those whose typical time counts."""
+    """Begin with the entries whose typical time counts; go through the others again and again."""
     if config.getoption("benchmark_enable"):
-        repeated = [item for item in items if not item.get_closest_marker("once")]
-        config.stash[FIRST] = items[:1] + repeated[:1]
-        items += repeated * (PASSES - 1)
+        once = [item for item in items if item.get_closest_marker("once")]
+        repeated = [item for item in items if item not in once]
+        config.stash[PASSES] = Passes(once[:1] + repeated[:1])
+        items[:] = once + repeated * MOST
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make what the machine's peaks are kept in, and no entry that they are measured before."""
+    """Make what the machine's peaks are kept in, and no pass before which they are measured."""
     config.stash[PEAKS] = machine.Peaks()
-    config.stash[FIRST] = []
+    config.stash[PASSES] = Passes([])
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Measure the machine before each pass, while all threads are allowed."""
-    if item in item.config.stash[FIRST]:
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Measure the machine before each pass, while all threads are allowed; leave out the passes without time."""
+    passes = item.config.stash[PASSES]
+    if passes.begins_with(item):
         item.config.stash[PEAKS].measure()
+    return passes.over or None
 
 
 @pytest.fixture
@@ -48,26 +50,17 @@ def measure(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Meas
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Add the measured peaks, and leave the host's name out."""
+    """Add the measured peaks, versions and settings, and leave the host's name out."""
     machine_info.pop("node", None)
     machine_info["cpu"].pop("flags", None)
     machine_info["peaks"] = config.stash[PEAKS].described()
     machine_info["versions"] = {name: version for name in LIBRARIES if (version := _version(name))}
+    machine_info["settings"] = settings()
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
-    """Keep each entry's fastest pass and its share of the peak, without every single round and the options."""
-    fastest: dict[str, Any] = {}
-    for benchmark in output_json["benchmarks"]:
-        benchmark["stats"].pop("data", None)
-        benchmark.pop("options", None)
-        other = fastest.setdefault(benchmark["fullname"], benchmark)
-        benchmark["extra_info"]["first_call_seconds"] = other["extra_info"]["first_call_seconds"]
-        if benchmark["stats"]["min"] < other["stats"]["min"]:
-            fastest[benchmark["fullname"]] = benchmark
-    for benchmark in fastest.values():
-        benchmark["extra_info"] |= config.stash[PEAKS].share(benchmark["extra_info"])
-    output_json["benchmarks"] = list(fastest.values())
+    """Keep what is needed of each entry, not every single round."""
+    output_json["benchmarks"] = summarize(output_json["benchmarks"], config.stash[PEAKS].copy_gbs)
 
 
 def _version(distribution: str) -> str:

@@ -2,12 +2,14 @@
 
 A contender is a module, or an object, whose functions carry the names of the operations it can do. Each takes
 the operands as NumPy arrays, prepares what its library wants prepared once, and returns a function without
-arguments that does the work and returns the result; a trainer for whole trainings.
+arguments that does the work and returns the result; a trainer for whole trainings. `on_threads` is a context in which
+it has so many threads, and `settings` says in words how its library is set.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import pytest
@@ -48,6 +50,12 @@ def operations_of(name: str) -> Any:
     library, module = MODULES[name]
     pytest.importorskip(library, reason=f"{library} is not installed")
     return importlib.import_module(module)
+
+
+def settings() -> dict[str, str]:
+    """Return what the libraries that took part were set to, in words, by the contender's name."""
+    loaded: dict[str, Any] = {name: sys.modules.get(module) for name, (_, module) in MODULES.items()}
+    return {name: module.settings() for name, module in loaded.items() if hasattr(module, "settings")}
 
 
 def _parameter(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The results of one run, read back from the JSON file that pytest-benchmark wrote."""
+"""The results of a run, read back from the JSON file that pytest-benchmark wrote; and the last run of each CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from typing import Any
 from contenders import BARE_NUMPY, NUMBA, NUMPY, PEERS
 
 SCALING = "scaling"
+MAPPED = "full-batch step over mapped rows"
 
 # What a user waits for comes first, the operations it is made of after it.
-FIRST_SUBJECTS = ("full-batch step", SCALING, "mini-batch training", "prediction", "start-up")
+FIRST_SUBJECTS = (
+    "full-batch step",
+    SCALING,
+    MAPPED,
+    "mini-batch training",
+    "prediction",
+    "start-up",
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,11 @@ class Entry:
     case: str
     headline: str
     contender: str
+    threads: int
     seconds: float
+    median_seconds: float
+    n_rounds: int
+    n_kept: int | None
     first_call_seconds: float
     samples_per_second: float | None
     gflops: float | None
@@ -75,6 +87,16 @@ class Work:
         found = [entry for entry in self.entries if entry.contender in contenders]
         return min(found, key=lambda entry: entry.seconds, default=None)
 
+    def curve(self, contender: str) -> list[Entry]:
+        """Return a contender's entries from the fewest threads to the most."""
+        return sorted(
+            (entry for entry in self.entries if entry.contender == contender), key=lambda entry: entry.threads
+        )
+
+    def speedup(self, entry: Entry) -> float:
+        """Return how many times as fast an entry is as the same contender on the fewest threads, which is one."""
+        return self.curve(entry.contender)[0].seconds / entry.seconds
+
 
 @dataclass(frozen=True)
 class Results:
@@ -88,14 +110,31 @@ class Results:
         "cpu", "threads", "fma_gflops" by dtype, and "copy_gbs".
     versions : dict
         Of the libraries that took part.
-    date : str
-        Day of the run.
+    settings : dict
+        What contenders' libraries were set to, in words.
+    time : str
+        When the run ended.
+    commit : str
+        What was measured; empty where it is not known.
     """
 
     works: Sequence[Work]
     peaks: dict[str, Any]
     versions: dict[str, str]
-    date: str
+    settings: dict[str, str]
+    time: str
+    commit: str
+
+    @property
+    def date(self) -> str:
+        """Day of the run."""
+        return self.time[:10]
+
+    @property
+    def cpu(self) -> str:
+        """The CPU, and on how much of it was measured."""
+        threads = self.peaks["threads"]
+        return f"{self.peaks['cpu']}, {threads} thread{'s' if threads > 1 else ''}"
 
     def by_subject(self) -> dict[str, list[Work]]:
         """Return the works of each subject."""
@@ -124,15 +163,31 @@ def read_results(path: Path) -> Results:
         entry = _entry(benchmark)
         entries[entry.work].append(entry)
     works = sorted((Work(of_work) for of_work in entries.values()), key=_rank)
-    return Results(works, machine["peaks"], machine["versions"], content["datetime"][:10])
+    settings, commit = machine.get("settings", {}), _commit(content["commit_info"])
+    return Results(works, machine["peaks"], machine["versions"], settings, content["datetime"], commit)
+
+
+def latest_of_each_cpu(folder: Path) -> list[Results]:
+    """Read the last run of each CPU whose results lie in `folder`, in the order of the CPUs' names."""
+    runs = sorted((read_results(path) for path in folder.glob("*.json")), key=lambda results: results.time)
+    latest = {results.cpu: results for results in runs}
+    return [latest[cpu] for cpu in sorted(latest)]
+
+
+def _commit(info: dict[str, Any]) -> str:
+    commit = info["id"][:7] if info["time"] else ""
+    return f"{commit} with changes" if commit and info["dirty"] else commit
 
 
 def _entry(benchmark: dict[str, Any]) -> Entry:
     info = benchmark["extra_info"]
-    described = ("work", "subject", "case", "headline", "contender", "first_call_seconds")
+    described = ("work", "subject", "case", "headline", "contender", "threads", "first_call_seconds")
     rates = ("samples_per_second", "gflops", "gbs", "share_of_peak")
     return Entry(
         seconds=benchmark["stats"][info["statistic"]],
+        median_seconds=benchmark["stats"]["median"],
+        n_rounds=benchmark["stats"]["rounds"],
+        n_kept=benchmark["stats"].get("kept"),
         **{name: info[name] for name in described},
         **{name: info.get(name) for name in rates},
     )

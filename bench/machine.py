@@ -54,14 +54,6 @@ class Peaks:
         self.fma_gflops = {dtype: max(before, fma_gflops(dtype)) for dtype, before in self.fma_gflops.items()}
         self.copy_gbs = max(self.copy_gbs, copy_gbs())
 
-    def share(self, rates: dict[str, Any]) -> dict[str, float]:
-        """Return the share of the peak that limits an entry, by the rates and the dtype of its `extra_info`."""
-        if "gbs" in rates:
-            return {"share_of_peak": rates["gbs"] / self.copy_gbs}
-        if "gflops" in rates:
-            return {"share_of_peak": rates["gflops"] / self.fma_gflops[rates["dtype"]]}
-        return {}
-
     def described(self) -> dict[str, Any]:
         """Return them with the CPU's name and the number of threads."""
         return {
@@ -72,13 +64,17 @@ class Peaks:
         }
 
 
-def fma_gflops(dtype: str) -> float:
+def fma_gflops(dtype: str, steps: int = CHAIN_STEPS, rounds: int = ROUNDS) -> float:
     """Measure the rate of multiply-adds that never leave the vector registers, on all threads.
 
     Parameters
     ----------
     dtype : {"float32", "float64"}
         Of the numbers multiplied.
+    steps : int
+        Length of a round.
+    rounds : int
+        The fastest counts.
 
     Returns
     -------
@@ -88,8 +84,8 @@ def fma_gflops(dtype: str) -> float:
     threads = get_num_threads()
     values = np.random.default_rng(0).random((threads, CHAINS * UNIT.lanes(np.dtype(dtype).itemsize))).astype(dtype)
     factor, summand = values.dtype.type(0.5), values.dtype.type(0.25)
-    seconds = _best_seconds(lambda: _run_chains(values, CHAIN_STEPS, factor, summand))
-    return values.size * CHAIN_STEPS * FLOP_PER_MULTIPLY_ADD / seconds / 1e9
+    seconds = min(_seconds(lambda: _run_chains(values, steps, factor, summand)) for _ in range(rounds))
+    return values.size * steps * FLOP_PER_MULTIPLY_ADD / seconds / 1e9
 
 
 def copy_gbs() -> float:
@@ -104,8 +100,14 @@ def copy_gbs() -> float:
     sources = np.array_split(np.ones(COPY_BYTES, np.uint8), threads)
     targets = np.array_split(np.zeros(COPY_BYTES, np.uint8), threads)
     with ThreadPoolExecutor(threads) as pool:
-        seconds = _best_seconds(lambda: list(pool.map(np.copyto, targets, sources)))
+        seconds = min(_seconds(lambda: list(pool.map(np.copyto, targets, sources))) for _ in range(ROUNDS))
     return 2 * COPY_BYTES / seconds / 1e9
+
+
+def thread_counts(n_cpus: int) -> list[int]:
+    """Return the powers of two below the number of CPUs, and that number."""
+    powers = [2**exponent for exponent in range(n_cpus.bit_length()) if 2**exponent < n_cpus]
+    return [*powers, n_cpus]
 
 
 @functools.cache
@@ -119,11 +121,6 @@ def cpu_name() -> str:
 def cpu_slug() -> str:
     """Write the CPU's name as a part of a file name, such as "amd-epyc-znver4"."""
     return re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-
-
-def _best_seconds(run: Callable[[], Any]) -> float:
-    run()
-    return min(_seconds(run) for _ in range(ROUNDS))
 
 
 def _seconds(run: Callable[[], Any]) -> float:

@@ -1,7 +1,9 @@
-"""How an entry is measured: verified first, warmed up, its state restored, the fastest round kept."""
+"""How an entry is measured: verified first, warmed up, its state restored, the machine watched between rounds."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -10,13 +12,19 @@ from typing import Any
 
 import pytest
 from fastfnn_kernels.runtime import get_num_threads
+from momentary import GAP_SECONDS, SETTLE_SECONDS, Watch
 from pytest_benchmark.fixture import BenchmarkFixture
+from summary import MOMENTARY_PEAKS
 
 # Of one pass through the suite.
-SECONDS_PER_ENTRY = 0.6
+SECONDS_PER_ENTRY = 0.5
 
 # Calls shorter than this are timed several at once: the timer must not be what is measured.
 MIN_ROUND_SECONDS = 1e-4
+
+# Where the peak is measured between rounds, which takes as long.
+MIN_WATCHED_SECONDS = 5e-3
+
 CALIBRATION_SECONDS = 0.01
 
 
@@ -55,25 +63,24 @@ class Work:
         """The key by which entries are compared."""
         return f"{self.subject}, {self.case}"
 
-    def rates(self, seconds: float) -> dict[str, float]:
-        """Return what was done a second."""
-        rates: dict[str, float] = {}
-        if self.samples:
-            rates["samples_per_second"] = self.samples / seconds
-        if self.flop:
-            rates["gflops"] = self.flop / seconds / 1e9
-        if self.n_bytes:
-            rates["gbs"] = self.n_bytes / seconds / 1e9
-        return rates
-
 
 class Measure:
-    """The fixture `measure`: verifies, times and describes one entry."""
+    """The fixture `measure`: verifies, times and describes one entry.
+
+    `compare.py` replaces it, in other checkouts too: what entries call it with stays.
+    """
 
     def __init__(self, benchmark: BenchmarkFixture, config: pytest.Config) -> None:
         self._benchmark = benchmark
         self._min_rounds = int(config.getoption("benchmark_min_rounds"))
         self._seconds = min(SECONDS_PER_ENTRY, float(config.getoption("benchmark_max_time")))
+        self._filed: Callable[[Work], Work] = lambda work: work
+
+    def filed_as(self, subject: str, case: str) -> Measure:
+        """Return one whose works stand under another subject and case."""
+        other = copy.copy(self)
+        other._filed = lambda work: dataclasses.replace(work, subject=subject, case=case, headline=case)
+        return other
 
     def __call__(
         self,
@@ -104,12 +111,15 @@ class Measure:
         first_call_seconds, result = _timed(run, restore)
         check(result)
         del result
-        rounds, iterations = self._plan(run, restore, round_seconds) if self._benchmark.enabled else (1, 1)
+        if not self._benchmark.enabled:
+            self._benchmark.pedantic(run, setup=restore)
+            return
+        work = self._filed(work)
         self._benchmark.group = work.name
-        self._benchmark.pedantic(run, setup=restore, rounds=rounds, iterations=iterations)
-        measured = self._benchmark.stats
-        if measured is not None:
-            self._describe(work, contender, first_call_seconds, work.rates(measured.stats.min))
+        time.sleep(SETTLE_SECONDS)
+        measure_rounds = self._watched_rounds if work.flop else self._rounds
+        peaks = measure_rounds(work, run, restore, round_seconds)
+        self._describe(work, contender, first_call_seconds, momentary_peaks=peaks)
 
     def typical(self, work: Work, contender: str, run: Callable[[], Any], rounds: int) -> None:
         """Measure the median time of what a user waits for, in some rounds.
@@ -125,18 +135,43 @@ class Measure:
         self._benchmark.pedantic(run, rounds=rounds if self._benchmark.enabled else 1)
         measured = self._benchmark.stats
         if measured is not None:
-            self._describe(work, contender, measured.stats.data[0], {}, statistic="median")
+            self._describe(work, contender, measured.stats.data[0], statistic="median")
+
+    def _rounds(
+        self, _: Work, run: Callable[[], Any], restore: Callable[[], None] | None, round_seconds: float
+    ) -> list[float]:
+        """Measure round after round."""
+        rounds, iterations = self._plan(run, restore, round_seconds)
+        self._benchmark.pedantic(run, setup=restore, rounds=rounds, iterations=iterations)
+        return []
+
+    def _watched_rounds(
+        self, work: Work, run: Callable[[], Any], restore: Callable[[], None] | None, round_seconds: float
+    ) -> list[float]:
+        """Measure the peak of multiply-adds around every round; returns them."""
+        rounds, iterations = self._plan(run, restore, max(round_seconds, MIN_WATCHED_SECONDS), GAP_SECONDS)
+        watch = Watch(work.dtype, lambda: _timed(run, restore))
+        watch.between_rounds()
+        self._benchmark.pedantic(
+            run, setup=restore, teardown=watch.between_rounds, rounds=rounds, iterations=iterations
+        )
+        return watch.around(rounds)
 
     def _plan(
-        self, run: Callable[[], Any], restore: Callable[[], None] | None, round_seconds: float
+        self,
+        run: Callable[[], Any],
+        restore: Callable[[], None] | None,
+        round_seconds: float,
+        gap_seconds: float = 0.0,
     ) -> tuple[int, int]:
-        """Choose rounds, and calls in each, by the time that a warm call takes."""
+        """Choose rounds, and calls in each, by the time that a warm call takes; a gap has a call of its own."""
         start, n_calls, call_seconds = time.perf_counter(), 0, math.inf
         while (spent := time.perf_counter() - start) < CALIBRATION_SECONDS:
             call_seconds = min(call_seconds, _timed(run, restore)[0])
             n_calls += 1
         iterations = 1 if restore else max(1, math.ceil(round_seconds / call_seconds))
-        rounds = math.ceil(self._seconds / (spent / n_calls * iterations))
+        calls = iterations + (gap_seconds > 0)
+        rounds = math.ceil(self._seconds / (spent / n_calls * calls + gap_seconds))
         return max(self._min_rounds, rounds), iterations
 
     def _describe(
@@ -144,21 +179,19 @@ class Measure:
         work: Work,
         contender: str,
         first_call_seconds: float,
-        rates: dict[str, float],
+        momentary_peaks: list[float] | None = None,
         statistic: str = "min",
     ) -> None:
         self._benchmark.extra_info.update(
             work=work.name,
-            subject=work.subject,
-            case=work.case,
-            headline=work.headline,
             contender=contender,
-            dtype=work.dtype,
             threads=get_num_threads(),
             first_call_seconds=first_call_seconds,
             statistic=statistic,
-            **rates,
+            **dataclasses.asdict(work),
         )
+        if momentary_peaks:
+            self._benchmark.extra_info[MOMENTARY_PEAKS] = momentary_peaks
 
 
 def _timed(run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[float, Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from jax.extend.backend import clear_backends
 from main_job import (
     DECAY,
     EPSILON,
@@ -22,6 +26,48 @@ from main_job import (
 from numpy.typing import NDArray
 
 Run = Callable[[], Any]
+
+
+def settings() -> str:
+    """Say on how many threads it runs, and how exactly it multiplies."""
+    options: Any = jax.config  # its attributes are not in its type
+    precision, wide = options.jax_default_matmul_precision, options.jax_enable_x64
+    return (
+        f"{_n_allowed_cpus()} threads, one for each CPU, matmul precision {precision or 'the default'}, "
+        f"64-bit numbers {'on' if wide else 'off'}, XLA_FLAGS {os.environ.get('XLA_FLAGS') or 'none'}"
+    )
+
+
+@contextmanager
+def on_threads(n_threads: int) -> Iterator[None]:
+    """Start JAX anew on so many CPUs: it makes a thread for each that it may run on, once."""
+    if n_threads == _n_allowed_cpus():
+        yield
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("JAX cannot be held to a part of the CPUs on this system")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:n_threads])
+    clear_backends()
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+        clear_backends()
+
+
+def dense_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
+    """Compute relu(x w + b)."""
+    operands = [jnp.asarray(operand) for operand in (x, weights, bias)]
+    forward = jax.jit(lambda x, w, b: jax.nn.relu(x @ w + b))
+    return lambda: forward(*operands).block_until_ready()
+
+
+def dense_weight_gradient(x: NDArray[Any], grad: NDArray[Any]) -> Run:
+    """Compute x^T g and the column sums of g."""
+    operands = [jnp.asarray(operand) for operand in (x, grad)]
+    gradients_of = jax.jit(lambda x, g: (x.T @ g, g.sum(axis=0)))
+    return lambda: jax.block_until_ready(gradients_of(*operands))
 
 
 def softmax_cross_entropy(
@@ -87,6 +133,20 @@ def stack_cross_entropy(
     def run() -> tuple[jax.Array, ...]:
         loss, (weight_gradients, bias_gradients) = jax.block_until_ready(gradients_of(*parameters, inputs, classes))
         return loss, *weight_gradients, *bias_gradients
+
+    return run
+
+
+def update(rule: str, arrays: list[NDArray[Any]], *scalars: float) -> Run:
+    """Replace the parameter and its state, time after time; returns them as they are then, the gradient second."""
+    if rule != "adam":
+        raise ValueError(f"only Adam is written for JAX; got {rule!r}")
+    parameter, gradient, *states = (jnp.array(array) for array in arrays)
+    state = [parameter, *states]
+
+    def run() -> list[jax.Array]:
+        state[:] = jax.block_until_ready(_adam(*state, gradient, *scalars))
+        return [state[0], gradient, *state[1:]]
 
     return run
 
@@ -220,6 +280,28 @@ def _mini_batch_step(
 ) -> list[jax.Array]:
     gradients = jax.grad(_loss)(parameters, x[rows], y[rows])
     return [p - learning_rate * g for p, g in zip(parameters, gradients, strict=True)]
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 1, 2))
+def _adam(
+    parameter: jax.Array,
+    first: jax.Array,
+    second: jax.Array,
+    gradient: jax.Array,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> list[jax.Array]:
+    first = beta1 * first + (1 - beta1) * gradient
+    second = beta2 * second + (1 - beta2) * jnp.square(gradient)
+    direction = first / (1 - beta1**step) / (jnp.sqrt(second / (1 - beta2**step)) + epsilon)
+    return [parameter - learning_rate * direction, first, second]
+
+
+def _n_allowed_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _initial_arrays() -> list[jax.Array]:

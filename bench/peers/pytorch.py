@@ -6,7 +6,8 @@ where a CPU has them and the multi-tensor ones elsewhere. Tensors share the memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,28 @@ torch.set_num_threads(get_num_threads())
 
 full_batch = FullBatch
 mini_batches = MiniBatches
+
+
+def settings() -> str:
+    """Say on how many threads it runs, and how exactly it multiplies."""
+    precision = torch.get_float32_matmul_precision()
+    onednn = "on" if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled else "off"
+    mkl = "with" if torch.backends.mkl.is_available() else "without"
+    return (
+        f"{torch.get_num_threads()} threads, float32 matmul precision {precision!r}, oneDNN {onednn}, {mkl} MKL, "
+        f"{torch.backends.cpu.get_cpu_capability()}"
+    )
+
+
+@contextmanager
+def on_threads(n_threads: int) -> Iterator[None]:
+    """Compute with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def dense_forward(x: NDArray[Any], weights: NDArray[Any], bias: NDArray[Any]) -> Run:
