@@ -12,7 +12,7 @@ import inspect
 import json
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -29,6 +29,13 @@ DTYPES = [types.float32, types.float64]
 ARRAYS = ("a", "b", "c", "start", "gate", "next_a")
 ARRAYS_OF_INDICES = ("indices", "order")
 
+# Arguments or fields that are NamedTuples, with the name of their class in the module of the micro-kernel.
+TUPLES: dict[str, str] = {}
+
+# Numbers that are no integers, in a tuple, whose types the micro-kernel does not decide about.
+FLAGS = ("accumulate", "gated", "prefetching")
+NUMBERS = {"floor": lambda dtype: dtype} | dict.fromkeys(FLAGS, lambda dtype: types.boolean)
+
 
 class MicroKernel(NamedTuple):
     """A micro-kernel as it is called.
@@ -40,7 +47,8 @@ class MicroKernel(NamedTuple):
     rows, vectors : str or int
         The size of its tile: a name in `tile_shapes`, or a number.
     constants : dict of str to int
-        The arguments that are the same number in every call, so that LLVM knows them.
+        The arguments that are the same number in every call, so that LLVM knows them: "argument" or
+        "argument.field".
     masked : bool
         Whether it loads parts of vectors.
     """
@@ -130,24 +138,49 @@ def _modules_for(cpu: Cpu) -> dict[str, ModuleType]:
 def _emit(intrinsic: Any, dtype: Any, constants: dict[str, int]) -> str:
     """Return LLVM code for a function around a micro-kernel, whose arguments are those that are no constants."""
     context = cpu_target.target_context
+    hints = intrinsic._defn.__globals__
     names = list(inspect.signature(intrinsic._defn).parameters)[1:]
-    signature, emit = intrinsic._defn(cpu_target.typing_context, *(_type_of(name, dtype) for name in names))
-    varying = [kind for name, kind in zip(names, signature.args, strict=True) if name not in constants]
+    signature, emit = intrinsic._defn(cpu_target.typing_context, *(_type_of(name, dtype, hints) for name in names))
+    kinds = dict(zip(names, signature.args, strict=True))
+    varying = [kind for name, kind in _numbers_and_arrays(kinds.items()) if name not in constants]
     packer = context.get_arg_packer(varying)
     function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), packer.argument_types), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
     given = iter(packer.from_arguments(builder, function.args))
-    args = [ir.Constant(ir.IntType(64), constants[name]) if name in constants else next(given) for name in names]
-    emit(context, builder, signature, args)
+
+    def value(name: str, kind: Any) -> Any:
+        if name in constants:
+            return ir.Constant(ir.IntType(64), constants[name])
+        if isinstance(kind, types.BaseNamedTuple):
+            return context.make_tuple(builder, kind, [value(*part) for part in _fields(name, kind)])
+        return next(given)
+
+    emit(context, builder, signature, [value(name, kind) for name, kind in kinds.items()])
     builder.ret_void()
     return str(function.module)
 
 
-def _type_of(name: str, dtype: Any) -> Any:
-    """Return the Numba type of an argument; the micro-kernel itself decides about those of numbers."""
+def _fields(name: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    return ((f"{name}.{field}", kind[i]) for i, field in enumerate(kind.fields))
+
+
+def _numbers_and_arrays(kinds: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """List what the arguments consist of, and name the field of a tuple as "argument.field"."""
+    for name, kind in kinds:
+        if isinstance(kind, types.BaseNamedTuple):
+            yield from _numbers_and_arrays(_fields(name, kind))
+        else:
+            yield name, kind
+
+
+def _type_of(name: str, dtype: Any, hints: dict[str, Any]) -> Any:
+    """Return the Numba type of an argument, or of a tuple's field; a micro-kernel itself decides about numbers."""
+    if name in TUPLES:
+        kind = hints[TUPLES[name]]
+        return types.BaseTuple.from_types([_type_of(field, dtype, hints) for field in kind._fields], kind)
     if name in ARRAYS_OF_INDICES:
         return types.Array(types.int32, 1, "C", readonly=True)
-    return types.Array(dtype, 1, "C") if name in ARRAYS else types.intp
+    return types.Array(dtype, 1, "C") if name in ARRAYS else NUMBERS.get(name, lambda dtype: types.intp)(dtype)
 
 
 def _translate(code: str, machine: Any) -> str:
