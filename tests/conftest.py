@@ -6,9 +6,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
 from types import ModuleType
 
 import numpy as np
+import processes
 import pytest
 from fastfnn_kernels import jitted, reference, runtime
 from fastfnn_kernels.jitted._compile import jit
@@ -36,8 +39,8 @@ if sys.platform != "linux":
     collect_ignore.append("test_long_runs.py")  # Linux tells the memory of a process
 
 # The first fills the cache of compiled kernels, in processes that the measuring of coverage does not slow down.
-# What the last looks at was begun before the first.
-TURNS = {"test_page_guard.py": -1, "test_other_cpus.py": 1}
+# What the last two look at was begun before the first.
+TURNS = {"test_page_guard.py": -1, "test_other_cpus.py": 1, "test_assembly.py": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,6 +70,17 @@ def trials(
     trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"), at_a_time=cores if alone else max(1, cores - 1))
     yield trials
     trials.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def assembly(request: pytest.FixtureRequest) -> Iterator[Popen[str] | None]:
+    """Begin to compile the micro-kernels for many CPUs, if their assembly is to be examined."""
+    if not any(item.path.name == "test_assembly.py" for item in request.session.items):
+        yield None
+        return
+    with processes.start(Path(__file__).parent / "assembly.py") as process:
+        yield process
+        process.kill()
 
 
 DTYPES = [np.float32, np.float64]
