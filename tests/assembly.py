@@ -26,14 +26,16 @@ from numba.core.llvm_bindings import create_pass_builder
 from numba.core.registry import cpu_target
 
 DTYPES = [types.float32, types.float64]
-ARRAYS = ("a", "b", "c", "start", "gate", "next_a")
+ARRAYS = ("values", "start", "a", "b", "c")
 ARRAYS_OF_INDICES = ("indices", "order")
 
-# Arguments or fields that are NamedTuples, with the name of their class in the module of the micro-kernel.
-TUPLES: dict[str, str] = {}
+# Arguments that are NamedTuples, with the name of their class in `operands`.
+TUPLES = {
+    "a": "Operand", "b": "Panel", "c": "Target", "finish": "Finish", "gate": "Gate", "ahead": "Ahead",
+}  # fmt: skip
 
 # Numbers that are no integers, in a tuple, whose types the micro-kernel does not decide about.
-FLAGS = ("accumulate", "gated", "prefetching")
+FLAGS = ("accumulate", "gated")
 NUMBERS = {"floor": lambda dtype: dtype} | dict.fromkeys(FLAGS, lambda dtype: types.boolean)
 
 
@@ -61,12 +63,12 @@ class MicroKernel(NamedTuple):
 
 
 # A product reads the rows of A, and one with the transpose of A reads its columns.
-ROWS, COLUMNS = {"a_step": 1}, {"a_row": 1}
+ROWS, COLUMNS = {"a.step": 1}, {"a.row": 1}
 MICRO_KERNELS = {
-    "panel": MicroKernel("dense_tiles.panel_tile", "TILE.rows", "TILE.vectors", ROWS),
-    "panel of columns": MicroKernel("dense_tiles.panel_tile", "TILE.rows", "TILE.vectors", COLUMNS),
-    "narrow panel": MicroKernel("dense_tiles.narrow_panel_tile", "TILE.rows", 1, ROWS),
-    "narrow panel of columns": MicroKernel("dense_tiles.narrow_panel_tile", "TILE.rows", 1, COLUMNS),
+    "panel": MicroKernel("panel_tiles.panel_tile", "TILE.rows", "TILE.vectors", ROWS),
+    "panel of columns": MicroKernel("panel_tiles.columns_panel_tile", "TILE.rows", "TILE.vectors", COLUMNS),
+    "narrow panel": MicroKernel("panel_tiles.narrow_panel_tile", "TILE.rows", 1, ROWS),
+    "narrow panel of columns": MicroKernel("panel_tiles.narrow_columns_panel_tile", "TILE.rows", 1, COLUMNS),
     "flat": MicroKernel("dense_tiles.flat_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS),
     "flat tail": MicroKernel(
         "dense_tiles.flat_tail_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS, masked=True
@@ -138,8 +140,9 @@ def _modules_for(cpu: Cpu) -> dict[str, ModuleType]:
 def _emit(intrinsic: Any, dtype: Any, constants: dict[str, int]) -> str:
     """Return LLVM code for a function around a micro-kernel, whose arguments are those that are no constants."""
     context = cpu_target.target_context
-    hints = intrinsic._defn.__globals__
+    hints = vars(sys.modules["fastfnn_kernels.jitted._llvm.operands"])
     names = list(inspect.signature(intrinsic._defn).parameters)[1:]
+    hints = {} if "a_offset" in names else hints  # a micro-kernel whose arguments are arrays and numbers
     signature, emit = intrinsic._defn(cpu_target.typing_context, *(_type_of(name, dtype, hints) for name in names))
     kinds = dict(zip(names, signature.args, strict=True))
     varying = [kind for name, kind in _numbers_and_arrays(kinds.items()) if name not in constants]
@@ -175,7 +178,7 @@ def _numbers_and_arrays(kinds: Iterable[tuple[str, Any]]) -> Iterator[tuple[str,
 
 def _type_of(name: str, dtype: Any, hints: dict[str, Any]) -> Any:
     """Return the Numba type of an argument, or of a tuple's field; a micro-kernel itself decides about numbers."""
-    if name in TUPLES:
+    if TUPLES.get(name) in hints:
         kind = hints[TUPLES[name]]
         return types.BaseTuple.from_types([_type_of(field, dtype, hints) for field in kind._fields], kind)
     if name in ARRAYS_OF_INDICES:

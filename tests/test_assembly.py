@@ -9,7 +9,7 @@ import processes
 import pytest
 from assembly import MICRO_KERNELS, Compiled
 from cpus import CPUS
-from fastfnn_kernels.jitted._llvm import dense_tiles, dot_tiles, sparse_tiles
+from fastfnn_kernels.jitted._llvm import dense_tiles, dot_tiles, panel_tiles, sparse_tiles
 from inner_loops import Block, registers_of
 
 # By vector unit: the registers that a product is computed in.
@@ -27,11 +27,8 @@ INDEXED = ("sparse", "sparse tail", "masked sparse", "sparse row", "masked spars
 # 24 products; a tile of seven vectors takes 37 for 21.
 LOADED_AGAIN = {("NEON", "scattering"): 1}
 
-# Panels are prefetched in the inner loop, which therefore has several blocks and too many instructions.
-PREFETCHING = [pytest.mark.xfail(reason="prefetches in the inner loop", strict=False)]
-
 LOOPS = [
-    pytest.param(cpu, kernel, id=f"{cpu.name}-{kernel}", marks=PREFETCHING if "panel" in kernel else [])
+    pytest.param(cpu, kernel, id=f"{cpu.name}-{kernel}")
     for cpu in CPUS
     for kernel, micro_kernel in MICRO_KERNELS.items()
     if not (micro_kernel.masked and cpu.unit in WITHOUT_MASKS)  # there, LLVM loads number by number
@@ -52,7 +49,7 @@ def compiled(assembly: Popen[str]) -> dict[tuple[str, str], list[Compiled]]:
 def test_every_micro_kernel_is_examined():
     intrinsics = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
-        for module in (dense_tiles, dot_tiles, sparse_tiles)
+        for module in (dense_tiles, dot_tiles, panel_tiles, sparse_tiles)
         for name, member in vars(module).items()
         if isinstance(member, type(dot_tiles.dot_tile))
     }

@@ -1,8 +1,8 @@
 """How the work of each kernel is divided among threads: from shapes, the number of threads and the CPU to tasks.
 
 A division never changes a result: each output is computed by one thread, in chunks that depend on shapes alone.
-Every thread first does its own share of the tasks, see `tasks.next_task`. Shares should be equally large, so a product
-with a short dimension is divided in both dimensions.
+Every thread first does its own share of the tasks, see `tasks.next_task`. Shares should be equally large, so a
+product with a short dimension is divided in both dimensions.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _best_grid(n_tiles: int, n_panels: int, most_tiles: int, n_threads: int) -> 
     """Choose the parts that let the slowest thread finish first."""
     candidates = [
         Grid(tile_parts, panel_parts)
-        for panel_parts in range(1, min(n_panels, n_threads) + 1)
+        for panel_parts in range(1, max(min(n_panels, n_threads), 1) + 1)
         for tile_parts in _numbers_of_parts(n_tiles, most_tiles, n_threads, panel_parts)
     ]
     return min(candidates, key=lambda grid: (_slowest(grid, n_tiles, n_panels, n_threads), grid.panel_parts, grid))
