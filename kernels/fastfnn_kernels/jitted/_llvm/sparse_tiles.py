@@ -23,12 +23,16 @@ from fastfnn_kernels.jitted._llvm.vectors import (
     Arguments,
     Load,
     Store,
+    VectorBuilder,
     code_of,
     constant,
     existing,
     overlapped_or_masked,
     signature_of,
 )
+
+# Distance in entries of a group from the row of B being multiplied to the row being prefetched.
+ENTRIES_AHEAD = 8
 
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
@@ -46,6 +50,13 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
     a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
     order, c = pointer("order"), pointer("c")
     offsets, load_b = loads_of_b(arguments, vectors, masked=masked)
+    last = builder.sub(builder.sub(arguments.size("indices"), value("indices_offset")), constant(1))
+
+    def row_of_b(k: Any) -> Any:
+        later = builder.add(k, constant(ENTRIES_AHEAD))
+        later = builder.select(builder.icmp_signed("<", later, last), later, last)
+        _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
+        return _row_at(builder, b, indices, k, value("b_row"))
 
     tile = reduce_tile(
         vec,
@@ -53,7 +64,7 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
         [vec.load(start, offset) for offset in offsets],
         [builder.gep(a, [constant(i)]) for i in range(rows)],
         constant(rows),
-        lambda k: _row_at(builder, b, indices, k, value("b_row")),
+        row_of_b,
         load_b,
     )
     store_tile(
@@ -93,6 +104,12 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
                 store(add_products(v, total), target, v)
 
     overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
+
+
+def _prefetch_row(vec: VectorBuilder, row: Any, offsets: list[ir.Constant]) -> None:
+    """Emit prefetches of the vectors of a row into the first-level cache."""
+    for offset in offsets:
+        vec.prefetch(vec.ir.gep(row, [offset]), cache_level=1)
 
 
 def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:
