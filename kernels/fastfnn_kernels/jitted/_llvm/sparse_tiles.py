@@ -58,6 +58,7 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
         _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
         return _row_at(builder, b, indices, k, value("b_row"))
 
+    _prefetch_next_rows(arguments, c, order, rows, offsets)
     tile = reduce_tile(
         vec,
         value("depth"),
@@ -104,6 +105,17 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
                 store(add_products(v, total), target, v)
 
     overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
+
+
+def _prefetch_next_rows(arguments: Arguments, c: Any, order: Any, rows: int, offsets: list[ir.Constant]) -> None:
+    """Emit prefetches of the next group's rows of C."""
+    builder = arguments.vec.ir
+    last = builder.sub(builder.sub(arguments.size("order"), arguments.value("order_offset")), constant(1))
+    for number in range(rows, 2 * rows):
+        following = builder.select(builder.icmp_signed("<", constant(number), last), constant(number), last)
+        row = _row_at(builder, c, order, following, arguments.value("c_row"))
+        for offset in offsets:
+            arguments.vec.prefetch(builder.gep(row, [offset]))
 
 
 def _prefetch_row(vec: VectorBuilder, row: Any, offsets: list[ir.Constant]) -> None:
