@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._llvm.dense_tiles import EXTENT_AND_FINISH, loads_of_b, reduce_tile, store_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import (
+    ENTRIES_AHEAD,
     FEW_ROWS_VECTORS,
     SCATTERING_VECTORS,
     SPARSE_TAIL_VECTORS,
@@ -30,9 +31,6 @@ from fastfnn_kernels.jitted._llvm.vectors import (
     overlapped_or_masked,
     signature_of,
 )
-
-# Distance in entries of a group from the row of B being multiplied to the row being prefetched.
-ENTRIES_AHEAD = 8
 
 _SPARSE = (
     "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
@@ -53,9 +51,10 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
     last = builder.sub(builder.sub(arguments.size("indices"), value("indices_offset")), constant(1))
 
     def row_of_b(k: Any) -> Any:
-        later = builder.add(k, constant(ENTRIES_AHEAD))
-        later = builder.select(builder.icmp_signed("<", later, last), later, last)
-        _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
+        if ENTRIES_AHEAD:
+            later = builder.add(k, constant(ENTRIES_AHEAD))
+            later = builder.select(builder.icmp_signed("<", later, last), later, last)
+            _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
         return _row_at(builder, b, indices, k, value("b_row"))
 
     _prefetch_next_rows(arguments, c, order, rows, offsets)
