@@ -57,6 +57,7 @@ ASSEMBLY = """
 import json
 import numpy as np
 from fastfnn_kernels import jitted
+from fastfnn_kernels.packing import pack_columns
 from fastfnn_kernels.runtime.cpu import UNIT
 from fastfnn_kernels.jitted._compile.jit import Kernel
 
@@ -72,6 +73,8 @@ def assembly_of(call, *args):
     return [text for kernel in compiled for text in kernel.inspect_asm().values()]
 
 x, single, large = np.ones((9, 4)), np.ones((9, 4), np.float32), np.ones((200, 200), np.float32)
+columns = pack_columns(jitted.pack_rows, x, np.float64, 1.0, np.arange(4))
+by_columns = jitted.pack_rows(x, np.float64)._replace(by_columns=columns)
 print(json.dumps({
     "unit": UNIT.name,
     "dense": assembly_of(jitted.dense_forward, large, large),
@@ -79,6 +82,7 @@ print(json.dumps({
     "few rows": assembly_of(jitted.dense_forward, large[:1], np.ones((200, 600), np.float32)),
     "sparse": assembly_of(jitted.sparse_forward, jitted.pack_rows(x, np.float64), x.T.copy()),
     "scattering": assembly_of(jitted.sparse_weight_gradient, jitted.pack_rows(x, np.float64), x),
+    "by columns": assembly_of(jitted.sparse_weight_gradient, by_columns, x),
 }))
 """
 

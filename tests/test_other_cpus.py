@@ -11,7 +11,7 @@ REGISTERS = {"SSE2": ("xmm", False), "AVX": ("ymm", False), "AVX2": ("ymm", True
 REGISTERS_BY_WIDTH = ["xmm", "ymm", "zmm"]
 
 # Multiplications of the loop over a tile, with the 16 registers of the lesser CPUs.
-LEAST_MULTIPLICATIONS = {"dense": 12, "small": 12, "few rows": 8, "sparse": 9, "scattering": 6}
+LEAST_MULTIPLICATIONS = {"dense": 12, "small": 12, "few rows": 8, "sparse": 9, "scattering": 6, "by columns": 9}
 
 
 def is_multiplication(line: str) -> bool:
