@@ -20,7 +20,7 @@ from arrays import integers, mostly_zeros, one_hot_layer
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.arguments import ACTIVATIONS, LOSSES
 from fastfnn_kernels.jitted import dense as jitted_dense
-from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, PackedColumns, pack_columns
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
 from layer_stacks import joined
 from numpy.typing import NDArray
@@ -106,9 +106,12 @@ def sparse(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth:
         "out": out,
     }
     yield Call("sparse_forward", forward, ("out",))
-    packed = packed_in_any_order(rng, transposed(a), dtype)
-    gradients = {"rows": packed, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
-    yield Call("sparse_weight_gradient", gradients, ("out", "out_bias"))
+    x = transposed(a)
+    packed = packed_in_any_order(rng, x, dtype)
+    by_columns = pack_columns(pack_rows, x, dtype, 1.0, rng.permutation(x.shape[1]))
+    for stored in (packed, packed._replace(by_columns=by_columns)):
+        gradients = {"rows": stored, "grad": b, "out": out, "out_bias": bias, "accumulate": bool(rng.integers(2))}
+        yield Call("sparse_weight_gradient", gradients, ("out", "out_bias"))
 
 
 def packed_in_any_order(rng: np.random.Generator, x: NDArray[Any], dtype: Any) -> Packed:
@@ -268,7 +271,7 @@ def copied(argument: Any) -> Any:
 
 def placed(argument: Any, edge: str, *, writable: bool) -> Any:
     """Place what is an array, or made of arrays."""
-    if isinstance(argument, (Packed, PackedBatches, Compressed)):
+    if isinstance(argument, (Packed, PackedBatches, PackedColumns, Compressed)):
         return type(argument)(*(placed(part, edge, writable=writable) for part in argument))
     if isinstance(argument, list):
         return [placed(each, edge, writable=writable) for each in argument]
@@ -306,6 +309,8 @@ def assert_alike(actual: Any, expected: Any, tolerance: float) -> None:
     if isinstance(expected, (tuple, list)):
         for one, other in zip(actual, expected, strict=True):
             assert_alike(one, other, tolerance)
+    elif expected is None:
+        assert actual is None
     else:
         assert np.allclose(actual, expected, tolerance, tolerance), f"{actual} is not the reference's {expected}"
 

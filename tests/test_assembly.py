@@ -20,12 +20,20 @@ WITHOUT_MASKS = ("SSE2", "NEON")
 # Instructions in a step beside those of the product: counters, pointers, and the branch.
 FEW = 8
 
+# Instructions that compute the address of a row from the place of its number.
+INDEXING = 6
+
 # Micro-kernels with the number of a row to read for each step, which is multiplied by the stride.
 INDEXED = ("sparse", "sparse tail", "masked sparse", "sparse row", "masked sparse row", "scattering")
 
+# Micro-kernels that prefetch, with AVX-512, each vector of the row of a later entry, whose number must exist.
+PREFETCHING = INDEXED[:-1]
+
 # With NEON, a scattering tile of eight vectors loads one of them again in each step. That makes 42 instructions for
 # 24 products; a tile of seven vectors takes 37 for 21.
-LOADED_AGAIN = {("NEON", "scattering"): 1}
+# For a cortex-a76, LLVM moves sums from register to register in the loop of the last rows, which do not fill a tile,
+# and keeps two of them on the stack. The loop of whole tiles has none.
+LOADED_AGAIN = {("NEON", "scattering"): 1, ("NEON", "panel of columns"): 4}
 
 LOOPS = [
     pytest.param(cpu, kernel, id=f"{cpu.name}-{kernel}")
@@ -103,7 +111,9 @@ def test_products_are_computed_in_the_widest_registers(cpu, kernel, compiled):
 def test_few_instructions_stand_beside_the_products(cpu, kernel, compiled):
     for tile in compiled[cpu.name, kernel]:
         loop = tile.loops[0]
-        assert loop.prefetches == []
-        assert loop.conditional_moves == []
-        assert len(loop.integer_multiplications) <= (tile.steps if kernel in INDEXED else 0)
-        assert len(loop.instructions) <= tile.steps * most_instructions(tile)
+        rows_ahead = 1 if tile.unit == "AVX-512" and kernel in PREFETCHING else 0
+        assert len(loop.prefetches) == tile.steps * rows_ahead * tile.vectors
+        assert len(loop.conditional_moves) <= tile.steps * rows_ahead
+        assert len(loop.integer_multiplications) <= tile.steps * ((kernel in INDEXED) + rows_ahead)
+        most = most_instructions(tile) + rows_ahead * (tile.vectors + INDEXING)
+        assert len(loop.instructions) <= tile.steps * most

@@ -90,11 +90,11 @@ def test_one_kernel_may_be_compiled_before_another_that_is_waited_for():
 def test_the_first_process_compiles_what_follows_its_forward_product(monkeypatch):
     dtype = np.dtype(np.float32)
     dense._multiply.parallel[dtype]
-    for entries in (sparse._multiply.parallel, sparse._add_products.parallel, add_products.parallel):
+    for entries in (sparse._multiply.parallel, sparse._add_columns.parallel, add_products.parallel):
         monkeypatch.delitem(entries, dtype, raising=False)
     compile_ahead._compile_what_follows(dtype)
     assert dtype in add_products.parallel
-    assert dtype not in sparse._add_products.parallel
+    assert dtype not in sparse._add_columns.parallel
 
 
 @pytest.mark.parametrize("cache", ["a folder", "no folder"])

@@ -1,11 +1,13 @@
 """Inputs stored without their zeros: groups of rows, and compressed rows."""
 
+import itertools
+
 import numpy as np
 import pytest
 from arrays import Unchanged, mostly_zeros, normals, read_only
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted.packing import BLOCK
-from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed, number_of_groups, unpack
+from fastfnn_kernels.packing import ROWS_OF_CHUNK, ROWS_OF_GROUP, Packed, number_of_groups, pack_columns, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +121,7 @@ def test_a_worked_example(kernels):
     assert compressed.indices.tolist() == [1, 1, 2, 0]
     assert compressed.values.tolist() == [5, 6, 7, 8]
     for stored in (packed, compressed):
-        assert stored.nbytes == sum(array.nbytes for array in stored[:-1])
+        assert stored.nbytes == sum(array.nbytes for array in arrays_of(stored))
 
 
 def test_rows_are_written_out_where_their_order_says(dtype):
@@ -128,6 +130,42 @@ def test_rows_are_written_out_where_their_order_says(dtype):
     matrix = unpack(Packed(offsets, indices, values, order, (4, 3)))
     assert matrix.dtype == dtype
     assert matrix.tolist() == [[2, 0, 0], [0, 6, 0], [3, 0, 5], [1, 0, 4]]
+
+
+def unpacked_columns(columns, shape):
+    """Write a matrix stored by columns out in full, entry by entry."""
+    matrix, n_groups = np.zeros(shape, columns.values.dtype), number_of_groups(shape[1])
+    for number, (first, end) in enumerate(itertools.pairwise(columns.offsets)):
+        chunk, group = divmod(number, n_groups)
+        taken = columns.order[group * ROWS_OF_GROUP : (group + 1) * ROWS_OF_GROUP]
+        rows = chunk * ROWS_OF_CHUNK + columns.indices[first:end]
+        assert (np.diff(rows) > 0).all()
+        matrix[rows[:, None], taken] = columns.values[first:end, : len(taken)]
+        assert not columns.values[first:end, len(taken) :].any()
+    return matrix
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 5, ROWS_OF_CHUNK, ROWS_OF_CHUNK + 1, 2 * ROWS_OF_CHUNK + 7])
+@pytest.mark.parametrize("n_columns", [1, 3, 4, 8])
+def test_columns_hold_the_matrix(n_rows, n_columns, source, dtype, kernels, rng):
+    x, order = read_only(mostly_zeros(rng, (n_rows, n_columns), source)), rng.permutation(n_columns)
+    unchanged = Unchanged(x, order)
+    columns = pack_columns(kernels.pack_rows, x, dtype, 0.5, order)
+    assert [part.dtype for part in columns] == [np.int64, np.int32, dtype, np.int32]
+    assert columns.order.tolist() == order.tolist()
+    assert np.array_equal(unpacked_columns(columns, x.shape), x.astype(dtype) * dtype.type(0.5))
+    unchanged.check()
+
+
+def test_a_worked_example_by_columns(kernels):
+    x = np.array([[0, 5, 0, 0], [0, 0, 0, 0], [0, 6, 7, 9]], np.uint8)
+    columns = pack_columns(kernels.pack_rows, x, np.float32, 1.0, np.array([2, 0, 1, 3]))
+    assert columns.offsets.tolist() == [0, 2, 3]
+    assert columns.indices.tolist() == [0, 2, 2]
+    assert columns.values.tolist() == [[0, 0, 5], [7, 0, 6], [9, 0, 0]]
+    assert columns.order.tolist() == [2, 0, 1, 3]
+    rows = kernels.pack_rows(x, np.float32)
+    assert rows._replace(by_columns=columns).nbytes == rows.nbytes + sum(array.nbytes for array in columns)
 
 
 @pytest.mark.parametrize(("n_rows", "n_groups"), [(0, 0), (1, 1), (3, 1), (4, 2), (6, 2), (7, 3)])

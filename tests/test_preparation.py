@@ -6,12 +6,13 @@ from fastfnn_kernels.packing import Packed, unpack
 from networks import bytes_of, each_backend, each_dtype, small_network, sparse_samples
 from scipy import sparse
 
-from fastfnn import SGD, Dense, Network
+from fastfnn import SGD, Dense, Network, get_backend
 from fastfnn.execution import thresholds
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import Storage, plan_evaluation, plan_training
 from fastfnn.execution.preparation import gathered, in_order, prepare, profile_repeated, scale_of_mean
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
+from fastfnn.inputs import samples
 from fastfnn.inputs.csr import as_csr
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.row_blocks import DenseBlocks, PackedBlocks
@@ -167,6 +168,30 @@ def test_blocks_that_do_not_fit_are_not_kept(monkeypatch):
     packed = prepare(net, X, plan_of_many_passes(net, X, "sparse"))
     assert type(packed) is PackedBlocks
     assert not is_kept(packed)
+
+
+@each_backend
+@pytest.mark.parametrize("compared", [0, 3072])
+@pytest.mark.parametrize("input_dtype", ["uint8", "float32"])
+def test_kept_blocks_of_arrays_are_stored_by_columns_too(monkeypatch, compared, input_dtype, backend):
+    monkeypatch.setattr(samples, "COMPARED_COLUMNS", compared)
+    X = (two_kinds(1200) * np.arange(1, 201)).astype(input_dtype)
+    net = wide_network(backend)
+    net.input_scale = 0.5
+    blocks = prepare(net, X, plan_of_many_passes(net, X, "sparse"))
+    assert is_kept(blocks)
+    block = blocks.block(0, 1200)
+    in_own_order = block.by_columns.order.tolist() == list(range(200))
+    assert in_own_order == (compared == 0)
+    gradient, _ = get_backend(backend).sparse_weight_gradient(block, np.eye(1200, dtype=net.dtype))
+    assert np.array_equal(gradient, unpack(block).T)
+
+
+def test_blocks_of_sparse_arrays_and_blocks_for_one_pass_are_stored_by_rows_alone():
+    net, X = wide_network(), two_kinds(1200)
+    csr = as_csr(sparse.csr_array(X), "X")
+    assert prepare(net, csr, plan_of_many_passes(net, csr)).block(0, 1200).by_columns is None
+    assert prepare(net, X, plan_evaluation(net, profile(X, net.dtype))).block(0, 1200).by_columns is None
 
 
 def test_blocks_of_a_memmap_are_not_kept(tmp_path):

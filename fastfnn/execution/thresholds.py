@@ -24,7 +24,8 @@ SURELY_PACKED = 0.75
 # Packing costs as much as this many output columns of the dense product: 32 on the AMD EPYC, 53 on the Intel Xeon.
 PACKING_OUTPUTS = 32
 
-# Packed inputs are kept for all passes up to so many bytes: a choice, not a measurement.
+# Packed inputs are kept for all passes up to so many bytes: a choice, not a measurement. Arrays are then stored by
+# columns too, in about as many bytes again.
 KEPT_BYTES = 256 * 2**20
 
 # Bytes of an output layer's weights up to which its product, the loss and the gradient are one kernel. With 3,072

@@ -81,7 +81,8 @@ class PackedBlocks:
         self.rows_of_block = rows_of_block
         self._samples = samples
         firsts = range(0, self.n_rows, rows_of_block) if keep else ()
-        self._kept = [samples.packed_alike(slice(first, min(first + rows_of_block, self.n_rows))) for first in firsts]
+        slices = [slice(first, min(first + rows_of_block, self.n_rows)) for first in firsts]
+        self._kept = [samples.packed_both_ways(rows) for rows in slices]
 
     def block(self, first: int, end: int) -> Packed:
         """Return rows first:end."""

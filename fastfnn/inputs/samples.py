@@ -6,7 +6,7 @@ import functools
 from typing import Any, Protocol
 
 import numpy as np
-from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches
+from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches, pack_columns
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
@@ -18,6 +18,9 @@ Rows = slice | NDArray[np.int64]
 
 # Rows whose patterns are computed at once: limits the entries of sparse samples that are copied at a time.
 PATTERN_ROWS = 3072
+
+# Columns up to which all pairs of them are compared, which takes less time than comparing the rows of one block.
+COMPARED_COLUMNS = 3072
 
 
 class Samples(Protocol):
@@ -35,6 +38,10 @@ class Samples(Protocol):
 
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows for repeated use: rows with their non-zeros in similar columns share a group."""
+        ...
+
+    def packed_both_ways(self, rows: slice) -> Packed:
+        """Pack these rows for repeated use, by rows and, where weight gradients gain from it, by columns too."""
         ...
 
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
@@ -104,6 +111,12 @@ class ArraySamples:
         x, _ = self._contiguous(rows)
         return packed_in_order(self, np.arange(rows.start, rows.stop), self._kernels.similar_rows(x))
 
+    def packed_both_ways(self, rows: slice) -> Packed:
+        """Pack these rows for repeated use, by rows and by columns."""
+        x, _ = self._contiguous(rows)
+        columns = pack_columns(self._kernels.pack_rows, x, self._dtype, self._scale, self._column_order)
+        return self.packed_alike(rows)._replace(by_columns=columns)
+
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Return numbers that are close for rows with their non-zeros in similar columns.
 
@@ -115,6 +128,14 @@ class ArraySamples:
     @functools.cached_property
     def _columns(self) -> NDArray[np.int64]:
         return telling_columns(self._X[:: sample_step(self.n_rows)])
+
+    @functools.cached_property
+    def _column_order(self) -> NDArray[np.int64]:
+        """An order in which columns with their non-zeros in similar rows share a group; too many are not compared."""
+        n_columns = self._X.shape[1]
+        if n_columns > COMPARED_COLUMNS:
+            return np.arange(n_columns)
+        return self._kernels.similar_rows(self._X[:: sample_step(self.n_rows)].T.copy())
 
     @functools.cached_property
     def _patterns(self) -> NDArray[np.uint16]:
@@ -166,6 +187,10 @@ class CsrSamples:
     def packed_alike(self, rows: slice) -> Packed:
         """Pack these rows in their own order: sparse samples have too many columns to compare the rows."""
         return self.packed(rows)
+
+    def packed_both_ways(self, rows: slice) -> Packed:
+        """Pack these rows in their own order, by rows alone: most of their columns have too few entries to gain."""
+        return self.packed_alike(rows)
 
     def patterns(self, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Return numbers that are close for rows with their non-zeros in similar columns."""

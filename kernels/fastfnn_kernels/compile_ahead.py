@@ -71,11 +71,11 @@ def compile_kernel(dtype: np.dtype[np.floating]) -> None:
 
 
 def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:
-    """Compile the first layer's weight gradient, dense or packed like its forward product."""
+    """Compile the first layer's weight gradient, dense or, like its forward product, packed and kept."""
     from fastfnn_kernels.jitted import dense, sparse
     from fastfnn_kernels.jitted._products.weight_gradient import add_products
 
-    products = ((dense._multiply, add_products), (sparse._multiply, sparse._add_products))
+    products = ((dense._multiply, add_products), (sparse._multiply, sparse._add_columns))
     for forward, gradient in products:
         if dtype in forward.parallel:
             gradient.parallel[dtype]  # the lookup compiles it

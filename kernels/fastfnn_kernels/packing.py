@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,33 @@ from numpy.typing import NDArray
 # Loads of the other operand limit the product. Three rows share each load; a fourth would add more stored zeros than
 # it saves loads.
 ROWS_OF_GROUP = 3
+
+# Rows in a chunk of a matrix stored by columns. A panel of the other operand, eight AVX-512 vectors wide, has 512 KiB
+# in a chunk, which stay in a second-level cache. Sums of chunks are added in order: the bits depend on this number.
+ROWS_OF_CHUNK = 1024
+
+
+class PackedColumns(NamedTuple):
+    """A matrix stored as groups of three columns that share the rows of their non-zeros.
+
+    The rows are cut into chunks of 1,024, and every chunk has entries of all groups. Columns may be in any order.
+
+    Attributes
+    ----------
+    offsets : ndarray of int64, shape (n_chunks * n_groups + 1,)
+        The entries of chunk c and group g are `offsets[c * n_groups + g]:offsets[c * n_groups + g + 1]`.
+    indices : ndarray of int32, shape (n_entries,)
+        Row of each entry, counted from the chunk's first row, ascending within a group.
+    values : ndarray, shape (n_entries, 3)
+        The entry in each of the three columns; zero where a column has none, and past the last column.
+    order : ndarray of int32, shape (n_columns,)
+        Column numbers in the matrix: group g contains the columns `order[3 * g : 3 * g + 3]`.
+    """
+
+    offsets: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[Any]
+    order: NDArray[np.int32]
 
 
 class Packed(NamedTuple):
@@ -30,6 +57,9 @@ class Packed(NamedTuple):
         Row numbers in the matrix: group g contains the rows `order[3 * g : 3 * g + 3]`.
     shape : (int, int)
         (n_rows, n_columns) of the matrix.
+    by_columns : PackedColumns, optional
+        The same matrix stored by columns, from `pack_columns`. The weight gradient then reads these instead of the
+        rows, and takes about 0.6 of the time.
     """
 
     offsets: NDArray[np.int64]
@@ -37,11 +67,12 @@ class Packed(NamedTuple):
     values: NDArray[Any]
     order: NDArray[np.int32]
     shape: tuple[int, int]
+    by_columns: PackedColumns | None = None
 
     @property
     def nbytes(self) -> int:
         """Total size of the arrays."""
-        return sum(array.nbytes for array in self[:4])
+        return sum(array.nbytes for array in (*self[:4], *(self.by_columns or ())))
 
 
 class PackedBatches(NamedTuple):
@@ -133,6 +164,36 @@ def join_batches(batches: Sequence[Packed], batch_size: int, n_columns: int, dty
         batch_size,
         (sum(batch.shape[0] for batch in batches), n_columns),
     )
+
+
+def pack_columns(
+    pack_rows: Callable[..., Packed], x: NDArray[Any], dtype: Any, scale: float, order: NDArray[np.int64]
+) -> PackedColumns:
+    """Pack a matrix by columns.
+
+    Parameters
+    ----------
+    pack_rows : callable
+        The kernel of this name, which packs the transpose of each chunk.
+    x : ndarray of uint8, float32 or float64, shape (n_rows, n_columns)
+        The matrix.
+    dtype : float32 or float64
+        dtype of the values.
+    scale : float
+        Factor of all values.
+    order : ndarray of int64, shape (n_columns,)
+        Column numbers. The first three columns form the first group, and so on. Groups of columns whose non-zeros are
+        in similar rows take less memory and time.
+
+    Returns
+    -------
+    PackedColumns
+        scale * x without its zeros.
+    """
+    firsts = range(0, max(len(x), 1), ROWS_OF_CHUNK)
+    chunks = [pack_rows(x[first : first + ROWS_OF_CHUNK].T.copy(), dtype, scale, order) for first in firsts]
+    joined = join_batches(chunks, len(order), ROWS_OF_CHUNK, dtype)
+    return PackedColumns(joined.offsets, joined.indices, joined.values, order.astype(np.int32))
 
 
 def number_of_groups(n_rows: int) -> int:

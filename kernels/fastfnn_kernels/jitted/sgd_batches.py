@@ -145,7 +145,7 @@ def _train(
             for panel in range(first_panel, end_panel):
                 j, width = panel * wide, width_of_panel(panel, n_hidden, wide, narrow)
                 if batch == 0:
-                    fill_sparse_panel(first_weights, j, width, panels)
+                    fill_sparse_panel(first_weights, j, width, panels, j * first_weights.shape[0])
                 group = (batch - 1) * n_groups
                 _step_panel(offsets, indices, values, group, layers, before, positions, panels, n_inputs, j, width)
                 group = batch * n_groups
@@ -194,7 +194,7 @@ def _multiply_panel(
         n_stored = min(ROWS_OF_GROUP, rows.n_rows - row)
         multiply_group(
             values, indices, first, depth, panels, j * n_inputs, width, layers.biases, j, positions, row, out,
-            n_stored, n_columns, floor,
+            n_stored, n_columns, False, floor,
         )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Three rows share the columns of their non-zeros, so each vector of the other operand is loaded once for three
 multiply-adds. In the forward product, the sums of a group of rows stay in registers. In the weight gradient, the
-gradient's rows stay in registers, while the rows of the result are loaded and stored.
+gradient's rows stay in registers, while the rows of the result are loaded and stored. Of a matrix that is stored by
+columns too, the weight gradient is computed like the forward product, which moves half as many bytes.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ from fastfnn_kernels.jitted._compile.jit import (
 )
 from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile, sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, TILE
-from fastfnn_kernels.jitted._products.fused_activations import CODES, RELU, activate, floor_of
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
 from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, padded_bias, width_of_panel
-from fastfnn_kernels.jitted._products.sparse_product import WIDE_VECTORS, fill_sparse_panel, multiply_group
+from fastfnn_kernels.jitted._products.sparse_product import (
+    WIDE_VECTORS,
+    fill_sparse_panel,
+    multiply_group,
+)
 from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import activation_forward
-from fastfnn_kernels.packing import ROWS_OF_GROUP, Packed
+from fastfnn_kernels.packing import ROWS_OF_CHUNK, ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
 
 # Minimum number of tasks in a forward product, so that several threads compute even one with few columns.
@@ -82,8 +87,14 @@ def sparse_weight_gradient(
     """Compute x^T g and the column sums of g; see `fastfnn_kernels.reference.sparse_weight_gradient`."""
     out, out_bias = gradients_to_write(rows.shape[1], grad, out, out_bias, use_bias, accumulate)
     sums = NO_BIAS[grad.dtype] if out_bias is None else out_bias
-    operations = 2 * rows.values.size * grad.shape[1]
-    _add_products(operations, grad.dtype, *rows[:4], grad, accumulate, threads_for(operations), out, sums)
+    by_columns = rows.by_columns if out.size else None
+    values = rows.values if by_columns is None else by_columns.values
+    operations = 2 * values.size * grad.shape[1]
+    operands = (grad, accumulate, threads_for(operations), out, sums)
+    if by_columns is None:
+        _add_products(operations, grad.dtype, *rows[:4], *operands)
+    else:
+        _add_columns(operations, grad.dtype, *by_columns, *operands)
     return out, out_bias
 
 
@@ -111,7 +122,7 @@ def _multiply(
     if n_read_in_place < n_panels:
         for panel in prange(n_read_in_place, n_panels):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-            fill_sparse_panel(weights, j, width, panels)
+            fill_sparse_panel(weights, j, width, panels, j * n_inputs)
 
     n_parts = (TASKS + n_panels - 1) // n_panels
     for task in prange(n_panels * n_parts):
@@ -131,7 +142,7 @@ def _multiply(
             else:
                 multiply_group(
                     values, indices, first, depth, panels, j * n_inputs, width,
-                    start, j, order, row, out, n_stored, n_existing, floor,
+                    start, j, order, row, out, n_stored, n_existing, False, floor,
                 )  # fmt: skip
             if activation != RELU:
                 for i in range(n_stored):
@@ -156,8 +167,7 @@ def _add_products(
     thread reads each group only once. It sums its columns in memory of its own, since threads that write neighbouring
     cache lines would evict them from each other's caches.
     """
-    n_rows, n_columns = grad.shape
-    n_inputs = out.shape[0]
+    n_inputs, n_columns = out.shape
     lanes = VECTOR_BYTES // grad.itemsize
     pays = indices.size >= ENTRIES_BY_COLUMNS * n_inputs
     by_columns = pays and n_threads > 1 and n_columns % (n_threads * SCATTERING_VECTORS * lanes) == 0
@@ -182,7 +192,81 @@ def _add_products(
     if out_bias.size:
         wide = TILE_VECTORS * lanes
         for panel in prange(number_of_panels(n_columns, wide)):
-            add_sums_of_columns(grad, 0, n_rows, panel * wide, min((panel + 1) * wide, n_columns), out_bias)
+            add_sums_of_columns(grad, 0, len(grad), panel * wide, min((panel + 1) * wide, n_columns), out_bias)
+
+
+@kernel
+def _add_columns(
+    offsets: IntegersIn1,
+    indices: IndicesIn1,
+    values: In2,
+    order: IndicesIn1,
+    grad: In2,
+    accumulate: Flag,
+    n_threads: Int,
+    out: Out2,
+    out_bias: Out1,
+) -> None:
+    """Write or add x^T g and the column sums of g, where x is stored by columns.
+
+    A thread computes some groups of inputs in some panels of g, chunk by chunk. It copies a chunk of a panel, which
+    then stays in its second-level cache. The sums of a chunk are one chain, whichever thread computes it. The thread
+    that has a panel's first group also sums its columns.
+    """
+    n_rows, n_columns = grad.shape
+    n_groups = (out.shape[0] + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
+    wide = WIDE_VECTORS * (VECTOR_BYTES // out.itemsize)
+    n_panels, panel_size = number_of_panels(n_columns, wide), min(n_rows, ROWS_OF_CHUNK) * wide
+    zeros = np.zeros(n_panels * wide, out.dtype)
+    panels = aligned_empty(n_threads * panel_size, out.dtype)
+    if not accumulate:
+        out_bias[:] = 0
+    for worker in prange(n_threads):
+        first, end = share_of(n_panels * n_groups, worker, n_threads)
+        panel_rows = panels[worker * panel_size : (worker + 1) * panel_size]
+        for row in range(0, max(n_rows, 1), ROWS_OF_CHUNK):
+            chunk_offsets = offsets[row // ROWS_OF_CHUNK * n_groups :]
+            chunk_of_grad = grad[row : row + ROWS_OF_CHUNK]
+            for panel in range(first // n_groups, (end + n_groups - 1) // n_groups):
+                first_group, end_group = max(first - panel * n_groups, 0), min(end - panel * n_groups, n_groups)
+                add_panel(
+                    chunk_offsets, indices, values, order, first_group, end_group, chunk_of_grad, panel,
+                    panel_rows, zeros, accumulate or row > 0, out, out_bias,
+                )  # fmt: skip
+
+
+@inline
+def add_panel(
+    offsets: Any,
+    indices: Any,
+    values: Any,
+    order: Any,
+    first_group: int,
+    end_group: int,
+    grad: Any,
+    panel: int,
+    panel_rows: Any,
+    zeros: Any,
+    accumulate: bool,
+    out: Any,
+    out_bias: Any,
+) -> None:
+    """Write or add the products of some groups of columns with one panel of a chunk of the gradient."""
+    n_inputs, n_columns = out.shape
+    lanes = VECTOR_BYTES // out.itemsize
+    wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
+    j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
+    n_existing = min(width, n_columns - j)
+    floor = floor_of(IDENTITY, out)
+    fill_sparse_panel(grad, j, width, panel_rows, 0)
+    if first_group == 0 and out_bias.size:
+        add_sums_of_columns(grad, 0, grad.shape[0], j, j + n_existing, out_bias)
+    for group in range(first_group, end_group):
+        row, first = group * ROWS_OF_GROUP, offsets[group]
+        multiply_group(
+            values, indices, first, offsets[group + 1] - first, panel_rows, 0, width, zeros, j, order, row, out,
+            min(ROWS_OF_GROUP, n_inputs - row), n_existing, accumulate, floor,
+        )  # fmt: skip
 
 
 @inline

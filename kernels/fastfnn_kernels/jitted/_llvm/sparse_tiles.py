@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from fastfnn_kernels.jitted._llvm.dense_tiles import loads_of_b
 from fastfnn_kernels.jitted._llvm.reduction import reduce_tile, sums_of
 from fastfnn_kernels.jitted._llvm.tile_shapes import (
+    ENTRIES_AHEAD,
     FEW_ROWS_VECTORS,
     SCATTERING_VECTORS,
     SPARSE_TAIL_VECTORS,
@@ -25,6 +26,7 @@ from fastfnn_kernels.jitted._llvm.vectors import (
     Arguments,
     Load,
     Store,
+    VectorBuilder,
     code_of,
     constant,
     existing,
@@ -49,13 +51,23 @@ def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: 
     a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
     order, c = pointer("order"), pointer("c")
     load_b = loads_of_b(vec, value("n_columns"), vectors, masked=masked)
+    offsets = [constant(v * vec.lanes) for v in range(vectors)]
+    last = builder.sub(builder.sub(arguments.size("indices"), value("indices_offset")), constant(1))
 
+    def row_of_b(k: Any) -> Any:
+        if ENTRIES_AHEAD:
+            later = builder.add(k, constant(ENTRIES_AHEAD))
+            later = builder.select(builder.icmp_signed("<", later, last), later, last)
+            _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
+        return _row_at(builder, b, indices, k, value("b_row"))
+
+    _prefetch_next_rows(arguments, c, order, rows, offsets)
     tile = reduce_tile(
         vec,
         value("depth"),
         [builder.gep(a, [constant(i)]) for i in range(rows)],
         constant(rows),
-        lambda k: _row_at(builder, b, indices, k, value("b_row")),
+        row_of_b,
         load_b,
         (constant(0), sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)),
     )
@@ -96,6 +108,23 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
                 store(add_products(v, total), target, v)
 
     overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
+
+
+def _prefetch_next_rows(arguments: Arguments, c: Any, order: Any, rows: int, offsets: list[ir.Constant]) -> None:
+    """Emit prefetches of the next group's rows of C."""
+    builder = arguments.vec.ir
+    last = builder.sub(builder.sub(arguments.size("order"), arguments.value("order_offset")), constant(1))
+    for number in range(rows, 2 * rows):
+        following = builder.select(builder.icmp_signed("<", constant(number), last), constant(number), last)
+        row = _row_at(builder, c, order, following, arguments.value("c_row"))
+        for offset in offsets:
+            arguments.vec.prefetch(builder.gep(row, [offset]))
+
+
+def _prefetch_row(vec: VectorBuilder, row: Any, offsets: list[ir.Constant]) -> None:
+    """Emit prefetches of the vectors of a row into the first-level cache."""
+    for offset in offsets:
+        vec.prefetch(vec.ir.gep(row, [offset]), cache_level=1)
 
 
 def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any) -> Any:

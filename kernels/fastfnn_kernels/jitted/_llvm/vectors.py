@@ -77,13 +77,13 @@ class VectorBuilder:
         below = self.ir.fcmp_ordered("<", value, floor)
         return self.ir.select(below, floor, value)
 
-    def prefetch(self, pointer: Any, *, to_write: bool = False) -> None:
-        """Prefetch the cache line at a pointer into the second-level cache."""
+    def prefetch(self, pointer: Any, *, to_write: bool = False, cache_level: int = 2) -> None:
+        """Prefetch the cache line at a pointer into the second-level cache, or into the first-level one."""
         address = ir.IntType(8).as_pointer()
         signature = ir.FunctionType(ir.VoidType(), [address, INT32, INT32, INT32])
         prefetch = cgutils.get_or_insert_function(self.ir.module, signature, "llvm.prefetch.p0")
-        into_second_cache, of_data = 2, 1
-        codes = [ir.Constant(INT32, code) for code in (int(to_write), into_second_cache, of_data)]
+        locality, of_data = 4 - cache_level, 1
+        codes = [ir.Constant(INT32, code) for code in (int(to_write), locality, of_data)]
         self.ir.call(prefetch, [self.ir.bitcast(pointer, address), *codes])
 
     def sum_of_lanes(self, value: Any, first: Any) -> Any:
@@ -151,6 +151,11 @@ class Arguments:
     def pointer(self, name: str, offset: str = "") -> Any:
         """Return a pointer to an array's first element, at its own offset or the one called `offset`."""
         return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(offset or f"{name}_offset"))
+
+    def size(self, name: str) -> Any:
+        """Return the number of elements of a vector."""
+        kind, array = self._named[name]
+        return self._context.make_array(kind)(self._context, self.vec.ir, array).nitems
 
 
 def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:

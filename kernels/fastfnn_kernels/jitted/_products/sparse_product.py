@@ -30,27 +30,28 @@ def multiply_group(
     out: Any,
     n_rows: int,
     n_columns: int,
+    accumulate: bool,
     floor: float,
 ) -> None:
-    """Compute the rows of a group in the columns of one panel, from j on; the group's entries begin at `first`."""
+    """Write or add the rows of a group in the columns of one panel, from j on; its entries begin at `first`."""
     if width == WIDE_VECTORS * (VECTOR_BYTES // out.itemsize):
         sparse_tile(
             values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
+            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, accumulate, floor,
         )  # fmt: skip
     else:
         sparse_tail_tile(
             values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, False, floor,
+            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, accumulate, floor,
         )  # fmt: skip
 
 
 @inline
-def fill_sparse_panel(weights: Any, j: int, width: int, panels: Any) -> None:
+def fill_sparse_panel(matrix: Any, j: int, width: int, panels: Any, panel_offset: int) -> None:
     """Pack the columns from j on."""
-    n_inputs, n_columns = weights.shape
+    n_rows, n_columns = matrix.shape
     n_existing = min(width, n_columns - j)
-    if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // weights.itemsize):
-        copy_sparse_tail_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
+    if width == SPARSE_TAIL_VECTORS * (VECTOR_BYTES // matrix.itemsize):
+        copy_sparse_tail_panel(matrix, j, n_columns, n_rows, n_existing, panels, panel_offset)
     else:
-        copy_sparse_panel(weights, j, n_columns, n_inputs, n_existing, panels, j * n_inputs)
+        copy_sparse_panel(matrix, j, n_columns, n_rows, n_existing, panels, panel_offset)
