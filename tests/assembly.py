@@ -69,6 +69,8 @@ MICRO_KERNELS = {
     "panel of columns": MicroKernel("panel_tiles.columns_panel_tile", "TILE.rows", "TILE.vectors", COLUMNS),
     "narrow panel": MicroKernel("panel_tiles.narrow_panel_tile", "TILE.rows", 1, ROWS),
     "narrow panel of columns": MicroKernel("panel_tiles.narrow_columns_panel_tile", "TILE.rows", 1, COLUMNS),
+    "short": MicroKernel("dense_tiles.short_tile", "SHORT_ROWS", "TILE.vectors", ROWS),
+    "narrow short": MicroKernel("dense_tiles.narrow_short_tile", "SHORT_ROWS", 1, ROWS),
     "flat": MicroKernel("dense_tiles.flat_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS),
     "flat tail": MicroKernel(
         "dense_tiles.flat_tail_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS, masked=True

@@ -1,11 +1,13 @@
 """One number of threads for the whole process: kernels, new Python threads, NumPy's linear algebra."""
 
 import threading
+from unittest import mock
 
 import fastfnn_kernels.runtime.cpu_count
 import numba
 import numpy as np
 import pytest
+from fastfnn_kernels.jitted._compile import jit
 from fastfnn_kernels.jitted._compile.jit import PARALLEL_OPERATIONS, threads_for
 from fastfnn_kernels.runtime import thread_count
 from fastfnn_kernels.runtime.cpu_count import Limit, most_threads
@@ -30,7 +32,7 @@ def blas_threads():
 
 def numbas_threads_inside():
     """Return what a parallel kernel would find."""
-    return run_parallel(numba.get_num_threads, ())
+    return run_parallel(numba.get_num_threads, (), get_num_threads())
 
 
 def test_all_by_default():
@@ -48,6 +50,12 @@ def test_set(n_threads):
     assert threads_for(PARALLEL_OPERATIONS - 1) == 1
 
 
+@pytest.mark.parametrize(("operations", "n_threads"), [(1, 1), (1_999_999, 2), (5_000_000, 5), (10**9, 16)])
+def test_small_work_has_few_threads(operations, n_threads):
+    with mock.patch.object(jit, "get_num_threads", return_value=16):
+        assert threads_for(operations) == n_threads
+
+
 def test_it_holds_in_new_python_threads():
     set_num_threads(1)
     seen = []
@@ -63,7 +71,7 @@ def test_numbas_own_setting_is_left_to_its_owner():
         with threads(2):
             assert numbas_threads_inside() == 2
             with pytest.raises(ZeroDivisionError):
-                run_parallel(lambda: 1 // 0, ())
+                run_parallel(lambda: 1 // 0, (), 2)
         assert numba.get_num_threads() == 1
     finally:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)

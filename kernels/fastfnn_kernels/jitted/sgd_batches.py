@@ -79,11 +79,12 @@ def sgd_batches(
         *(starts_of(padded[1:] * widths[:-1]), starts_of(padded[:-1] * widths[1:])),
         starts_of(widths),
     )
-    n_threads = threads_for(4 * batches.values.size * weights[0].shape[1] * batch_size // max(len(labels), 1))
+    operations = 4 * batches.values.size * weights[0].shape[1] * batch_size // max(len(labels), 1)
+    n_threads = threads_for(operations)
     n_row_threads = threads_for(6 * batch_size * flat_weights.size)
     x, numbers = (*batches[:3], labels, batch_size), (learning_rate, n_threads, n_row_threads)
     try:
-        loss_sum, n_correct = _train(PARALLEL_OPERATIONS, dtype, *x, weights[0], *layers, *numbers)
+        loss_sum, n_correct = _train(max(operations, PARALLEL_OPERATIONS), dtype, *x, weights[0], *layers, *numbers)
     finally:  # even after Ctrl-C, since the first layer has been changed in place
         write_back(flat_weights, weight_starts, later)
         write_back(flat_biases, bias_starts, biases)

@@ -21,7 +21,7 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
-from fastfnn_kernels.runtime.thread_count import get_num_threads, use_one_after_fork
+from fastfnn_kernels.runtime.thread_count import use_one_after_fork
 
 LIBRARY_NAMES = ("libtbb.so.12", "tbb12.dll", "libtbb.12.dylib")
 TAKES_TURNS = "workqueue"
@@ -47,14 +47,14 @@ def thread_layer() -> str:
     return str(numba.threading_layer())
 
 
-def run_parallel(entry: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Call a parallel kernel with this process's number of threads.
+def run_parallel(entry: Callable[..., Any], args: tuple[Any, ...], n_threads: int) -> Any:
+    """Call a parallel kernel with a number of threads, at most those that Numba has started.
 
     Numba keeps a number of threads for each Python thread. It is restored afterwards for other code in that thread.
     """
     # `numba.get_num_threads` starts the threads; every call takes two locks to check whether they are running.
     before = parallel._get_num_threads() if parallel._is_initialized else numba.get_num_threads()
-    n_threads = min(get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    n_threads = min(n_threads, numba.config.NUMBA_NUM_THREADS)
     if numba.threading_layer() == TAKES_TURNS:
         with _turn:
             return _run_with(n_threads, before, entry, args)

@@ -51,6 +51,9 @@ ONLY_PRANGE = {"prange": True} | dict.fromkeys(
 # Entering and leaving a parallel region takes about 10 microseconds. Smaller amounts of work stay on one thread.
 PARALLEL_OPERATIONS = 1_000_000
 
+# From the third thread on, each has at least this many operations: 10 microseconds of a core that does 100 GFLOP/s.
+OPERATIONS_OF_THREAD = 1_000_000
+
 
 class Conversion(NamedTuple):
     """The dtypes that a kernel reads and writes, and the number of layers in its arguments that are tuples."""
@@ -162,9 +165,10 @@ class Kernel:
 
     def __call__(self, operations: int, dtype: np.dtype[Any] | tuple[Any, ...], *args: Any) -> Any:
         """Run on `args`, on one thread or many depending on the number of `operations`."""
-        if threads_for(operations) == 1:
+        n_threads = threads_for(operations)
+        if n_threads == 1:
             return self.serial[dtype](*args)
-        return run_parallel(self.parallel[dtype], args)
+        return run_parallel(self.parallel[dtype], args, n_threads)
 
     def compile(self, dtype: np.dtype[Any] | tuple[Any, ...], *, parallel: bool) -> Any:
         """Compile for `dtype`, or load the result of an earlier process from the cache."""
@@ -201,8 +205,10 @@ def _variant(parallel: bool) -> str:
 
 
 def threads_for(operations: int) -> int:
-    """Return the number of threads that a kernel may use for a number of operations."""
-    return 1 if operations < PARALLEL_OPERATIONS else get_num_threads()
+    """Return the number of threads that a kernel uses for a number of operations."""
+    if operations < PARALLEL_OPERATIONS:
+        return 1
+    return min(get_num_threads(), max(2, operations // OPERATIONS_OF_THREAD))
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

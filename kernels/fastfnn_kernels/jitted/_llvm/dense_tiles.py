@@ -30,7 +30,9 @@ from fastfnn_kernels.jitted._llvm.tile_shapes import (
     FEW_ROWS_VECTORS,
     FLAT_TILE,
     SHORT_COLUMN_ROWS,
+    SHORT_ROWS,
     SPARSE_TILE,
+    TILE,
 )
 from fastfnn_kernels.jitted._llvm.tile_store import store_tile
 from fastfnn_kernels.jitted._llvm.vectors import Load, Store, VectorBuilder, constant, existing, whole_or_masked
@@ -54,7 +56,15 @@ def rows_of_a(vec: VectorBuilder, a: Fields, n_rows: Any, rows: int) -> list[Any
 
 
 def _emit_dense_tile(
-    vec: VectorBuilder, rows: int, vectors: int, masked: bool, a: Fields, b: Fields, c: Fields, finish: Fields
+    vec: VectorBuilder,
+    rows: int,
+    vectors: int,
+    masked: bool,
+    a: Fields,
+    b: Fields,
+    c: Fields,
+    finish: Fields,
+    gate: Fields | None = None,
 ) -> None:
     builder = vec.ir
     matrix, start = b.pointer(), finish.pointer("start", "start_offset")
@@ -67,7 +77,7 @@ def _emit_dense_tile(
         loads_of_b(vec, c.number("n_columns"), vectors, masked=masked),
         (constant(0), sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)),
     )
-    store_tile(vec, tile, c, finish)
+    store_tile(vec, tile, c, finish, gate)
 
 
 def _emit_column_tile(
@@ -117,6 +127,16 @@ def make_dense_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     return dense_tile
 
 
+def make_gated_tile(rows: int, vectors: int) -> Any:
+    """Build the micro-kernel for a `rows` x `vectors` tile with a gate; it reads B's rows in whole vectors."""
+
+    @intrinsic
+    def gated_tile(typing, a, b, c, finish, gate):
+        return tile_code((a, b, c, finish, gate), _emit_dense_tile, rows, vectors, False)
+
+    return gated_tile
+
+
 def make_column_tile(rows: int) -> Any:
     """Build the micro-kernel for `rows` rows and at most one vector of columns.
 
@@ -136,5 +156,7 @@ row_tile = make_dense_tile(1, FEW_ROWS_VECTORS)
 row_tail_tile = make_dense_tile(1, 1, masked=True)
 column_tile = make_column_tile(COLUMN_ROWS)
 short_column_tile = make_column_tile(SHORT_COLUMN_ROWS)
+short_tile = make_gated_tile(SHORT_ROWS, TILE.vectors)
+narrow_short_tile = make_gated_tile(SHORT_ROWS, 1)
 group_tile = make_dense_tile(SPARSE_TILE.rows, SPARSE_TILE.vectors)
 group_tail_tile = make_dense_tile(SPARSE_TILE.rows, 1, masked=True)

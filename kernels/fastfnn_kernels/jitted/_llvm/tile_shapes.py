@@ -44,6 +44,10 @@ def steps_of_round(unit: VectorUnit) -> int:
 
 
 TILE = tile_shape(UNIT)
+
+# Rows of a shorter tile of panels, for the last rows of a matrix: fewer rows would take no less time.
+SHORT_ROWS = (TILE.rows - 2) // 2
+
 STEPS_OF_ROUND = steps_of_round(UNIT)
 SPARSE_TILE = sparse_tile_shape(UNIT)
 

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._compile.jit import force_inline, inline
+from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_short_tile, short_tile
 from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target
 from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import SHORT_ROWS
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.panels import width_of_panel
 from fastfnn_kernels.jitted._products.tasks import share_of
@@ -37,6 +39,15 @@ class Product(NamedTuple):
     gate: Any  # like `out`, see `operands.Gate`
     gated: Any
     out: Any
+
+
+@force_inline
+def multiply_last_rows(a: Operand, b: Panel, c: Target, finish: Finish, gate: Gate) -> None:
+    """Compute a tile with few rows."""
+    if b.row == VECTOR_BYTES // c.values.itemsize:
+        narrow_short_tile(a, b, c, finish, gate)
+    else:
+        short_tile(a, b, c, finish, gate)
 
 
 @inline
@@ -83,7 +94,9 @@ def multiply_block(
                 ahead = Ahead(
                     next_offset + tile * chunk * panel_step, panel_step, x, next_a, depth, 1, first_ahead, end_ahead
                 )
-                if width == lanes:
+                if n_rows <= SHORT_ROWS:
+                    multiply_last_rows(a, b, c, finish, gate)
+                elif width == lanes:
                     narrow_panel_tile(a, b, c, finish, gate, ahead)
                 else:
                     panel_tile(a, b, c, finish, gate, ahead)

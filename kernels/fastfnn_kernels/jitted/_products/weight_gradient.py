@@ -161,9 +161,14 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
     zeros = np.zeros(wide, x.dtype)
     if not accumulate:
         out_bias[:] = 0
-    add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
+    n_chunks = (n_rows + ROW_CHUNK - 1) // ROW_CHUNK
+    sums = np.zeros((n_chunks, out_bias.size), x.dtype)
     for worker in prange(n_threads):
         first_panel, end_panel = share_of(n_panels, worker, n_threads)
+        first_chunk, end_chunk = share_of(n_chunks, worker, n_threads)
+        for chunk in range(first_chunk, end_chunk):
+            n_summed = min(ROW_CHUNK, n_rows - chunk * ROW_CHUNK)
+            add_sums_of_columns(grad, chunk * ROW_CHUNK, n_summed, 0, out_bias.size, sums[chunk])
         for row in range(0, max(n_rows, 1), ROW_CHUNK):
             chunk = min(ROW_CHUNK, n_rows - row)
             for panel in range(first_panel, end_panel):
@@ -176,6 +181,8 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
                     flat_tile(a, b, c, finish)
                 else:
                     flat_tail_tile(a, b, c, finish)
+    for chunk in range(n_chunks):
+        add(sums[chunk], out_bias)
 
 
 @inline
