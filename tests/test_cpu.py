@@ -1,5 +1,6 @@
-"""The plan for a CPU: which vectors, and how large a tile."""
+"""The plan for a CPU: which vectors, how many multiply-adds a cycle, and how large a tile."""
 
+import llvmlite.binding as llvm
 import pytest
 from fastfnn_kernels.jitted._llvm.tile_shapes import (
     FEW_ROWS_VECTORS,
@@ -9,10 +10,22 @@ from fastfnn_kernels.jitted._llvm.tile_shapes import (
     tile_shape,
 )
 from fastfnn_kernels.packing import ROWS_OF_GROUP
-from fastfnn_kernels.runtime.cpu import UNIT, VectorUnit, vector_unit
+from fastfnn_kernels.runtime import cpu
+from fastfnn_kernels.runtime.caches import system_caches
+from fastfnn_kernels.runtime.cpu import (
+    CPU,
+    UNIT,
+    Cpu,
+    VectorUnit,
+    fma_per_cycle,
+    target_features,
+    target_name,
+    vector_unit,
+)
 
 AVX2 = frozenset({"sse2", "avx", "avx2", "fma"})
 AVX512 = AVX2 | {"avx512f", "avx512vl", "avx512dq", "avx512bw"}
+AVX = AVX2 - {"avx2", "fma"}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +70,55 @@ def test_the_tiles_of_this_cpu_fit_into_its_registers():
 def test_lanes():
     unit = VectorUnit("any", 32, 16)
     assert (unit.lanes(4), unit.lanes(8)) == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "features", "n_vectors"),
+    [
+        ("sapphirerapids", "x86_64", AVX512 | {"amx-tile"}, 2),
+        ("emeraldrapids", "x86_64", AVX512, 2),
+        ("rocketlake", "x86_64", AVX512, 1),
+        ("rocketlake", "x86_64", AVX512 | {"amx-tile"}, 2),  # a server that its virtual machine hides
+        ("rocketlake", "x86_64", AVX2 | {"amx-tile"}, 2),
+        ("znver5", "x86_64", AVX512, 2),
+        ("znver4", "x86_64", AVX512, 1),
+        ("znver4", "x86_64", AVX2, 2),
+        ("znver3", "AMD64", AVX2, 2),
+        ("znver1", "x86_64", AVX2, 1),
+        ("haswell", "x86_64", AVX2, 2),
+        ("haswell", "x86_64", AVX, 1),
+        ("gracemont", "x86_64", AVX2, 1),
+        ("sandybridge", "x86_64", AVX, 1),
+        ("x86-64", "x86_64", frozenset({"sse2"}), 1),
+        ("one of the next years", "x86_64", AVX512, 2),
+        ("one of the next years", "x86_64", AVX2, 2),
+        ("apple-m1", "arm64", frozenset(), 4),
+        ("neoverse-v2", "aarch64", frozenset(), 4),
+        ("cortex-a76", "aarch64", frozenset(), 2),
+        ("cortex-a72", "aarch64", frozenset(), 1),
+        ("one of the next years", "arm64", frozenset(), 2),
+    ],
+)
+def test_multiply_adds_of_whole_registers_in_a_cycle(name, machine, features, n_vectors):
+    assert fma_per_cycle(name, vector_unit(machine, features), features) == n_vectors
+
+
+def test_every_name_stands_in_the_table_once():
+    names = [name for names in cpu._MULTIPLIERS.values() for name in names]
+    assert len(names) == len(set(names))
+
+
+def test_this_cpu():
+    assert Cpu(target_name(), UNIT, fma_per_cycle(target_name(), UNIT, target_features()), system_caches()) == CPU
+
+
+def test_the_name_compiled_for(monkeypatch):
+    monkeypatch.setattr(cpu.config, "CPU_NAME", None)
+    assert target_name() == llvm.get_host_cpu_name()
+    monkeypatch.setattr(cpu.config, "CPU_NAME", "haswell")
+    assert target_name() == "haswell"
+
+
+def test_the_features_compiled_for(monkeypatch):
+    monkeypatch.setattr(cpu.config, "CPU_FEATURES", "+avx,-avx2,+fma")
+    assert target_features() == {"avx", "fma"}

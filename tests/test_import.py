@@ -34,7 +34,7 @@ def test_the_package():
     assert loaded_by("import fastfnn") == set()
 
 
-@pytest.mark.parametrize("name", ["reference", "runtime", "checks"])
+@pytest.mark.parametrize("name", ["reference", "runtime", "runtime.caches", "checks"])
 def test_kernels_that_need_no_numba(name):
     assert loaded_by(f"import fastfnn_kernels.{name}") == set()
 

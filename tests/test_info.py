@@ -3,7 +3,8 @@ from importlib.metadata import version
 
 from command_line import succeed
 from fastfnn_kernels.runtime.cache import cache_folder
-from fastfnn_kernels.runtime.cpu import UNIT
+from fastfnn_kernels.runtime.caches import Caches
+from fastfnn_kernels.runtime.cpu import CPU, UNIT
 from fastfnn_kernels.runtime.thread_count import current_limit
 from rich.console import Console
 
@@ -15,12 +16,19 @@ def test_facts():
     facts = info.describe_installation()
     assert facts["CPU"] == info.cpu_name() != ""
     assert facts["vector unit"].startswith(UNIT.name)
+    assert facts["multiply-adds"] == f"{CPU.fma_per_cycle} vectors a cycle, compiled for {CPU.name}"
+    assert facts["caches"] == info.describe_caches(CPU.caches)
     assert facts["threads"] == f"{get_num_threads()}: {current_limit().reason}"
     assert facts["thread layer"] in info.LAYERS.values()
     assert facts["kernel cache"].startswith(str(cache_folder()))
     assert facts["backend numba"] == facts["backend numpy"] == "available"
     for package in ("fastfnn", "numpy", "numba", "llvmlite", "safetensors"):
         assert facts[package] == version(package)
+
+
+def test_sizes_of_caches():
+    caches = Caches(48 * 2**10, 5 * 2**18, 33 * 2**20)
+    assert info.describe_caches(caches) == "48 KiB, 1.25 MiB a core; 33 MiB shared"
 
 
 def test_lines_are_aligned():
@@ -50,7 +58,7 @@ def test_without_numba(monkeypatch):
     facts = info.describe_installation()
     assert facts["backend numba"].startswith('not available: backend "numba" needs Numba')
     assert facts["backend numpy"] == "available"
-    assert "thread layer" not in facts
+    assert not {"thread layer", "vector unit", "caches"} & set(facts)
 
 
 def test_a_package_that_is_not_installed(monkeypatch):

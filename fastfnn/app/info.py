@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fastfnn_kernels.runtime.caches import Caches
 from fastfnn_kernels.runtime.thread_count import current_limit
 
 from fastfnn.backends import MODULES, get_backend
@@ -45,6 +46,15 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def describe_caches(caches: Caches) -> str:
+    """Return the sizes as text, such as "48 KiB, 2 MiB a core; 33 MiB shared"."""
+    return f"{_size(caches.first)}, {_size(caches.second)} a core; {_size(caches.last)} shared"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:g} MiB" if n_bytes >= 2**20 else f"{n_bytes / 2**10:g} KiB"
+
+
 def _why_unavailable(backend: str) -> str:
     """Return why a backend cannot be used; an empty string if it can."""
     try:
@@ -57,11 +67,13 @@ def _why_unavailable(backend: str) -> str:
 def _describe_numba() -> dict[str, str]:
     from fastfnn_kernels.jitted._llvm.tile_shapes import TILE
     from fastfnn_kernels.runtime.cache import cache_folder
-    from fastfnn_kernels.runtime.cpu import UNIT
+    from fastfnn_kernels.runtime.cpu import CPU, UNIT
     from fastfnn_kernels.runtime.thread_pool import thread_layer
 
     return {
         "vector unit": f"{UNIT.name}, {UNIT.registers} registers of {8 * UNIT.vector_bytes} bits",
+        "multiply-adds": f"{CPU.fma_per_cycle} vectors a cycle, compiled for {CPU.name}",
+        "caches": describe_caches(CPU.caches),
         "kernel tile": f"{TILE.rows} rows x {TILE.vectors} vectors",
         "thread layer": LAYERS[thread_layer()],
         "kernel cache": f"{cache_folder()}: {_contents(cache_folder())}",
