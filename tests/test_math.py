@@ -7,13 +7,16 @@ from fastfnn_kernels.jitted._llvm.math import (
     add_in_any_order,
     exp_of_negative,
     expm1_of_negative,
+    flush_subnormal,
     log,
     log1p_of_share,
     maximum,
+    normal_exp_of_negative,
 )
 
 # Above what `_llvm/math.py` states, and below what a missing term leaves.
 LARGEST_ERROR_IN_ULP = 1.25
+LARGEST_ERROR_OF_NORMAL_EXP_IN_ULP = 1.75  # without fused multiply-adds, a term is subnormal near the limit
 LARGEST_ERROR_OF_LOG1P_IN_ULP = 1.5  # a logarithm, a quotient and their sum
 
 STEP = {np.dtype(np.float32): 1009, np.dtype(np.float64): 2**43 + 9}  # a million or two of all bit patterns
@@ -23,6 +26,18 @@ STEP = {np.dtype(np.float32): 1009, np.dtype(np.float64): 2**43 + 9}  # a millio
 def exponentials(x: In1, y: Out1) -> None:
     for i in range(x.size):
         y[i] = exp_of_negative(x[i])
+
+
+@kernel
+def normal_exponentials(x: In1, y: Out1) -> None:
+    for i in range(x.size):
+        y[i] = normal_exp_of_negative(x[i])
+
+
+@kernel
+def flushed(x: In1, y: Out1) -> None:
+    for i in range(x.size):
+        y[i] = flush_subnormal(x[i])
 
 
 @kernel
@@ -86,6 +101,28 @@ def test_exponentials_of_negative_numbers_are_as_close_as_stated(function, exact
     assert ulps(apply(function, x), exact(wider(x))) <= LARGEST_ERROR_IN_ULP
 
 
+def test_normal_exponentials_are_those_or_zero(dtype, rng):
+    """All floats near the limit are tried: an error there would be a subnormal number, or a lost normal one."""
+    least = np.finfo(dtype).smallest_normal
+    limit = np.log(least.astype(np.longdouble)).astype(dtype)
+    x = np.concatenate([-positive_numbers(dtype, rng), limit + np.spacing(limit) * np.arange(-2000, 2000)])
+    x = x.astype(dtype)
+    is_normal = wider(x) >= np.log(wider(least))
+    actual = apply(normal_exponentials, x)
+    assert not actual[~is_normal].any()
+    assert actual[is_normal].min() >= least
+    assert ulps(actual[is_normal], np.exp(wider(x[is_normal]))) <= LARGEST_ERROR_OF_NORMAL_EXP_IN_ULP
+
+
+def test_subnormal_numbers_are_flushed(dtype):
+    limits = np.finfo(dtype)
+    least, below = limits.smallest_normal, np.nextafter(limits.smallest_normal, dtype.type(0))
+    x = np.array([least, below, limits.smallest_subnormal, 0, 1, limits.max, np.inf], dtype)
+    expected = np.array([least, 0, 0, 0, 1, limits.max, np.inf], dtype)
+    for sign in (1, -1):
+        assert np.array_equal(apply(flushed, sign * x), sign * expected)
+
+
 def test_logarithms_are_as_close_as_stated(dtype, rng):
     x = positive_numbers(dtype, rng)
     x = x[x > 0]
@@ -101,6 +138,7 @@ def test_logarithms_of_one_and_shares_are_as_close_as_stated(dtype, rng):
 def test_exponentials_at_their_ends(dtype):
     x = np.array([np.nan, -np.inf, 0.0, -0.0, -1e30], dtype)
     assert np.array_equal(apply(exponentials, x), np.array([np.nan, 0, 1, 1, 0], dtype), equal_nan=True)
+    assert np.array_equal(apply(normal_exponentials, x), np.array([np.nan, 0, 1, 1, 0], dtype), equal_nan=True)
     assert np.array_equal(apply(exponentials_minus_one, x), np.array([np.nan, -1, 0, 0, -1], dtype), equal_nan=True)
 
 
@@ -110,7 +148,7 @@ def test_logarithms_at_their_ends(dtype):
     assert np.array_equal(apply(logarithms, x), expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("function", [exponentials, exponentials_minus_one, logarithms])
+@pytest.mark.parametrize("function", [exponentials, normal_exponentials, exponentials_minus_one, logarithms, flushed])
 def test_every_kind_of_nan_stays_nan(function, dtype):
     whole = np.dtype(f"u{dtype.itemsize}")
     payloads = np.arange(1, 1000, dtype=whole)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._compile.jit import In1, In2, Int, Out2, OutDoubles1, Real, inline, kernel
 from fastfnn_kernels.jitted._llvm.math import add_in_any_order, exp_of_negative, log1p_of_share
-from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, multiply
+from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, multiply, multiply_and_flush
 
 SQUARED_ERROR, HUBER, BINARY_CROSS_ENTROPY, POISSON = range(4)
 CODES = {
@@ -65,13 +65,22 @@ def _loss_and_gradient(
         if weights.size == 0:
             flat = out[first:end].reshape(-1)
             loss = _compare(outputs[first:end].reshape(-1), targets[first:end].reshape(-1), code, delta, flat)
-            multiply(flat, scale)
+            _scale(flat, scale, code)
         else:
             loss = 0.0
             for row in range(first, end):
                 loss += np.float64(weights[row]) * _compare(outputs[row], targets[row], code, delta, out[row])
-                multiply(out[row], weights[row] * scale)
+                _scale(out[row], weights[row] * scale, code)
         block_losses[block] = loss
+
+
+@inline
+def _scale(derivatives: Any, factor: Any, code: int) -> None:
+    """Multiply derivatives by a number; only those that contain an exponential could become subnormal."""
+    if code in (BINARY_CROSS_ENTROPY, POISSON):
+        multiply_and_flush(derivatives, factor)
+    else:
+        multiply(derivatives, factor)
 
 
 @inline

@@ -29,8 +29,11 @@ from fastfnn_kernels.jitted._compile.jit import (
 from fastfnn_kernels.jitted._llvm.math import exp_of_negative
 from fastfnn_kernels.jitted._products.flat_layers import joined, part, starts_of, write_back
 from fastfnn_kernels.jitted._products.fused_activations import CODES, activate, multiply_by_derivative
-from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.loops import copy, flush
 from fastfnn_kernels.packing import Compressed
+
+# If no output is this far below the largest, no probability is subnormal, in either dtype with up to e**17 classes.
+FAR = -70.0
 
 
 def sgd_samples(
@@ -194,15 +197,18 @@ def _first_of_the_largest(y: Any) -> int:
 @inline
 def _cross_entropy(y: Any, label: int, g: Any) -> float:
     """Return log sum_j exp(y_j - m) + m - y_label for the maximum m; write its gradient softmax(y) - onehot."""
-    largest, total = y[0], y.dtype.type(0)
+    largest, total, smallest = y[0], y.dtype.type(0), y[0]
     for j in range(1, y.size):
         largest = y[j] if y[j] > largest else largest
+        smallest = y[j] if y[j] < smallest else smallest
     for j in range(y.size):
         g[j] = exp_of_negative(y[j] - largest)
     for j in range(y.size):
         total += g[j]
     for j in range(y.size):
         g[j] /= total
+    if smallest - largest < FAR:
+        flush(g)
     g[label] -= y.dtype.type(1)
     return math.log(np.float64(total)) + (np.float64(largest) - np.float64(y[label]))
 

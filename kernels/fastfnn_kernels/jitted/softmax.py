@@ -25,14 +25,17 @@ from fastfnn_kernels.jitted._compile.jit import (
     inline,
     kernel,
 )
-from fastfnn_kernels.jitted._llvm.math import add_in_any_order, log
+from fastfnn_kernels.jitted._llvm.math import add_in_any_order, log, maximum
 from fastfnn_kernels.jitted._products.cross_entropy_rows import (
+    bound_of_normal,
     count_right,
     exponentiate_rows,
+    flush_rows,
+    scale_row,
     sum_of_losses,
     write_cross_entropy_gradient,
 )
-from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, multiply, subtract
+from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, subtract
 
 # Elements in a block of rows.
 BLOCK = 4096
@@ -100,12 +103,14 @@ def _weighted_sum_of_logs(values: Any, weights: Any) -> float:
 def _softmax(logits: In2, out: Out2, maxima: Out1, totals: Out1) -> None:
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
+    one = out.dtype.type(1)
+    bound = bound_of_normal(one, n_columns)
     for block in prange((n_rows + block_rows - 1) // block_rows):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        exponentiate_rows(logits, first, end, out, maxima, totals)
+        flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
         for row in range(first, end):
-            multiply(out[row], out.dtype.type(1) / totals[row])
+            scale_row(out[row], one / totals[row], flushing)
 
 
 @kernel
@@ -135,22 +140,35 @@ def _weighted_cross_entropy(
 ) -> None:
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
+    one = out.dtype.type(1)
     shared = smoothing / out.dtype.type(n_columns)
     for block in prange(block_losses.size):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        exponentiate_rows(logits, first, end, out, maxima, totals)
+        smallest = scale * _smallest(weights[first:end]) * (shared if smoothing > 0 else one)
+        bound = bound_of_normal(smallest, n_columns)
+        flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
         loss = _weighted_sum_of_logs(totals[first:end], weights[first:end])
         for row in range(first, end):
             z, label, weight = logits[row], labels[row], weights[row] * scale
-            multiply(out[row], weight / totals[row])
+            scale_row(out[row], weight / totals[row], flushing)
             if smoothing > 0:
                 subtract(out[row], weight * shared, out[row])
-            out[row, label] -= weight * (out.dtype.type(1) - smoothing)
+            out[row, label] -= weight * (one - smoothing)
             right = np.float64(z[label])
             smoothed = np.float64(smoothing) * (right - _mean(z)) if smoothing > 0 else 0.0
             loss += np.float64(weights[row]) * (np.float64(maxima[row]) - right + smoothed)
+        if bound == np.inf:
+            flush_rows(out, first, end)
         block_losses[block] = loss
+
+
+@inline
+def _smallest(weights: Any) -> Any:
+    negative = weights.dtype.type(-np.inf)
+    for i in range(weights.size):
+        negative = maximum(negative, -weights[i])
+    return -negative
 
 
 @inline

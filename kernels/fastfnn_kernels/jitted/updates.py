@@ -10,6 +10,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
+from fastfnn_kernels.jitted._llvm.math import flush_subnormal
 from fastfnn_kernels.jitted._products.loops import sum_of_squares
 
 # Elements that a thread updates at a time, or that are summed separately in a sum of squares.
@@ -130,7 +131,7 @@ def _momentum(w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nes
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         w_part, g_part, v_part = part(w, block), part(g, block), part(v, block)
         for i in range(w_part.size):
-            velocity = momentum * v_part[i] + g_part[i]
+            velocity = flush_subnormal(momentum * v_part[i] + g_part[i])
             v_part[i] = velocity
             w_part[i] -= learning_rate * (g_part[i] + momentum * velocity if nesterov else velocity)
 
@@ -140,7 +141,7 @@ def _rmsprop(w: Out1, g: In1, s: Out1, learning_rate: Real, rho: Real, one_minus
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         w_part, g_part, s_part = part(w, block), part(g, block), part(s, block)
         for i in range(w_part.size):
-            mean_square = rho * s_part[i] + one_minus_rho * g_part[i] * g_part[i]
+            mean_square = flush_subnormal(rho * s_part[i] + one_minus_rho * g_part[i] * g_part[i])
             s_part[i] = mean_square
             w_part[i] -= learning_rate * g_part[i] / math.sqrt(mean_square + epsilon)
 
@@ -163,8 +164,8 @@ def _adamw(
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         w_part, g_part, m_part, v_part = part(w, block), part(g, block), part(m, block), part(v, block)
         for i in range(w_part.size):
-            first = beta1 * m_part[i] + one_minus_beta1 * g_part[i]
-            second = beta2 * v_part[i] + one_minus_beta2 * g_part[i] * g_part[i]
+            first = flush_subnormal(beta1 * m_part[i] + one_minus_beta1 * g_part[i])
+            second = flush_subnormal(beta2 * v_part[i] + one_minus_beta2 * g_part[i] * g_part[i])
             m_part[i] = first
             v_part[i] = second
             w_part[i] = kept * w_part[i] - rate * first / (math.sqrt(second / correction) + epsilon)

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn_kernels.reference._subnormal import flush_subnormal
+
+# Losses whose derivatives contain an exponential, which may be of any size.
+WITH_EXPONENTIALS = ("binary_cross_entropy", "poisson")
+
 
 def elementwise_loss(
     outputs: NDArray[Any],
@@ -30,7 +35,8 @@ def elementwise_loss(
     ========================  ========================================================  =====================
 
     Huber's loss is from "Robust estimation of a location parameter" (1964). The last two are negative log-likelihoods
-    without the terms that do not depend on y.
+    without the terms that do not depend on y. Their gradients are 0 where they would be subnormal, as in
+    `softmax_cross_entropy`.
 
     Parameters
     ----------
@@ -61,6 +67,8 @@ def elementwise_loss(
     factors = np.ones(len(outputs), outputs.dtype) if weights is None else weights
     out = np.empty_like(outputs) if out is None else out
     np.multiply(derivatives, (factors * outputs.dtype.type(scale))[:, np.newaxis], out=out)
+    if loss in WITH_EXPONENTIALS:
+        flush_subnormal(out)
     return scale * float((losses.astype(np.float64) * factors[:, np.newaxis]).sum()), out
 
 

@@ -29,7 +29,7 @@ def sgd_samples(
         w_k <- w_k - learning_rate * y_k-1^T g_k
         b_k <- b_k - learning_rate * g_k
 
-    All g are computed before the parameters change.
+    All g are computed before the parameters change. Subnormal numbers in g_last are 0, as in `softmax_cross_entropy`.
 
     Parameters
     ----------

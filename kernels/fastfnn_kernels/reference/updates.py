@@ -2,6 +2,9 @@
 
 All arrays of a call have the same shape and dtype; the scalars are Python floats. `parameter` is IN-OUT, and
 `gradient` is only read.
+
+A state that becomes subnormal is written as 0. While a gradient is 0, as that of a dead relu is, its running means
+shrink step by step. Rounding would stop them at a subnormal number, which would slow every further step down.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastfnn_kernels.reference._subnormal import flush_subnormal
 
 
 def sgd(parameter: NDArray[Any], gradient: NDArray[Any], learning_rate: float) -> None:
@@ -53,6 +58,7 @@ def momentum(
     """
     velocity *= momentum
     velocity += gradient
+    flush_subnormal(velocity)
     parameter -= learning_rate * (gradient + momentum * velocity if nesterov else velocity)
 
 
@@ -80,6 +86,7 @@ def rmsprop(
     """
     mean_square *= rho
     mean_square += (1 - rho) * gradient**2
+    flush_subnormal(mean_square)
     parameter -= learning_rate * gradient / np.sqrt(mean_square + epsilon)
 
 
@@ -175,8 +182,10 @@ def adamw(
     """
     first_moment *= beta1
     first_moment += (1 - beta1) * gradient
+    flush_subnormal(first_moment)
     second_moment *= beta2
     second_moment += (1 - beta2) * gradient**2
+    flush_subnormal(second_moment)
     parameter *= 1 - learning_rate * weight_decay
     root = np.sqrt(second_moment / (1 - beta2**step)) + epsilon
     parameter -= learning_rate / (1 - beta1**step) * first_moment / root

@@ -7,14 +7,23 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline
-from fastfnn_kernels.jitted._llvm.math import add_in_any_order, exp_of_negative, log, maximum
+from fastfnn_kernels.jitted._llvm.math import (
+    add_in_any_order,
+    log,
+    maximum,
+    normal_exp_of_negative,
+    smallest_normal,
+)
 from fastfnn_kernels.jitted._llvm.narrow_rows import argmax_of_row, subtract_largest, sum_of_row
-from fastfnn_kernels.jitted._products.loops import multiply, subtract
+from fastfnn_kernels.jitted._products.loops import flush, multiply, multiply_and_flush, subtract
 from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES
 
 # Rows with fewer classes than this are exponentiated together. Separately, the classes at the end that do not fill a
 # vector would cost as much as a full one.
 NARROW = 256
+
+# Two different numbers of about 1 differ by at least as much, in either dtype.
+SMALLEST_DIFFERENCE = 2.0**-53
 
 
 @inline
@@ -43,43 +52,88 @@ def _sum_of_logs(values: Any) -> float:
 
 
 @inline
-def _exponentiate(values: Any) -> None:
+def _exponentiate(values: Any, bound: Any) -> Any:
+    """Write exp(values), or 0 where that is subnormal; count the values below a bound, in the same dtype."""
+    zero, one = values.dtype.type(0), values.dtype.type(1)
+    n_below = zero
     for i in range(values.size):
-        values[i] = exp_of_negative(values[i])
+        n_below = add_in_any_order(n_below, one if values[i] < bound else zero)
+        values[i] = normal_exp_of_negative(values[i])
+    return n_below
 
 
 @inline
 def _exponentiate_shifted(source: Any, largest: Any, target: Any) -> Any:
-    """Write exp(source - largest) and return the sum."""
+    """Write exp(source - largest), or 0 where that is subnormal, and return the sum."""
     total = source.dtype.type(0)
     for j in range(source.size):
-        exponential = exp_of_negative(source[j] - largest)
+        exponential = normal_exp_of_negative(source[j] - largest)
         target[j] = exponential
         total = add_in_any_order(total, exponential)
     return total
 
 
 @inline
-def exponentiate_rows(logits: Any, first: int, end: int, out: Any, maxima: Any, totals: Any) -> None:
-    """Write exp(z - m), the maximum m and the sum of the exponentials, for each of some rows."""
+def bound_of_normal(scale: Any, n_classes: int) -> Any:
+    """Return a number such that exp(x) / total * scale is normal for all x above it and totals up to `n_classes`.
+
+    It is infinite if `scale` is so small that even a difference of two such numbers may be subnormal.
+    """
+    size, least = min(abs(np.float64(scale)), 1.0), np.float64(smallest_normal(scale))
+    if size * SMALLEST_DIFFERENCE < least:
+        return type(scale)(np.inf)
+    return type(scale)(log(least * n_classes / size) + 1.0)
+
+
+@inline
+def exponentiate_rows(logits: Any, first: int, end: int, bound: Any, out: Any, maxima: Any, totals: Any) -> bool:
+    """Write exp(z - m), or 0 where that is subnormal, the maximum m and the sum, for each of some rows.
+
+    Return False if all z - m are at least `bound`.
+    """
     n_columns = logits.shape[1]
+    flat = _rows(out, first, end)
     if n_columns <= _lanes(logits):
         for row in range(first, end):
             maxima[row] = subtract_largest(logits, row * n_columns, out, row * n_columns, n_columns)
-        _exponentiate(out.reshape(-1)[first * n_columns : end * n_columns])
+        n_below = _exponentiate(flat, bound)
         for row in range(first, end):
             totals[row] = sum_of_row(out, row * n_columns, n_columns)
     elif n_columns < NARROW:
         for row in range(first, end):
             maxima[row] = _largest(logits[row])
             subtract(logits[row], maxima[row], out[row])
-        _exponentiate(out.reshape(-1)[first * n_columns : end * n_columns])
+        n_below = _exponentiate(flat, bound)
         for row in range(first, end):
             totals[row] = _sum(out[row])
-    else:
+    else:  # in long rows, looking for small numbers takes longer than flushing
         for row in range(first, end):
             maxima[row] = _largest(logits[row])
             totals[row] = _exponentiate_shifted(logits[row], maxima[row], out[row])
+        n_below = out.dtype.type(end - first)
+    any_is_below: bool = n_below > 0
+    return any_is_below
+
+
+@inline
+def scale_row(values: Any, factor: Any, flushing: bool) -> None:
+    """Multiply a row by a number; with `flushing`, a product that would be subnormal is 0."""
+    if flushing:
+        multiply_and_flush(values, factor)
+    else:
+        multiply(values, factor)
+
+
+@inline
+def flush_rows(values: Any, first: int, end: int) -> None:
+    """Write 0 where a number of some rows is subnormal."""
+    flush(_rows(values, first, end))
+
+
+@inline
+def _rows(matrix: Any, first: int, end: int) -> Any:
+    """Return some rows as one contiguous vector."""
+    return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
 
 
 @inline
@@ -87,10 +141,13 @@ def write_cross_entropy_gradient(
     logits: Any, labels: Any, first: int, end: int, scale: Any, out: Any, maxima: Any, totals: Any
 ) -> None:
     """Write the gradient, the maximum logit and the sum of exp(z - maximum), for each of some rows."""
-    exponentiate_rows(logits, first, end, out, maxima, totals)
+    bound = bound_of_normal(scale, logits.shape[1])
+    flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
     for row in range(first, end):
-        multiply(out[row], scale / totals[row])
+        scale_row(out[row], scale / totals[row], flushing)
         out[row, labels[row]] -= scale
+    if bound == np.inf:
+        flush_rows(out, first, end)
 
 
 @inline

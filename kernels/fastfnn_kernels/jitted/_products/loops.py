@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline
-from fastfnn_kernels.jitted._llvm.math import add_in_any_order
+from fastfnn_kernels.jitted._llvm.math import add_in_any_order, flush_subnormal, smallest_normal
 
 # Elements that a thread processes at a time. They stay in the first-level cache.
 BLOCK = 4096
@@ -46,6 +46,22 @@ def multiply(values: Any, factor: Any) -> None:
     """Multiply all values by a number."""
     for j in range(values.size):
         values[j] *= factor
+
+
+@inline
+def multiply_and_flush(values: Any, factor: Any) -> None:
+    """Multiply all values by a number; a product that would be subnormal is 0, and is not even computed."""
+    zero = values.dtype.type(0)
+    least = smallest_normal(zero) / abs(factor)
+    for j in range(values.size):
+        values[j] = (zero if abs(values[j]) < least else values[j]) * factor
+
+
+@inline
+def flush(values: Any) -> None:
+    """Write 0 where a value is subnormal."""
+    for j in range(values.size):
+        values[j] = flush_subnormal(values[j])
 
 
 @inline
