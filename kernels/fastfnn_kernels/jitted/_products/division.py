@@ -16,10 +16,10 @@ from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK, TILE_ROWS, 
 from fastfnn_kernels.runtime.cpu import CPU, Cpu
 
 # Tiles of rows in a task of a product. Their inputs stay in the second-level cache while the panels are streamed.
-TILES_OF_TASK = 4
+TILES_OF_TASK = 56 // TILE_ROWS
 
 # Tiles of inputs in a task of a weight gradient: these inputs of a chunk of rows stay in the second-level cache too.
-TILES_OF_INPUTS = 7
+TILES_OF_INPUTS = 98 // TILE_ROWS
 
 # Parts of a task's time that it takes to fetch a panel, or the rows of a tile, which its other tiles then share. Read
 # off large products on one core of a Sapphire Rapids, whose tasks had 1 to 8 panels and 2 to 14 tiles.
