@@ -26,12 +26,13 @@ from numba.core.llvm_bindings import create_pass_builder
 from numba.core.registry import cpu_target
 
 DTYPES = [types.float32, types.float64]
-ARRAYS = ("values", "start", "a", "b", "c")
-ARRAYS_OF_INDICES = ("indices", "order")
+ARRAYS = ("values", "start")
+ARRAYS_OF_INDICES = ("indices", "numbers")
 
 # Arguments that are NamedTuples, with the name of their class in `operands`.
 TUPLES = {
     "a": "Operand", "b": "Panel", "c": "Target", "finish": "Finish", "gate": "Gate", "ahead": "Ahead",
+    "group": "Group", "order": "Order", "columns": "Columns",
 }  # fmt: skip
 
 # Numbers that are no integers, in a tuple, whose types the micro-kernel does not decide about.
@@ -144,7 +145,6 @@ def _emit(intrinsic: Any, dtype: Any, constants: dict[str, int]) -> str:
     context = cpu_target.target_context
     hints = vars(sys.modules["fastfnn_kernels.jitted._llvm.operands"])
     names = list(inspect.signature(intrinsic._defn).parameters)[1:]
-    hints = {} if "a_offset" in names else hints  # a micro-kernel whose arguments are arrays and numbers
     signature, emit = intrinsic._defn(cpu_target.typing_context, *(_type_of(name, dtype, hints) for name in names))
     kinds = dict(zip(names, signature.args, strict=True))
     varying = [kind for name, kind in _numbers_and_arrays(kinds.items()) if name not in constants]

@@ -27,6 +27,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     kernel,
     threads_for,
 )
+from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Order, Panel, Target
 from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile, sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, TILE
 from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
@@ -35,7 +36,9 @@ from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradien
 from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, padded_bias, width_of_panel
 from fastfnn_kernels.jitted._products.sparse_product import (
     WIDE_VECTORS,
+    Groups,
     fill_sparse_panel,
+    group_of,
     multiply_group,
 )
 from fastfnn_kernels.jitted._products.tasks import share_of
@@ -117,6 +120,7 @@ def _multiply(
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
     start, floor = padded_bias(bias, n_columns, wide), floor_of(activation, out)
+    groups = Groups(offsets, indices, values, order)
     n_read_in_place = n_columns // wide if n_groups < MANY_GROUPS else 0
     panels = aligned_empty(n_inputs * n_panels * wide if n_read_in_place < n_panels else 0, out.dtype)
     if n_read_in_place < n_panels:
@@ -131,19 +135,14 @@ def _multiply(
         n_existing = min(width, n_columns - j)
         first_group, end_group = share_of(n_groups, part, n_parts)
         for group in range(first_group, end_group):
-            first, depth = offsets[group], offsets[group + 1] - offsets[group]
             row = group * ROWS_OF_GROUP
             n_stored = min(ROWS_OF_GROUP, n_rows - row)
+            a, rows, c = group_of(groups, group), Order(order, row), Target(out, j, n_columns, n_stored, n_existing)
+            finish = Finish(start, j, False, floor)
             if panel < n_read_in_place:
-                sparse_tile(
-                    values, first * ROWS_OF_GROUP, indices, first, weights, j, n_columns, depth,
-                    start, j, order, row, out, j, n_columns, n_stored, n_existing, False, floor,
-                )  # fmt: skip
+                sparse_tile(a, Panel(weights, j, n_columns, n_inputs), rows, c, finish)
             else:
-                multiply_group(
-                    values, indices, first, depth, panels, j * n_inputs, width,
-                    start, j, order, row, out, n_stored, n_existing, False, floor,
-                )  # fmt: skip
+                multiply_group(a, Panel(panels, j * n_inputs, width, n_inputs), rows, c, finish)
             if activation != RELU:
                 for i in range(n_stored):
                     activate(out[order[row + i], j : j + n_existing], activation)
@@ -169,6 +168,7 @@ def _add_products(
     """
     n_inputs, n_columns = out.shape
     lanes = VECTOR_BYTES // grad.itemsize
+    groups = Groups(offsets, indices, values, order)
     pays = indices.size >= ENTRIES_BY_COLUMNS * n_inputs
     by_columns = pays and n_threads > 1 and n_columns % (n_threads * SCATTERING_VECTORS * lanes) == 0
     strips = aligned_empty(out.size if by_columns else 0, out.dtype)
@@ -182,13 +182,13 @@ def _add_products(
                 copy_columns(out, first, strip, 0, end - first)
             else:
                 strip[:] = 0
-            add_groups(offsets, indices, values, order, grad, 0, n_inputs, first, end, strip)
+            add_groups(groups, grad, 0, n_inputs, first, end, strip)
             copy_columns(strip, 0, out, first, end - first)
         else:
             first, end = share_of(n_inputs, worker, n_threads)
             if not accumulate:
                 out[first:end] = 0
-            add_groups(offsets, indices, values, order, grad, first, end, 0, n_columns, out)
+            add_groups(groups, grad, first, end, 0, n_columns, out)
     if out_bias.size:
         wide = TILE_VECTORS * lanes
         for panel in prange(number_of_panels(n_columns, wide)):
@@ -230,17 +230,14 @@ def _add_columns(
             for panel in range(first // n_groups, (end + n_groups - 1) // n_groups):
                 first_group, end_group = max(first - panel * n_groups, 0), min(end - panel * n_groups, n_groups)
                 add_panel(
-                    chunk_offsets, indices, values, order, first_group, end_group, chunk_of_grad, panel,
+                    Groups(chunk_offsets, indices, values, order), first_group, end_group, chunk_of_grad, panel,
                     panel_rows, zeros, accumulate or row > 0, out, out_bias,
                 )  # fmt: skip
 
 
 @inline
 def add_panel(
-    offsets: Any,
-    indices: Any,
-    values: Any,
-    order: Any,
+    groups: Groups,
     first_group: int,
     end_group: int,
     grad: Any,
@@ -257,24 +254,20 @@ def add_panel(
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
     n_existing = min(width, n_columns - j)
-    floor = floor_of(IDENTITY, out)
+    b = Panel(panel_rows, 0, width, grad.shape[0])
+    finish = Finish(zeros, j, accumulate, floor_of(IDENTITY, out))
     fill_sparse_panel(grad, j, width, panel_rows, 0)
     if first_group == 0 and out_bias.size:
         add_sums_of_columns(grad, 0, grad.shape[0], j, j + n_existing, out_bias)
     for group in range(first_group, end_group):
-        row, first = group * ROWS_OF_GROUP, offsets[group]
-        multiply_group(
-            values, indices, first, offsets[group + 1] - first, panel_rows, 0, width, zeros, j, order, row, out,
-            min(ROWS_OF_GROUP, n_inputs - row), n_existing, accumulate, floor,
-        )  # fmt: skip
+        row = group * ROWS_OF_GROUP
+        c = Target(out, j, n_columns, min(ROWS_OF_GROUP, n_inputs - row), n_existing)
+        multiply_group(group_of(groups, group), b, Order(groups.order, row), c, finish)
 
 
 @inline
 def add_groups(
-    offsets: Any,
-    indices: Any,
-    values: Any,
-    order: Any,
+    groups: Groups,
     grad: Any,
     first_input: int,
     end_input: int,
@@ -286,17 +279,26 @@ def add_groups(
     n_rows, n_columns = grad.shape
     n_inputs, out_row = out.shape
     width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
-    for group in range(offsets.size - 1):
-        row = group * ROWS_OF_GROUP
-        first, end = offsets[group], offsets[group + 1]
-        entries = indices[first:end]
-        end = first + number_below(entries, end_input) if end_input < n_inputs else end
-        first += number_below(entries, first_input) if first_input > 0 else 0
+    for number in range(groups.offsets.size - 1):
+        row = number * ROWS_OF_GROUP
+        n_read, order = min(ROWS_OF_GROUP, n_rows - row), Order(groups.order, row)
+        group = group_of(groups, number)
+        if first_input > 0 or end_input < n_inputs:
+            group = entries_between(group, first_input, end_input)
         for j in range(first_column, end_column, width):
+            b = Panel(grad, j, n_columns, n_read)
             scattering_tile(
-                values, first * ROWS_OF_GROUP, indices, first, end - first, order, row, grad, j, n_columns,
-                out, j - first_column, out_row, min(ROWS_OF_GROUP, n_rows - row), min(width, end_column - j),
-            )  # fmt: skip
+                group, b, order, Target(out, j - first_column, out_row, n_inputs, min(width, end_column - j))
+            )
+
+
+@inline
+def entries_between(group: Group, first_index: int, end_index: int) -> Group:
+    """Return the entries of a group whose indices are in a range."""
+    indices = group.indices[group.first : group.first + group.depth]
+    n_before = number_below(indices, first_index)
+    n_selected = number_below(indices[n_before:], end_index)
+    return Group(group.values, group.indices, group.first + n_before, n_selected)
 
 
 @inline

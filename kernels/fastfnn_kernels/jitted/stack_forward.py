@@ -27,7 +27,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
-from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Operand, Order, Panel, Target
 from fastfnn_kernels.jitted._llvm.sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
@@ -104,9 +104,8 @@ def _forward(
                     n_nonzeros = _collect_row(rows[0], marks[worker], columns, factors)
                 else:
                     n_nonzeros = _collect(rows, marks[worker], columns, factors)
-                _multiply_nonzeros(
-                    factors, columns, n_nonzeros, end - first, weights[0], starts[0], positions, codes[0], y
-                )
+                group_of_rows = Group(factors, columns, 0, n_nonzeros)
+                _multiply_nonzeros(group_of_rows, end - first, weights[0], starts[0], positions, codes[0], y)
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
             for layer in range(1, last + 1):
@@ -149,47 +148,36 @@ def _list_marked(marks: Any, indices: Any) -> int:
 
 
 @inline
-def _multiply_nonzeros(
-    values: Any,
-    indices: Any,
-    n_nonzeros: int,
-    n_rows: int,
-    w: Any,
-    start: Any,
-    positions: Any,
-    code: int,
-    out: Any,
-) -> None:
+def _multiply_nonzeros(group: Group, n_rows: int, w: Any, start: Any, positions: Any, code: int, out: Any) -> None:
     """Compute a group of rows from the values in its columns with non-zeros."""
-    n_columns = w.shape[1]
-    floor = floor_of(code, w)
+    depth, n_columns = w.shape
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
-    for j in range(0, n_whole, wide):
-        if n_rows == 1:
-            sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
-                out, j, n_columns, n_rows, wide, False, floor,
-            )  # fmt: skip
-        else:
-            sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
-                out, j, n_columns, n_rows, wide, False, floor,
-            )  # fmt: skip
-    for j in range(n_whole, n_columns, lanes):
-        if n_rows == 1:
-            masked_sparse_row_tile(
-                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
-                out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
-            )  # fmt: skip
-        else:
-            masked_sparse_tile(
-                values, 0, indices, 0, w, j, n_columns, n_nonzeros, start, j, positions, 0,
-                out, j, n_columns, n_rows, min(lanes, n_columns - j), False, floor,
-            )  # fmt: skip
+    floor, order = floor_of(code, w), Order(positions, 0)
+    j = 0
+    while j < n_columns:
+        is_whole = j < n_whole
+        width = wide if is_whole else min(lanes, n_columns - j)
+        b, c = Panel(w, j, n_columns, depth), Target(out, j, n_columns, n_rows, width)
+        _multiply_sparse_tile(group, b, order, c, Finish(start, j, False, floor), is_whole)
+        j += width
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
+
+
+@force_inline
+def _multiply_sparse_tile(group: Group, b: Panel, order: Order, c: Target, finish: Finish, is_whole: bool) -> None:
+    """Compute one tile; unless it is whole, it has at most one vector of columns."""
+    if c.n_rows == 1:
+        if is_whole:
+            sparse_row_tile(group, b, order, c, finish)
+        else:
+            masked_sparse_row_tile(group, b, order, c, finish)
+    elif is_whole:
+        sparse_tile(group, b, order, c, finish)
+    else:
+        masked_sparse_tile(group, b, order, c, finish)
 
 
 @inline

@@ -9,28 +9,23 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.dense_tiles import rows_of_a
+from fastfnn_kernels.jitted._llvm.operands import Columns, Fields, Operand, Target, tile_code
 from fastfnn_kernels.jitted._llvm.tile_shapes import DOT_TILE
-from fastfnn_kernels.jitted._llvm.vectors import (
-    INT64,
-    Arguments,
-    VectorBuilder,
-    code_of,
-    constant,
-    existing,
-    signature_of,
-)
-
-_DOT = ("a", "a_offset", "depth", "b", "b_offset", "start", "start_offset", "c", "c_offset", "n_rows", "n_columns")
+from fastfnn_kernels.jitted._llvm.vectors import INT64, VectorBuilder, constant, existing
 
 DOT_ROWS, FEW_OUTPUTS = DOT_TILE.rows, DOT_TILE.vectors
 
 
-def _emit_dot_tile(arguments: Arguments) -> None:
-    vec, value = arguments.vec, arguments.value
-    builder, depth = vec.ir, value("depth")
-    a, b, c, start = map(arguments.pointer, ("a", "b", "c", "start"))
-    a_rows = [builder.gep(a, [builder.mul(row, depth)]) for row in existing(builder, value("n_rows"), DOT_ROWS)]
-    b_rows = [builder.gep(b, [builder.mul(j, depth)]) for j in existing(builder, value("n_columns"), FEW_OUTPUTS)]
+def _emit_dot_tile(vec: VectorBuilder, a: Fields, columns: Fields, c: Fields) -> None:
+    builder, depth, n_rows, n_columns = vec.ir, columns.number("depth"), c.number("n_rows"), c.number("n_columns")
+    start, b, targets = (
+        columns.pointer_at("start", constant(0)),
+        columns.pointer_at("values", constant(0)),
+        c.pointer(),
+    )
+    a_rows = rows_of_a(vec, a, n_rows, DOT_ROWS)
+    b_rows = [builder.gep(b, [builder.mul(j, depth)]) for j in existing(builder, n_columns, FEW_OUTPUTS)]
 
     def add_products(sums: Sequence[Any], load: Callable[[Any], Any]) -> list[Any]:
         b_vectors = [load(row) for row in b_rows]
@@ -44,13 +39,13 @@ def _emit_dot_tile(arguments: Arguments) -> None:
     for i in range(DOT_ROWS):
         for j in range(FEW_OUTPUTS):
             exists = builder.and_(
-                builder.icmp_signed("<", constant(i), value("n_rows")),
-                builder.icmp_signed("<", constant(j), value("n_columns")),
+                builder.icmp_signed("<", constant(i), n_rows),
+                builder.icmp_signed("<", constant(j), n_columns),
             )
             with builder.if_then(exists):
                 total = vec.sum_of_lanes(totals[i * FEW_OUTPUTS + j], builder.load(builder.gep(start, [constant(j)])))
-                place = builder.add(builder.mul(constant(i), value("n_columns")), constant(j))
-                builder.store(total, builder.gep(c, [place]))
+                place = builder.add(builder.mul(constant(i), c.number("row")), constant(j))
+                builder.store(total, builder.gep(targets, [place]))
 
 
 def _sum_of_whole_vectors(vec: VectorBuilder, whole: Any, add_products: Callable[..., list[Any]]) -> list[Any]:
@@ -79,14 +74,13 @@ def _sum_of_whole_vectors(vec: VectorBuilder, whole: Any, add_products: Callable
 
 
 @intrinsic
-def dot_tile(typing, a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns):
-    """Compute C[i, j] = start[j] + sum_k A[i, k] B[j, k] for contiguous A, B and C.
+def dot_tile(typing, a, columns, c):
+    """Compute C[i, j] = start[j] + sum_k A[i, k] B[k, j] for an A whose rows are contiguous.
 
     Each output consists of one chain of multiply-adds for each lane of a vector. The same numbers give the same bits,
     wherever a row is in the matrix.
     """
-    given = (a, a_offset, depth, b, b_offset, start, start_offset, c, c_offset, n_rows, n_columns)
-    return signature_of(_DOT, given), code_of(_DOT, _emit_dot_tile)
+    return tile_code((a, columns, c), _emit_dot_tile)
 
 
 @inline
@@ -94,6 +88,7 @@ def multiply_by_columns(x: Any, columns: Any, start: Any, out: Any) -> None:
     """Compute x w + start for a w with few columns, which are stored contiguously in `columns`."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
+    of_w = Columns(columns, start, depth)
     for row in range(0, n_rows, DOT_ROWS):
-        n_now = min(DOT_ROWS, n_rows - row)
-        dot_tile(x, row * depth, depth, columns, 0, start, 0, out, row * n_columns, n_now, n_columns)
+        c = Target(out, row * n_columns, n_columns, min(DOT_ROWS, n_rows - row), n_columns)
+        dot_tile(Operand(x, row * depth, depth, 1), of_w, c)

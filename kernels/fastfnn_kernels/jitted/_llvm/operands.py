@@ -35,6 +35,33 @@ class Panel(NamedTuple):
     depth: int
 
 
+class Group(NamedTuple):
+    """A group of packed rows, which a micro-kernel reads entry by entry, from entry `first` to `first + depth`.
+
+    Entry k has a number of each row, all adjacent in `values`, and belongs to row `indices[k]` of the other matrix.
+    """
+
+    values: Any
+    indices: Any
+    first: int
+    depth: int
+
+
+class Order(NamedTuple):
+    """The rows of a group in its matrix: row i of the group is row `numbers[offset + i]`."""
+
+    numbers: Any
+    offset: int
+
+
+class Columns(NamedTuple):
+    """The columns of a narrow B, contiguous in `values`, one after another; column j's sums begin with `start[j]`."""
+
+    values: Any
+    start: Any
+    depth: int
+
+
 class Target(NamedTuple):
     """C: the first `n_rows` rows and `n_columns` columns of a tile are stored, from `offset` on, `row` apart."""
 
@@ -106,6 +133,10 @@ class Fields:
     def pointer_at(self, array: str, offset: Any) -> Any:
         """Return a pointer to the element of an array at an offset that is an LLVM value."""
         return element_pointer(self._context, self._builder, self._types[array], self._values[array], offset)
+
+    def size(self, array: str) -> Any:
+        """Return the number of elements of an array."""
+        return self._context.make_array(self._types[array])(self._context, self._builder, self._values[array]).nitems
 
     def dtype(self, array: str = "values") -> Any:
         """Return the Numba type of an array's elements."""

@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._llvm.dense_tiles import loads_of_b
+from fastfnn_kernels.jitted._llvm.operands import Fields, tile_code
 from fastfnn_kernels.jitted._llvm.reduction import reduce_tile, sums_of
 from fastfnn_kernels.jitted._llvm.tile_shapes import (
     ENTRIES_AHEAD,
@@ -23,81 +24,74 @@ from fastfnn_kernels.jitted._llvm.tile_shapes import (
 from fastfnn_kernels.jitted._llvm.tile_store import store_rows
 from fastfnn_kernels.jitted._llvm.vectors import (
     INT64,
-    Arguments,
     Load,
     Store,
     VectorBuilder,
-    code_of,
     constant,
     existing,
     overlapped_or_masked,
-    signature_of,
 )
 
-EXTENT_AND_FINISH = ("n_rows", "n_columns", "accumulate", "floor")
-_SPARSE = (
-    "a", "a_offset", "indices", "indices_offset", "b", "b_offset", "b_row", "depth", "start", "start_offset",
-    "order", "order_offset", "c", "c_offset", "c_row", *EXTENT_AND_FINISH,
-)  # fmt: skip
-_SCATTERING = (
-    "a", "a_offset", "indices", "indices_offset", "depth", "order", "order_offset", "b", "b_offset", "b_row",
-    "c", "c_offset", "c_row", "n_rows", "n_columns",
-)  # fmt: skip
 
-
-def _emit_sparse_tile(arguments: Arguments, rows: int, vectors: int, *, masked: bool) -> None:
-    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
-    builder = vec.ir
-    a, b, indices, start = pointer("a"), pointer("b"), pointer("indices"), pointer("start")
-    order, c = pointer("order"), pointer("c")
-    load_b = loads_of_b(vec, value("n_columns"), vectors, masked=masked)
+def _emit_sparse_tile(
+    vec: VectorBuilder,
+    rows: int,
+    vectors: int,
+    masked: bool,
+    group: Fields,
+    b: Fields,
+    order: Fields,
+    *result: Fields,
+) -> None:
+    builder, (c, finish) = vec.ir, result
+    values, indices = _entries(vec, group, rows)
+    matrix, b_row, start = b.pointer(), b.number("row"), finish.pointer("start", "start_offset")
+    targets, numbers = c.pointer(), order.pointer("numbers")
+    load_b = loads_of_b(vec, c.number("n_columns"), vectors, masked=masked)
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
-    last = builder.sub(builder.sub(arguments.size("indices"), value("indices_offset")), constant(1))
+    last = builder.sub(builder.sub(group.size("indices"), group.number("first")), constant(1))
 
     def row_of_b(k: Any) -> Any:
         if ENTRIES_AHEAD:
             later = builder.add(k, constant(ENTRIES_AHEAD))
             later = builder.select(builder.icmp_signed("<", later, last), later, last)
-            _prefetch_row(vec, _row_at(builder, b, indices, later, value("b_row")), offsets)
-        return _row_at(builder, b, indices, k, value("b_row"))
+            _prefetch_row(vec, _row_at(builder, matrix, indices, later, b_row), offsets)
+        return _row_at(builder, matrix, indices, k, b_row)
 
-    _prefetch_next_rows(arguments, c, order, rows, offsets)
+    _prefetch_next_rows(vec, c, order, rows, offsets)
     tile = reduce_tile(
         vec,
-        value("depth"),
-        [builder.gep(a, [constant(i)]) for i in range(rows)],
+        group.number("depth"),
+        [builder.gep(values, [constant(i)]) for i in range(rows)],
         constant(rows),
         row_of_b,
         load_b,
         (constant(0), sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)),
     )
-    store_rows(
-        vec,
-        tile,
-        lambda i: _row_at(builder, c, order, constant(i), value("c_row")),
-        None,
-        *map(value, EXTENT_AND_FINISH),
-    )
+    store_rows(vec, tile, lambda i: _row_at(builder, targets, numbers, constant(i), c.number("row")), None, c, finish)
 
 
-def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None:
-    vec, value, pointer = arguments.vec, arguments.value, arguments.pointer
+def _emit_scattering_tile(
+    vec: VectorBuilder, rows: int, vectors: int, group: Fields, b: Fields, order: Fields, c: Fields
+) -> None:
     builder = vec.ir
-    a, b, indices, order, c = map(pointer, ("a", "b", "indices", "order", "c"))
+    values, indices = _entries(vec, group, rows)
+    matrix, numbers, targets = b.pointer(), order.pointer("numbers"), c.pointer()
     b_rows = [
-        _row_at(builder, b, order, number, value("b_row")) for number in existing(builder, value("n_rows"), rows)
+        _row_at(builder, matrix, numbers, number, b.number("row"))
+        for number in existing(builder, b.number("depth"), rows)
     ]
 
     def scatter(n_vectors: int, load: Load, store: Store) -> None:
         b_vectors = [[load(b_row, v) for v in range(n_vectors)] for b_row in b_rows]
-        with cgutils.for_range(builder, value("depth")) as k:
-            target = _row_at(builder, c, indices, k.index, value("c_row"))
-            entry = builder.gep(a, [builder.mul(k.index, constant(rows))])
-            numbers = [vec.broadcast(builder.load(builder.gep(entry, [constant(i)]))) for i in range(rows)]
+        with cgutils.for_range(builder, group.number("depth")) as k:
+            target = _row_at(builder, targets, indices, k.index, c.number("row"))
+            entry = builder.gep(values, [builder.mul(k.index, constant(rows))])
+            factors = [vec.broadcast(builder.load(builder.gep(entry, [constant(i)]))) for i in range(rows)]
 
             def add_products(v: int, total: Any) -> Any:
-                for number, b_row in zip(numbers, b_vectors, strict=True):
-                    total = vec.multiply_add(number, b_row[v], total)
+                for factor, b_row in zip(factors, b_vectors, strict=True):
+                    total = vec.multiply_add(factor, b_row[v], total)
                 return total
 
             *alone, last = range(n_vectors)
@@ -107,18 +101,24 @@ def _emit_scattering_tile(arguments: Arguments, rows: int, vectors: int) -> None
             for v, total in [(v, load(target, v)) for v in overlapping]:
                 store(add_products(v, total), target, v)
 
-    overlapped_or_masked(vec, value("n_columns"), vectors, scatter)
+    overlapped_or_masked(vec, c.number("n_columns"), vectors, scatter)
 
 
-def _prefetch_next_rows(arguments: Arguments, c: Any, order: Any, rows: int, offsets: list[ir.Constant]) -> None:
+def _entries(vec: VectorBuilder, group: Fields, rows: int) -> tuple[Any, Any]:
+    """Return pointers to the values and to the index of a group's first entry."""
+    first = group.number("first")
+    return group.pointer_at("values", vec.ir.mul(first, constant(rows))), group.pointer_at("indices", first)
+
+
+def _prefetch_next_rows(vec: VectorBuilder, c: Fields, order: Fields, rows: int, offsets: list[ir.Constant]) -> None:
     """Emit prefetches of the next group's rows of C."""
-    builder = arguments.vec.ir
-    last = builder.sub(builder.sub(arguments.size("order"), arguments.value("order_offset")), constant(1))
+    builder, targets, numbers = vec.ir, c.pointer(), order.pointer("numbers")
+    last = builder.sub(builder.sub(order.size("numbers"), order.number("offset")), constant(1))
     for number in range(rows, 2 * rows):
         following = builder.select(builder.icmp_signed("<", constant(number), last), constant(number), last)
-        row = _row_at(builder, c, order, following, arguments.value("c_row"))
+        row = _row_at(builder, targets, numbers, following, c.number("row"))
         for offset in offsets:
-            arguments.vec.prefetch(builder.gep(row, [offset]))
+            vec.prefetch(builder.gep(row, [offset]))
 
 
 def _prefetch_row(vec: VectorBuilder, row: Any, offsets: list[ir.Constant]) -> None:
@@ -136,18 +136,13 @@ def _row_at(builder: ir.IRBuilder, base: Any, numbers: Any, k: Any, stride: Any)
 def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
     """Build the micro-kernel of a packed group: its values A, (depth, rows), times the rows `indices` of B.
 
-    Row i of the tile is row `order[i]` of C. B's rows are read in whole vectors or, if `masked`, only the first
+    Row i of the tile is row i of the `order` in C. B's rows are read in whole vectors or, if `masked`, only the first
     `n_columns` columns.
     """
 
     @intrinsic
-    def sparse_tile(
-        typing, a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-        order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor,
-    ):  # fmt: skip
-        given = (a, a_offset, indices, indices_offset, b, b_offset, b_row, depth, start, start_offset,
-                 order, order_offset, c, c_offset, c_row, n_rows, n_columns, accumulate, floor)  # fmt: skip
-        return signature_of(_SPARSE, given), code_of(_SPARSE, _emit_sparse_tile, rows, vectors, masked=masked)
+    def sparse_tile(typing, group, b, order, c, finish):
+        return tile_code((group, b, order, c, finish), _emit_sparse_tile, rows, vectors, masked)
 
     return sparse_tile
 
@@ -155,17 +150,13 @@ def make_sparse_tile(rows: int, vectors: int, *, masked: bool = False) -> Any:
 def make_scattering_tile(rows: int, vectors: int) -> Any:
     """Build the micro-kernel of the transposed product: C[indices[k]] += sum_i A[k, i] B[order[i]].
 
-    The rows of B stay in registers while the rows of C are loaded and stored. Masked stores would take twice as long.
+    B's `depth` is the number of rows in the group. They stay in registers while the rows of C are loaded and stored.
+    Masked stores would take twice as long.
     """
 
     @intrinsic
-    def scattering_tile(
-        typing, a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
-        c, c_offset, c_row, n_rows, n_columns,
-    ):  # fmt: skip
-        given = (a, a_offset, indices, indices_offset, depth, order, order_offset, b, b_offset, b_row,
-                 c, c_offset, c_row, n_rows, n_columns)  # fmt: skip
-        return signature_of(_SCATTERING, given), code_of(_SCATTERING, _emit_scattering_tile, rows, vectors)
+    def scattering_tile(typing, group, b, order, c):
+        return tile_code((group, b, order, c), _emit_scattering_tile, rows, vectors)
 
     return scattering_tile
 

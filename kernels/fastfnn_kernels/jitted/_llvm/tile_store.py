@@ -21,8 +21,7 @@ def store_tile(vec: VectorBuilder, tile: Sums, c: Fields, finish: Fields, gate: 
         return lambda i: builder.gep(base, [builder.mul(constant(i), c_row)])
 
     gates = (row_at(gate.pointer_at("values", c.number("offset"))), gate.flag("gated")) if gate else None
-    extent = (c.number("n_rows"), c.number("n_columns"))
-    store_rows(vec, tile, row_at(target), gates, *extent, finish.flag("accumulate"), finish.real("floor", "start"))
+    store_rows(vec, tile, row_at(target), gates, c, finish)
 
 
 def store_rows(
@@ -30,16 +29,15 @@ def store_rows(
     tile: Sums,
     row_of_c: Callable[[int], Any],
     gate: tuple[Callable[[int], Any], Any] | None,
-    n_rows: Any,
-    n_columns: Any,
-    accumulate: Any,
-    floor: Any,
+    c: Fields,
+    finish: Fields,
 ) -> None:
     """Emit the stores of some rows, whose pointers `row_of_c` emits.
 
     `gate` is a pair: a function that emits the pointers to the gate's rows, and the flag `gated`.
     """
-    builder, floor = vec.ir, vec.broadcast(floor)
+    builder, n_rows, n_columns = vec.ir, c.number("n_rows"), c.number("n_columns")
+    accumulate, floor = finish.flag("accumulate"), vec.broadcast(finish.real("floor", "start"))
     zero = ir.Constant(vec.type, None)
     row_of_gate, gated = gate or (row_of_c, ir.Constant(ir.IntType(1), 0))
     whole = builder.and_(
@@ -47,7 +45,7 @@ def store_rows(
         builder.icmp_signed("==", n_columns, constant(len(tile[0]) * vec.lanes)),
     )
 
-    def finish(value: Any, adding: bool, gating: bool, i: int, v: int, load: Callable[[Any, int], Any]) -> Any:
+    def finished(value: Any, adding: bool, gating: bool, i: int, v: int, load: Callable[[Any, int], Any]) -> Any:
         total = vec.maximum(builder.fadd(load(row_of_c(i), v), value) if adding else value, floor)
         return (
             builder.select(builder.fcmp_ordered(">", load(row_of_gate(i), v), zero), total, zero) if gating else total
@@ -59,8 +57,8 @@ def store_rows(
     def store_all_of_it(adding: bool, gating: bool) -> None:
         for i, row in enumerate(tile):
             for v, value in enumerate(row):
-                finished = finish(value, adding, gating, i, v, lambda base, v: vec.load(base, offset(v)))
-                vec.store(finished, row_of_c(i), offset(v))
+                total = finished(value, adding, gating, i, v, lambda base, v: vec.load(base, offset(v)))
+                vec.store(total, row_of_c(i), offset(v))
 
     def store_part_of_it() -> None:
         masks = [vec.mask_below(builder.sub(n_columns, offset(v))) for v in range(len(tile[0]))]

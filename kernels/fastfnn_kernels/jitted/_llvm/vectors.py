@@ -152,11 +152,6 @@ class Arguments:
         """Return a pointer to an array's first element, at its own offset or the one called `offset`."""
         return element_pointer(self._context, self.vec.ir, *self._named[name], self.value(offset or f"{name}_offset"))
 
-    def size(self, name: str) -> Any:
-        """Return the number of elements of a vector."""
-        kind, array = self._named[name]
-        return self._context.make_array(kind)(self._context, self.vec.ir, array).nitems
-
 
 def whole_or_masked(vec: VectorBuilder, n_columns: Any, vectors: int, emit: Callable[[Load, Store], None]) -> None:
     """Emit code in two versions: for rows of whole vectors, and for rows whose last vectors are masked."""
@@ -210,18 +205,15 @@ def _access_at(vec: VectorBuilder, offsets: Sequence[Any]) -> tuple[Load, Store]
 
 
 def signature_of(names: Sequence[str], given: Sequence[Any]) -> Any:
-    """Return the signature: array types as given, flags boolean, the floor with A's dtype, all others integers."""
-    named = dict(zip(names, given, strict=True))
-    arrays = ("a", "b", "c", "start", "indices", "order", "gate", "next_a")
-    fixed = dict.fromkeys(("accumulate", "gated", "prefetching"), types.boolean) | {"floor": named["a"].dtype}
-    return types.void(*(kind if name in arrays else fixed.get(name, types.intp) for name, kind in named.items()))
+    """Return the signature: the types of arrays A and C as given, all others integers."""
+    return types.void(*(kind if name in ("a", "c") else types.intp for name, kind in zip(names, given, strict=True)))
 
 
-def code_of(names: Sequence[str], emit: Callable[..., None], *shape: int, **options: bool) -> Callable[..., Any]:
+def code_of(names: Sequence[str], emit: Callable[..., None], *shape: int) -> Callable[..., Any]:
     """Return the code generator that Numba expects, which calls `emit` with the named arguments."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
-        emit(Arguments(context, builder, names, signature, args), *shape, **options)
+        emit(Arguments(context, builder, names, signature, args), *shape)
         return context.get_dummy_value()
 
     return codegen

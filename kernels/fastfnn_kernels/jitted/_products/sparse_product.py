@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Order, Panel, Target
 from fastfnn_kernels.jitted._llvm.sparse_tiles import sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._llvm.transfers import copy_sparse_panel, copy_sparse_tail_panel
 from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES
-from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 WIDE_VECTORS = SPARSE_TILE.vectors
 
 
+class Groups(NamedTuple):
+    """The groups of a packed matrix: the arrays of `Packed`, of `PackedColumns` or of a batch."""
+
+    offsets: Any
+    indices: Any
+    values: Any
+    order: Any
+
+
 @inline
-def multiply_group(
-    values: Any,
-    indices: Any,
-    first: int,
-    depth: int,
-    panels: Any,
-    panel_offset: int,
-    width: int,
-    start: Any,
-    j: int,
-    order: Any,
-    row: int,
-    out: Any,
-    n_rows: int,
-    n_columns: int,
-    accumulate: bool,
-    floor: float,
-) -> None:
-    """Write or add the rows of a group in the columns of one panel, from j on; its entries begin at `first`."""
-    if width == WIDE_VECTORS * (VECTOR_BYTES // out.itemsize):
-        sparse_tile(
-            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, accumulate, floor,
-        )  # fmt: skip
+def group_of(groups: Groups, number: int) -> Group:
+    """Return a group with all its entries."""
+    first = groups.offsets[number]
+    return Group(groups.values, groups.indices, first, groups.offsets[number + 1] - first)
+
+
+@inline
+def multiply_group(group: Group, b: Panel, order: Order, c: Target, finish: Finish) -> None:
+    """Write or add the rows of a group in the columns of one panel."""
+    if b.row == WIDE_VECTORS * (VECTOR_BYTES // c.values.itemsize):
+        sparse_tile(group, b, order, c, finish)
     else:
-        sparse_tail_tile(
-            values, first * ROWS_OF_GROUP, indices, first, panels, panel_offset, width, depth,
-            start, j, order, row, out, j, out.shape[1], n_rows, n_columns, accumulate, floor,
-        )  # fmt: skip
+        sparse_tail_tile(group, b, order, c, finish)
 
 
 @inline
