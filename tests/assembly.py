@@ -26,8 +26,8 @@ from numba.core.llvm_bindings import create_pass_builder
 from numba.core.registry import cpu_target
 
 DTYPES = [types.float32, types.float64]
-ARRAYS = ("values", "start")
-ARRAYS_OF_INDICES = ("indices", "numbers")
+POINTERS = ("values", "start")
+POINTERS_TO_INDICES = ("indices", "numbers")
 
 # Arguments that are NamedTuples, with the name of their class in `operands`.
 TUPLES = {
@@ -183,9 +183,9 @@ def _type_of(name: str, dtype: Any, hints: dict[str, Any]) -> Any:
     if TUPLES.get(name) in hints:
         kind = hints[TUPLES[name]]
         return types.BaseTuple.from_types([_type_of(field, dtype, hints) for field in kind._fields], kind)
-    if name in ARRAYS_OF_INDICES:
-        return types.Array(types.int32, 1, "C", readonly=True)
-    return types.Array(dtype, 1, "C") if name in ARRAYS else NUMBERS.get(name, lambda dtype: types.intp)(dtype)
+    if name in POINTERS_TO_INDICES:
+        return types.CPointer(types.int32)
+    return types.CPointer(dtype) if name in POINTERS else NUMBERS.get(name, lambda dtype: types.intp)(dtype)
 
 
 def _translate(code: str, machine: Any) -> str:

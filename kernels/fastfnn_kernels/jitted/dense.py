@@ -24,7 +24,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import row_tail_tile, row_tile
-from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, FLAT_TILE
 from fastfnn_kernels.jitted._products.block_product import Product, multiply_block
 from fastfnn_kernels.jitted._products.division import divide_product, divide_weight_gradient
@@ -233,11 +233,11 @@ def _multiply_few(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) -
                 for k in range(0, max(depth, 1), DEPTH_CHUNK):
                     chunk = min(DEPTH_CHUNK, depth - k)
                     first_chunk, last_chunk = k == 0, k + chunk == depth
-                    a = Operand(x, row * depth + k, depth, 1)
-                    b = Panel(weights, k * n_columns + j, n_columns, chunk)
-                    c = Target(out, row * n_columns + j, n_columns, 1, min(width, n_columns - j))
+                    a = Operand(ptr(x), row * depth + k, depth, 1)
+                    b = Panel(ptr(weights), k * n_columns + j, n_columns, chunk)
+                    c = Target(ptr(out), row * n_columns + j, n_columns, 1, min(width, n_columns - j))
                     first_sums, offset = (start, j) if first_chunk else (zeros, 0)
-                    finish = Finish(first_sums, offset, not first_chunk, floor if last_chunk else -np.inf)
+                    finish = Finish(ptr(first_sums), offset, not first_chunk, floor if last_chunk else -np.inf)
                     if width == wide:
                         row_tile(a, b, c, finish)
                     else:

@@ -30,7 +30,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._llvm.operands import Operand
+from fastfnn_kernels.jitted._llvm.operands import Operand, ptr
 from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
 from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     count_right,
@@ -161,7 +161,7 @@ def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float,
     for k in range(0, max(n_inputs, 1), DEPTH_CHUNK):
         chunk = min(DEPTH_CHUNK, n_inputs - k)
         start = bias[: bias.size if k == 0 else 0]
-        part = Operand(x, k, n_inputs, 1)
+        part = Operand(ptr(x), k, n_inputs, 1)
         multiply_in_place(part, n_rows, weights[k : k + chunk], chunk, start, k > 0, -np.inf, logits)
     write_cross_entropy_gradient(logits, labels, 0, n_rows, scale, block.grad, block.maxima, block.totals)
     loss = sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals)
@@ -174,7 +174,7 @@ def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
     x, grad = block.x, block.grad_to_read
     n_rows, n_classes = grad.shape
     nothing = x[0, :0]
-    multiply_in_place(Operand(grad, 0, 1, n_classes), n_classes, x, n_rows, nothing, True, -np.inf, weight_sum)
+    multiply_in_place(Operand(ptr(grad), 0, 1, n_classes), n_classes, x, n_rows, nothing, True, -np.inf, weight_sum)
     add_sums_of_columns(grad, 0, n_rows, 0, bias_sum.size, bias_sum)
 
 
@@ -184,7 +184,7 @@ def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> No
     grad, product = block.grad_to_read, block.product
     n_rows, n_classes = grad.shape
     nothing = grad[0, :0]
-    columns = Operand(grad, 0, n_classes, 1)
+    columns = Operand(ptr(grad), 0, n_classes, 1)
     multiply_in_place(columns, n_rows, transposed, n_classes, nothing, False, -np.inf, product)
     multiply_by_derivative(product.reshape(-1), block.x.reshape(-1), derivative)
     copy(product.reshape(-1), block.out.reshape(-1))

@@ -28,7 +28,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._llvm.operands import Finish, Order, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
@@ -44,7 +44,13 @@ from fastfnn_kernels.jitted._products.later_layers import (
 )
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, width_of_panel
-from fastfnn_kernels.jitted._products.sparse_product import Groups, fill_sparse_panel, group_of, multiply_group
+from fastfnn_kernels.jitted._products.sparse_product import (
+    Groups,
+    fill_sparse_panel,
+    group_of,
+    multiply_group,
+    order_from,
+)
 from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES, rows_of_share
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
@@ -148,13 +154,13 @@ def _train(
                 j, width = panel * wide, width_of_panel(panel, n_hidden, wide, narrow)
                 if batch == 0:
                     fill_sparse_panel(first_weights, j, width, panels, j * first_weights.shape[0])
-                b = Panel(panels, j * n_inputs, width, n_inputs)
+                b = Panel(ptr(panels), j * n_inputs, width, n_inputs)
                 group = (batch - 1) * n_groups
                 _step_panel(groups, group, layers, before, b, j)
                 group = batch * n_groups
                 _multiply_panel(groups, group, layers, now, b, j)
                 if batch == n_batches:
-                    _copy_back(b, j, first_weights)
+                    _copy_back(panels, j, width, first_weights)
             for layer in range(1, widths.size):
                 first, end = rows_of_share(widths[layer - 1], worker, n_threads)
                 if first < end:
@@ -178,11 +184,12 @@ def _multiply_panel(groups: Groups, first_group: int, layers: Layers, rows: Rows
     """Compute the columns of the first layer's outputs that one panel covers."""
     out = units(rows, rows.outputs, 0)
     n_columns = out.shape[1]
-    finish = Finish(layers.biases, j, False, floor_of(layers.codes[0], out))
+    finish = Finish(ptr(layers.biases), j, False, floor_of(layers.codes[0], out))
+    is_wide = b.row == SPARSE_VECTORS * (VECTOR_BYTES // out.itemsize)
     for row in range(0, rows.n_rows, ROWS_OF_GROUP):
         group = group_of(groups, first_group + row // ROWS_OF_GROUP)
-        c = Target(out, j, n_columns, min(ROWS_OF_GROUP, rows.n_rows - row), min(b.row, n_columns - j))
-        multiply_group(group, b, Order(groups.order, row), c, finish)
+        c = Target(ptr(out), j, n_columns, min(ROWS_OF_GROUP, rows.n_rows - row), min(b.row, n_columns - j))
+        multiply_group(group, b, order_from(groups.order, row), c, finish, is_wide)
 
 
 @inlined
@@ -192,18 +199,19 @@ def _step_panel(groups: Groups, first_group: int, layers: Layers, rows: Rows, b:
     n_columns, wide = grad.shape[1], SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
     end = min(j + b.row, n_columns)
     for row in range(0, rows.n_rows, ROWS_OF_GROUP):
-        group, order = group_of(groups, first_group + row // ROWS_OF_GROUP), Order(groups.order, row)
+        group, order = group_of(groups, first_group + row // ROWS_OF_GROUP), order_from(groups.order, row)
         n_read = min(ROWS_OF_GROUP, rows.n_rows - row)
         for column in range(j, end, wide):
             c = Target(b.values, b.offset + column - j, b.row, b.depth, min(wide, end - column))
-            scattering_tile(group, Panel(grad, column, n_columns, n_read), order, c)
+            scattering_tile(group, Panel(ptr(grad), column, n_columns, n_read), order, c)
     add_bias_step(layers, rows, 0, j, end)
 
 
 @inlined
-def _copy_back(b: Panel, j: int, weights: Any) -> None:
+def _copy_back(panels: Any, j: int, width: int, weights: Any) -> None:
     """Copy a panel back to its columns of the weights."""
-    end = min(j + b.row, weights.shape[1])
-    for i in range(b.depth):
-        place = b.offset + i * b.row
-        copy(b.values[place : place + end - j], weights[i, j:end])
+    n_inputs, n_columns = weights.shape
+    end = min(j + width, n_columns)
+    for i in range(n_inputs):
+        place = j * n_inputs + i * width
+        copy(panels[place : place + end - j], weights[i, j:end])

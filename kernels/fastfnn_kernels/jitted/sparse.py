@@ -27,7 +27,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Order, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile, sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, TILE
 from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
@@ -38,8 +38,10 @@ from fastfnn_kernels.jitted._products.sparse_product import (
     WIDE_VECTORS,
     Groups,
     fill_sparse_panel,
+    group_between,
     group_of,
     multiply_group,
+    order_from,
 )
 from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
@@ -137,12 +139,13 @@ def _multiply(
         for group in range(first_group, end_group):
             row = group * ROWS_OF_GROUP
             n_stored = min(ROWS_OF_GROUP, n_rows - row)
-            a, rows, c = group_of(groups, group), Order(order, row), Target(out, j, n_columns, n_stored, n_existing)
-            finish = Finish(start, j, False, floor)
+            a, rows = group_of(groups, group), order_from(order, row)
+            c = Target(ptr(out), j, n_columns, n_stored, n_existing)
+            finish = Finish(ptr(start), j, False, floor)
             if panel < n_read_in_place:
-                sparse_tile(a, Panel(weights, j, n_columns, n_inputs), rows, c, finish)
+                sparse_tile(a, Panel(ptr(weights), j, n_columns, n_inputs), rows, c, finish)
             else:
-                multiply_group(a, Panel(panels, j * n_inputs, width, n_inputs), rows, c, finish)
+                multiply_group(a, Panel(ptr(panels), j * n_inputs, width, n_inputs), rows, c, finish, width == wide)
             if activation != RELU:
                 for i in range(n_stored):
                     activate(out[order[row + i], j : j + n_existing], activation)
@@ -254,15 +257,15 @@ def add_panel(
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
     n_existing = min(width, n_columns - j)
-    b = Panel(panel_rows, 0, width, grad.shape[0])
-    finish = Finish(zeros, j, accumulate, floor_of(IDENTITY, out))
+    b = Panel(ptr(panel_rows), 0, width, grad.shape[0])
+    finish = Finish(ptr(zeros), j, accumulate, floor_of(IDENTITY, out))
     fill_sparse_panel(grad, j, width, panel_rows, 0)
     if first_group == 0 and out_bias.size:
         add_sums_of_columns(grad, 0, grad.shape[0], j, j + n_existing, out_bias)
     for group in range(first_group, end_group):
         row = group * ROWS_OF_GROUP
-        c = Target(out, j, n_columns, min(ROWS_OF_GROUP, n_inputs - row), n_existing)
-        multiply_group(group_of(groups, group), b, Order(groups.order, row), c, finish)
+        c = Target(ptr(out), j, n_columns, min(ROWS_OF_GROUP, n_inputs - row), n_existing)
+        multiply_group(group_of(groups, group), b, order_from(groups.order, row), c, finish, width == wide)
 
 
 @inline
@@ -281,24 +284,27 @@ def add_groups(
     width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
     for number in range(groups.offsets.size - 1):
         row = number * ROWS_OF_GROUP
-        n_read, order = min(ROWS_OF_GROUP, n_rows - row), Order(groups.order, row)
+        n_read, order = min(ROWS_OF_GROUP, n_rows - row), order_from(groups.order, row)
         group = group_of(groups, number)
         if first_input > 0 or end_input < n_inputs:
-            group = entries_between(group, first_input, end_input)
+            group = entries_between(groups, number, first_input, end_input)
         for j in range(first_column, end_column, width):
-            b = Panel(grad, j, n_columns, n_read)
+            b = Panel(ptr(grad), j, n_columns, n_read)
             scattering_tile(
-                group, b, order, Target(out, j - first_column, out_row, n_inputs, min(width, end_column - j))
+                group,
+                b,
+                order,
+                Target(ptr(out), j - first_column, out_row, n_inputs, min(width, end_column - j)),
             )
 
 
 @inline
-def entries_between(group: Group, first_index: int, end_index: int) -> Group:
+def entries_between(groups: Groups, number: int, first_index: int, end_index: int) -> Any:
     """Return the entries of a group whose indices are in a range."""
-    indices = group.indices[group.first : group.first + group.depth]
-    n_before = number_below(indices, first_index)
-    n_selected = number_below(indices[n_before:], end_index)
-    return Group(group.values, group.indices, group.first + n_before, n_selected)
+    first = groups.offsets[number]
+    indices = groups.indices[first : groups.offsets[number + 1]]
+    below_first, below_end = number_below(indices, first_index), number_below(indices, end_index)
+    return group_between(groups, first + below_first, first + below_end)
 
 
 @inline

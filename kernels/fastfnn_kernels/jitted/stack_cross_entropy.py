@@ -31,7 +31,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS, multiply_by_columns
-from fastfnn_kernels.jitted._llvm.operands import Operand
+from fastfnn_kernels.jitted._llvm.operands import Operand, ptr
 from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS
 from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
 from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
@@ -284,7 +284,7 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
 def _add_short_product(a: Any, b: Any, out: Any) -> None:
     """Add a^T b, which has few rows, without packing."""
     nothing = b[0, :0]
-    multiply_in_place(Operand(a, 0, 1, a.shape[1]), a.shape[1], b, b.shape[0], nothing, True, -np.inf, out)
+    multiply_in_place(Operand(ptr(a), 0, 1, a.shape[1]), a.shape[1], b, b.shape[0], nothing, True, -np.inf, out)
 
 
 @inline

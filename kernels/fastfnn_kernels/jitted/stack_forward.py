@@ -27,7 +27,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
-from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Operand, Order, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Operand, Order, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.sparse_tiles import (
     masked_sparse_row_tile,
     masked_sparse_tile,
@@ -104,7 +104,7 @@ def _forward(
                     n_nonzeros = _collect_row(rows[0], marks[worker], columns, factors)
                 else:
                     n_nonzeros = _collect(rows, marks[worker], columns, factors)
-                group_of_rows = Group(factors, columns, 0, n_nonzeros)
+                group_of_rows = Group(ptr(factors), ptr(columns), 0, n_nonzeros, columns.size)
                 _multiply_nonzeros(group_of_rows, end - first, weights[0], starts[0], positions, codes[0], y)
             else:
                 _multiply_all(x[first:end].reshape(-1), end - first, weights[0], starts[0], zeros, codes[0], y)
@@ -154,13 +154,13 @@ def _multiply_nonzeros(group: Group, n_rows: int, w: Any, start: Any, positions:
     lanes = VECTOR_BYTES // w.itemsize
     wide = (ROW_VECTORS if n_rows == 1 else GROUP_VECTORS) * lanes
     n_whole = n_columns // wide * wide
-    floor, order = floor_of(code, w), Order(positions, 0)
+    floor, order = floor_of(code, w), Order(ptr(positions), 0, positions.size)
     j = 0
     while j < n_columns:
         is_whole = j < n_whole
         width = wide if is_whole else min(lanes, n_columns - j)
-        b, c = Panel(w, j, n_columns, depth), Target(out, j, n_columns, n_rows, width)
-        _multiply_sparse_tile(group, b, order, c, Finish(start, j, False, floor), is_whole)
+        b, c = Panel(ptr(w), j, n_columns, depth), Target(ptr(out), j, n_columns, n_rows, width)
+        _multiply_sparse_tile(group, b, order, c, Finish(ptr(start), j, False, floor), is_whole)
         j += width
     if code > RELU:
         activate(out[: n_rows * n_columns], code)
@@ -196,10 +196,10 @@ def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int
             is_whole = j < n_whole
             width = wide if is_whole else min(lanes, n_columns - j)
             sums, offset = (zeros, 0) if adding else (start, j)
-            a = Operand(x, k, depth, 1)
-            b = Panel(w, k * n_columns + j, n_columns, chunk)
-            c = Target(out, j, n_columns, n_rows, width)
-            _multiply_tile(a, b, c, Finish(sums, offset, adding, floor), is_whole)
+            a = Operand(ptr(x), k, depth, 1)
+            b = Panel(ptr(w), k * n_columns + j, n_columns, chunk)
+            c = Target(ptr(out), j, n_columns, n_rows, width)
+            _multiply_tile(a, b, c, Finish(ptr(sums), offset, adding, floor), is_whole)
             j += width
     if code > RELU:
         activate(out[: n_rows * n_columns], code)

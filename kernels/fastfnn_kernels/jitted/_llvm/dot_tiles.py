@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from fastfnn_kernels.jitted._compile.jit import inline
 from fastfnn_kernels.jitted._llvm.dense_tiles import rows_of_a
-from fastfnn_kernels.jitted._llvm.operands import Columns, Fields, Operand, Target, tile_code
+from fastfnn_kernels.jitted._llvm.operands import Columns, Fields, Operand, Target, ptr, tile_code
 from fastfnn_kernels.jitted._llvm.tile_shapes import DOT_TILE
 from fastfnn_kernels.jitted._llvm.vectors import INT64, VectorBuilder, constant, existing
 
@@ -88,7 +88,7 @@ def multiply_by_columns(x: Any, columns: Any, start: Any, out: Any) -> None:
     """Compute x w + start for a w with few columns, which are stored contiguously in `columns`."""
     n_rows, depth = x.shape
     n_columns = out.shape[1]
-    of_w = Columns(columns, start, depth)
+    of_w = Columns(ptr(columns), ptr(start), depth)
     for row in range(0, n_rows, DOT_ROWS):
-        c = Target(out, row * n_columns, n_columns, min(DOT_ROWS, n_rows - row), n_columns)
-        dot_tile(Operand(x, row * depth, depth, 1), of_w, c)
+        c = Target(ptr(out), row * n_columns, n_columns, min(DOT_ROWS, n_rows - row), n_columns)
+        dot_tile(Operand(ptr(x), row * depth, depth, 1), of_w, c)

@@ -1,6 +1,9 @@
 """The arguments of micro-kernels: a few NamedTuples, and access to their fields while code is emitted.
 
 Kernels build these tuples in the loop over tiles. LLVM keeps their fields in registers: no tuple exists in memory.
+They contain pointers, from `ptr`. An array would be counted as referenced and released by each tuple with it,
+for 400 cycles a tile in all. A pointer does not keep its array alive, so the array must be an argument of the
+function that calls the micro-kernel, or be used in the next round of its loop too.
 """
 
 from __future__ import annotations
@@ -10,8 +13,19 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._llvm.vectors import VectorBuilder, element_pointer
+from fastfnn_kernels.jitted._llvm.vectors import VectorBuilder
+
+
+@intrinsic
+def ptr(typing, array):  # type: ignore[no-untyped-def]
+    """Return a pointer to the first element of an array."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[Any]) -> Any:
+        return context.make_array(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
 
 
 class Operand(NamedTuple):
@@ -39,19 +53,22 @@ class Group(NamedTuple):
     """A group of packed rows, which a micro-kernel reads entry by entry, from entry `first` to `first + depth`.
 
     Entry k has a number of each row, all adjacent in `values`, and belongs to row `indices[k]` of the other matrix.
+    There are `n_entries` in all groups.
     """
 
     values: Any
     indices: Any
     first: int
     depth: int
+    n_entries: int
 
 
 class Order(NamedTuple):
-    """The rows of a group in its matrix: row i of the group is row `numbers[offset + i]`."""
+    """The rows of a group in its matrix: row i of the group is row `numbers[offset + i]`, of `size` numbers."""
 
     numbers: Any
     offset: int
+    size: int
 
 
 class Columns(NamedTuple):
@@ -132,11 +149,7 @@ class Fields:
 
     def pointer_at(self, array: str, offset: Any) -> Any:
         """Return a pointer to the element of an array at an offset that is an LLVM value."""
-        return element_pointer(self._context, self._builder, self._types[array], self._values[array], offset)
-
-    def size(self, array: str) -> Any:
-        """Return the number of elements of an array."""
-        return self._context.make_array(self._types[array])(self._context, self._builder, self._values[array]).nitems
+        return self._builder.gep(self._values[array], [offset])
 
     def dtype(self, array: str = "values") -> Any:
         """Return the Numba type of an array's elements."""

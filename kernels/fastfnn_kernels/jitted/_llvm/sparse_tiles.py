@@ -49,7 +49,7 @@ def _emit_sparse_tile(
     targets, numbers = c.pointer(), order.pointer("numbers")
     load_b = loads_of_b(vec, c.number("n_columns"), vectors, masked=masked)
     offsets = [constant(v * vec.lanes) for v in range(vectors)]
-    last = builder.sub(builder.sub(group.size("indices"), group.number("first")), constant(1))
+    last = builder.sub(builder.sub(group.number("n_entries"), group.number("first")), constant(1))
 
     def row_of_b(k: Any) -> Any:
         if ENTRIES_AHEAD:
@@ -113,7 +113,7 @@ def _entries(vec: VectorBuilder, group: Fields, rows: int) -> tuple[Any, Any]:
 def _prefetch_next_rows(vec: VectorBuilder, c: Fields, order: Fields, rows: int, offsets: list[ir.Constant]) -> None:
     """Emit prefetches of the next group's rows of C."""
     builder, targets, numbers = vec.ir, c.pointer(), order.pointer("numbers")
-    last = builder.sub(builder.sub(order.size("numbers"), order.number("offset")), constant(1))
+    last = builder.sub(builder.sub(order.number("size"), order.number("offset")), constant(1))
     for number in range(rows, 2 * rows):
         following = builder.select(builder.icmp_signed("<", constant(number), last), constant(number), last)
         row = _row_at(builder, targets, numbers, following, c.number("row"))

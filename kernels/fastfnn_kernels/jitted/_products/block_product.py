@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import force_inline, inline
+from fastfnn_kernels.jitted._compile.jit import inline
 from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_short_tile, short_tile
-from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SHORT_ROWS
 from fastfnn_kernels.jitted._products.loops import copy
@@ -39,15 +39,6 @@ class Product(NamedTuple):
     gate: Any  # like `out`, see `operands.Gate`
     gated: Any
     out: Any
-
-
-@force_inline
-def multiply_last_rows(a: Operand, b: Panel, c: Target, finish: Finish, gate: Gate) -> None:
-    """Compute a tile with few rows."""
-    if b.row == VECTOR_BYTES // c.values.itemsize:
-        narrow_short_tile(a, b, c, finish, gate)
-    else:
-        short_tile(a, b, c, finish, gate)
 
 
 @inline
@@ -82,21 +73,22 @@ def multiply_block(
             if next_row >= x.shape[0]:
                 end_ahead = first_ahead
             start, start_offset = (product.start, j) if first_chunk else (product.zeros, 0)
-            b = Panel(product.panels, panel_offset, width, chunk)
-            finish = Finish(start, start_offset, not first_chunk, product.floor if last_chunk else -np.inf)
-            gate = Gate(product.gate, last_chunk and product.gated)
+            b = Panel(ptr(product.panels), panel_offset, width, chunk)
+            finish = Finish(ptr(start), start_offset, not first_chunk, product.floor if last_chunk else -np.inf)
+            gate = Gate(ptr(product.gate), last_chunk and product.gated)
             for tile in range(n_tiles):
                 row = first_row + tile * TILE_ROWS
                 n_rows, existing = min(TILE_ROWS, end_row - row), min(width, n_columns - j)
-                a = Operand(source, source_offset + (row - first_row) * source_row, source_row, 1)
-                c = Target(out, row * n_columns + j, n_columns, n_rows, existing)
+                a = Operand(ptr(source), source_offset + (row - first_row) * source_row, source_row, 1)
+                c = Target(ptr(out), row * n_columns + j, n_columns, n_rows, existing)
                 next_a = (next_row + tile * TILE_ROWS) * depth + next_k
-                ahead = Ahead(
-                    next_offset + tile * chunk * panel_step, panel_step, x, next_a, depth, 1, first_ahead, end_ahead
-                )
-                if n_rows <= SHORT_ROWS:
-                    multiply_last_rows(a, b, c, finish, gate)
-                elif width == lanes:
-                    narrow_panel_tile(a, b, c, finish, gate, ahead)
-                else:
+                panel_ahead = next_offset + tile * chunk * panel_step
+                ahead = Ahead(panel_ahead, panel_step, ptr(x), next_a, depth, 1, first_ahead, end_ahead)
+                if n_rows > SHORT_ROWS and width > lanes:
                     panel_tile(a, b, c, finish, gate, ahead)
+                elif n_rows > SHORT_ROWS:
+                    narrow_panel_tile(a, b, c, finish, gate, ahead)
+                elif width > lanes:
+                    short_tile(a, b, c, finish, gate)
+                else:
+                    narrow_short_tile(a, b, c, finish, gate)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In1, In2, Int, Out1, Out2, inline, kernel
 from fastfnn_kernels.jitted._llvm.dense_tiles import column_tile, short_column_tile
-from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS, SHORT_COLUMN_ROWS
 from fastfnn_kernels.jitted._products.fused_activations import RELU, activate, floor_of, multiply_by_derivative
 from fastfnn_kernels.jitted._products.loops import add
@@ -27,7 +27,7 @@ def multiply_small(x: In2, weights: In2, bias: In1, activation: Int, out: Out2) 
     """Write f(x w + bias)."""
     n_rows, depth = x.shape
     floor = floor_of(activation, out)
-    multiply_in_place(Operand(x, 0, depth, 1), n_rows, weights, depth, bias, False, floor, out)
+    multiply_in_place(Operand(ptr(x), 0, depth, 1), n_rows, weights, depth, bias, False, floor, out)
     if activation > RELU:
         activate(out.reshape(-1), activation)
 
@@ -38,7 +38,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
     n_rows, depth = grad.shape
     matrix = np.empty(weights.shape[::-1], weights.dtype)
     transpose(weights, matrix)
-    multiply_in_place(Operand(grad, 0, depth, 1), n_rows, matrix, depth, matrix[0, :0], False, -np.inf, out)
+    multiply_in_place(Operand(ptr(grad), 0, depth, 1), n_rows, matrix, depth, matrix[0, :0], False, -np.inf, out)
     multiply_by_derivative(out.reshape(-1), y.reshape(-1), derivative)
 
 
@@ -46,7 +46,7 @@ def multiply_small_back(grad: In2, weights: In2, y: In2, derivative: Int, out: O
 def add_small_products(x: In2, grad: In2, accumulate: Flag, out: Out2, out_bias: Out1) -> None:
     """Write or add x^T g and the column sums of g; no sums if `out_bias` is empty."""
     n_rows, n_inputs = x.shape
-    multiply_in_place(Operand(x, 0, 1, n_inputs), n_inputs, grad, n_rows, out_bias[:0], accumulate, -np.inf, out)
+    multiply_in_place(Operand(ptr(x), 0, 1, n_inputs), n_inputs, grad, n_rows, out_bias[:0], accumulate, -np.inf, out)
     if not accumulate:
         out_bias[:] = 0
     add_sums_of_columns(grad, 0, n_rows, 0, out_bias.size, out_bias)
@@ -117,14 +117,14 @@ def multiply_in_place(
     for column in range(0, n_columns, lanes):
         j = min(column, last)
         width, n_start = min(lanes, n_columns - j), min(lanes, start.size - j)
-        matrix, finish = Panel(b, j, n_columns, depth), Finish(start, j, accumulate, floor)
+        matrix, finish = Panel(ptr(b), j, n_columns, depth), Finish(ptr(start), j, accumulate, floor)
         row = 0
         while row < n_rows:
             left = n_rows - row
             tall = left > 2 * SHORT_COLUMN_ROWS
             n_done = min(COLUMN_ROWS if tall else SHORT_COLUMN_ROWS, left)
             rows = Operand(a.values, a.offset + row * a.row, a.row, a.step)
-            target = Target(out, row * n_columns + j, n_columns, n_done, width)
+            target = Target(ptr(out), row * n_columns + j, n_columns, n_done, width)
             if tall:
                 column_tile(rows, matrix, target, finish, n_start)
             else:

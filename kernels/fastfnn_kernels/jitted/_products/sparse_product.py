@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastfnn_kernels.jitted._compile.jit import inline
-from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Order, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Order, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.sparse_tiles import sparse_tail_tile, sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS, SPARSE_TILE
 from fastfnn_kernels.jitted._llvm.transfers import copy_sparse_panel, copy_sparse_tail_panel
@@ -24,16 +24,29 @@ class Groups(NamedTuple):
 
 
 @inline
-def group_of(groups: Groups, number: int) -> Group:
+def group_of(groups: Groups, number: int) -> Any:
     """Return a group with all its entries."""
     first = groups.offsets[number]
-    return Group(groups.values, groups.indices, first, groups.offsets[number + 1] - first)
+    return group_between(groups, first, groups.offsets[number + 1])
 
 
 @inline
-def multiply_group(group: Group, b: Panel, order: Order, c: Target, finish: Finish) -> None:
+def group_between(groups: Groups, first: int, end: int) -> Any:
+    """Return some entries of a group."""
+    indices = groups.indices
+    return Group(ptr(groups.values), ptr(indices), first, end - first, indices.size)
+
+
+@inline
+def order_from(numbers: Any, row: int) -> Order:
+    """Return the order of the rows from a row on."""
+    return Order(ptr(numbers), row, numbers.size)
+
+
+@inline
+def multiply_group(group: Group, b: Panel, order: Order, c: Target, finish: Finish, is_wide: bool) -> None:
     """Write or add the rows of a group in the columns of one panel."""
-    if b.row == WIDE_VECTORS * (VECTOR_BYTES // c.values.itemsize):
+    if is_wide:
         sparse_tile(group, b, order, c, finish)
     else:
         sparse_tail_tile(group, b, order, c, finish)

@@ -9,7 +9,7 @@ from numba import prange
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, inline, kernel
 from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
-from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target
+from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import columns_panel_tile, narrow_columns_panel_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
 from fastfnn_kernels.jitted._llvm.transfers import add_column_sums, copy_rows
@@ -124,8 +124,8 @@ def add_products_of_block(
         if copying:
             copy_rows(x, row * n_inputs + first, n_inputs, chunk, end - first, copies, 0, source_row)
         source_offset = 0 if copying else row * n_inputs + first
-        finish = Finish(gradient.zeros, 0, gradient.accumulate or row > span, -np.inf)
-        gate = Gate(out, False)
+        finish = Finish(ptr(gradient.zeros), 0, gradient.accumulate or row > span, -np.inf)
+        gate = Gate(ptr(out), False)
         for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * (end_span - span) + (row - span) * width
@@ -134,15 +134,15 @@ def add_products_of_block(
             first_ahead, end_ahead = share_of(STEPS_OF_LINE, panel - first_panel, end_panel - first_panel)
             if next_first >= n_inputs:
                 end_ahead = first_ahead
-            b = Panel(gradient.panels, panel_offset, width, chunk)
+            b = Panel(ptr(gradient.panels), panel_offset, width, chunk)
             for tile in range(n_tiles):
                 i = first + tile * TILE_ROWS
-                a = Operand(source, source_offset + i - first, 1, source_row)
-                c = Target(out, i * n_columns + j, n_columns, min(TILE_ROWS, end - i), min(width, n_columns - j))
+                a = Operand(ptr(source), source_offset + i - first, 1, source_row)
+                c = Target(ptr(out), i * n_columns + j, n_columns, min(TILE_ROWS, end - i), min(width, n_columns - j))
                 next_a = next_row * n_inputs + next_first + tile * TILE_ROWS
                 ahead = Ahead(
                     next_offset + tile * chunk * panel_step, panel_step,
-                    x, next_a, n_inputs, n_inputs, first_ahead, end_ahead,
+                    ptr(x), next_a, n_inputs, n_inputs, first_ahead, end_ahead,
                 )  # fmt: skip
                 if width == lanes:
                     narrow_columns_panel_tile(a, b, c, finish, gate, ahead)
@@ -173,10 +173,10 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
             chunk = min(ROW_CHUNK, n_rows - row)
             for panel in range(first_panel, end_panel):
                 j = panel * wide
-                a = Operand(grad, row * n_columns, 1, n_columns)
-                b = Panel(x, row * n_inputs + j, n_inputs, chunk)
-                c = Target(out, j, n_inputs, n_columns, min(wide, n_inputs - j))
-                finish = Finish(zeros, 0, accumulate or row > 0, -np.inf)
+                a = Operand(ptr(grad), row * n_columns, 1, n_columns)
+                b = Panel(ptr(x), row * n_inputs + j, n_inputs, chunk)
+                c = Target(ptr(out), j, n_inputs, n_columns, min(wide, n_inputs - j))
+                finish = Finish(ptr(zeros), 0, accumulate or row > 0, -np.inf)
                 if n_inputs - j >= wide:
                     flat_tile(a, b, c, finish)
                 else:
