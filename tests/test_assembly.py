@@ -59,7 +59,7 @@ def test_every_micro_kernel_is_examined():
         f"{module.__name__.rpartition('.')[2]}.{name}"
         for module in (dense_tiles, dot_tiles, panel_tiles, sparse_tiles)
         for name, member in vars(module).items()
-        if isinstance(member, type(dot_tiles.dot_tile))
+        if isinstance(member, type(dot_tiles.dot_tile)) and name != "ptr"
     }
     assert intrinsics == {kernel.intrinsic for kernel in MICRO_KERNELS.values()}
 

@@ -224,6 +224,9 @@ def test_no_division_changes_a_product(grid, shape, variant, dtype, rng):
 
     with small_up_to(-1), mock.patch.object(jitted_dense, "FEW_ROWS", 0):
         expected = products()
+        for n_in_place in (0, n_columns // (TILE.vectors * UNIT.lanes(dtype.itemsize))):
+            with mock.patch.object(jitted_dense, "panels_read_in_place", return_value=n_in_place):
+                assert products() == expected
         with mock.patch.object(jitted_dense, "divide_product", return_value=grid):
             assert products() == expected
 

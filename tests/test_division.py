@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 from fastfnn_kernels.jitted._compile import jit
 from fastfnn_kernels.jitted._compile.jit import threads_for
+from fastfnn_kernels.jitted._llvm.tile_shapes import TILE
 from fastfnn_kernels.jitted._products.division import (
     TILES_OF_INPUTS,
     TILES_OF_TASK,
@@ -13,12 +14,13 @@ from fastfnn_kernels.jitted._products.division import (
     divide_product,
     divide_weight_gradient,
     panels_of,
+    panels_read_in_place,
     tiles_of,
 )
 from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK
 from fastfnn_kernels.runtime.caches import Caches
-from fastfnn_kernels.runtime.cpu import CPU, Cpu
+from fastfnn_kernels.runtime.cpu import CPU, UNIT, Cpu
 
 SHAPES = [(42_000, 784, 256), (5_000, 784, 100), (8_192, 1_024, 1_024), (128, 784, 256), (1_000, 1_000, 1_000)]
 ITEMSIZES = [4, 8]
@@ -113,6 +115,16 @@ def test_a_span_stays_in_the_second_level_cache():
 
     assert [span_rows(second, 1) for second in (2**18, 2**20, 2**21, 2**23)] == [512, 512, 1024, 4096]
     assert span_rows(2**18, 16) == 1024  # fewer barriers for more threads
+
+
+def test_few_rows_of_a_matrix_in_the_cache_are_read_in_place():
+    cpu = Cpu("any", CPU.unit, 2, Caches(32_768, 2**21, 2**25))
+    n_panels = 256 // (panel := TILE.vectors * UNIT.lanes(4))
+    assert panels_read_in_place(128, 784, 256, 4, cpu) == n_panels
+    assert panels_read_in_place(128, 784, 256 + panel - 1, 4, cpu) == n_panels
+    assert panels_read_in_place(141, 784, 256, 4, cpu) == 0
+    assert panels_read_in_place(128, 2048, 256, 4, cpu) == 0
+    assert panels_read_in_place(128, 200, 1024, 4, cpu) == 0  # the rows share a part of the cache
 
 
 def test_empty_products_are_divided():

@@ -27,7 +27,7 @@ from fastfnn_kernels.jitted._llvm.dense_tiles import row_tail_tile, row_tile
 from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.tile_shapes import FEW_ROWS_VECTORS, FLAT_TILE
 from fastfnn_kernels.jitted._products.block_product import Product, multiply_block
-from fastfnn_kernels.jitted._products.division import divide_product, divide_weight_gradient
+from fastfnn_kernels.jitted._products.division import divide_product, divide_weight_gradient, panels_read_in_place
 from fastfnn_kernels.jitted._products.fused_activations import (
     CODES,
     IDENTITY,
@@ -161,7 +161,8 @@ def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
 def _divide_and_multiply(operations: int, x: NDArray[Any], *operands: Any) -> None:
     n_threads, out = threads_for(operations), operands[-1]
     grid = divide_product(*out.shape, x.itemsize, n_threads)
-    _multiply(operations, x.dtype, x, *operands[:-1], n_threads, *grid, out)
+    n_in_place = 0 if operands[1] else panels_read_in_place(len(x), x.shape[1], out.shape[1], x.itemsize)
+    _multiply(operations, x.dtype, x, *operands[:-1], n_in_place, n_threads, *grid, out)
 
 
 @kernel
@@ -173,21 +174,26 @@ def _multiply(
     activation: Int,
     y: In2,
     derivative: Int,
+    n_in_place: Int,
     n_threads: Int,
     tile_parts: Int,
     panel_parts: Int,
     out: Out2,
 ) -> None:
-    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose; see `division.divide_product`."""
+    """Write f(x b + bias) * g'(y), where b is the matrix or its transpose; its first panels may be read in place.
+
+    `division.py` determines how.
+    """
     n_rows, depth = x.shape
     n_columns = out.shape[1]
     lanes = VECTOR_BYTES // out.itemsize
     wide = TILE_VECTORS * lanes
     n_panels = number_of_panels(n_columns, wide)
-    panels = aligned_empty(n_panels * wide * depth, out.dtype)
-    pack_parts = (n_threads + n_panels - 1) // max(n_panels, 1)
-    for task in prange(n_panels * pack_parts):
-        panel = task // pack_parts
+    n_packed = n_panels - n_in_place
+    panels = aligned_empty(n_panels * wide * depth if n_packed else 0, out.dtype)
+    pack_parts = (n_threads + n_packed - 1) // max(n_packed, 1)
+    for task in prange(n_packed * pack_parts):
+        panel = n_in_place + task // pack_parts
         j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
         first, end = share_of(depth, task % pack_parts, pack_parts)
         if transposed:
@@ -196,7 +202,10 @@ def _multiply(
             fill_panel(matrix, first, end - first, j, width, panels, j * depth + first * width)
 
     zeros, floor = np.zeros(wide, out.dtype), floor_of(activation, out)
-    product = Product(x, panels, padded_bias(bias, n_columns, wide), zeros, floor, y, derivative == RELU, out)
+    in_place = matrix.reshape(-1)
+    product = Product(
+        x, panels, in_place, n_in_place, padded_bias(bias, n_columns, wide), zeros, floor, y, derivative == RELU, out
+    )
     conflicting = depth * x.itemsize % CONFLICTING_BYTES == 0 and depth > 0 and n_panels > 1
     most_rows = TILE_ROWS * ((number_of_tiles(n_rows) + tile_parts - 1) // tile_parts)
     copies = np.empty((n_threads, most_rows if conflicting else 0, DEPTH_CHUNK + lanes), x.dtype)

@@ -32,17 +32,17 @@ def _emit_panel_tile(
     builder = vec.ir
     finish, gate, ahead = others
     depth, n_rows, width = b.number("depth"), c.number("n_rows"), vectors * vec.lanes
-    panel, start = b.pointer(), finish.pointer("start", "start_offset")
+    panel, b_row, start = b.pointer(), b.number("row"), finish.pointer("start", "start_offset")
     addresses = _addresses_of_a(vec, a, rows, unit_row)
     prefetch = _prefetches(vec, b, c, gate, ahead, rows, width)
 
     def row_of_b(k: Any) -> Any:
-        return builder.gep(panel, [builder.mul(k, constant(width))])
+        return builder.gep(panel, [builder.mul(k, b_row)])
 
     def steps(k: Any, state: Sums) -> Sums:
         *sums, pointers = state
         for u in range(STEPS_OF_ROUND):
-            row = builder.gep(row_of_b(k), [constant(u * width)])
+            row = builder.gep(row_of_b(k), [builder.mul(b_row, constant(u))])
             numbers = [_broadcast_at(vec, partial(addresses.of, pointers, k, u, i)) for i in range(rows)]
             sums = multiply_add_step(vec, sums, numbers, [_vector_at(vec, row, v) for v in range(vectors)])
             _keep_order(builder)

@@ -33,6 +33,8 @@ class Product(NamedTuple):
 
     x: Any
     panels: Any
+    matrix: Any  # not packed, where the first panels are read
+    n_in_place: Any  # panels that are not packed
     start: Any  # the first number of each sum, padded to the end of the last panel
     zeros: Any  # as many as a panel has columns
     floor: Any
@@ -68,12 +70,14 @@ def multiply_block(
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)
             panel_offset = j * depth + k * width
             next_offset = panel_offset + (width * depth if panel + 1 < end_panel else 0)
-            panel_step = (width + n_tiles - 1) // max(n_tiles, 1)
+            panel_step = (width + n_tiles - 1) // max(n_tiles, 1) if panel + 1 >= product.n_in_place else 0
             first_ahead, end_ahead = share_of(TILE_ROWS, panel - first_panel, end_panel - first_panel)
             if next_row >= x.shape[0]:
                 end_ahead = first_ahead
             start, start_offset = (product.start, j) if first_chunk else (product.zeros, 0)
             b = Panel(ptr(product.panels), panel_offset, width, chunk)
+            if panel < product.n_in_place:
+                b = Panel(ptr(product.matrix), k * n_columns + j, n_columns, chunk)
             finish = Finish(ptr(start), start_offset, not first_chunk, product.floor if last_chunk else -np.inf)
             gate = Gate(ptr(product.gate), last_chunk and product.gated)
             for tile in range(n_tiles):

@@ -123,7 +123,7 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     panels = part(layers.forward_panels, layers.forward_starts, layer - 1)
     bias = part(layers.biases, layers.bias_starts, layer)
     floor = floor_of(layers.codes[layer], y)
-    product = Product(x, panels, bias, layers.zeros, floor, y, False, y)
+    product = Product(x, panels, panels, 0, bias, layers.zeros, floor, y, False, y)
     multiply_block(product, x[:0], first, end, 0, n_panels)
     _activate_rows(layers, rows, layer, first, end)
 
@@ -147,7 +147,7 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     panels = part(layers.backward_panels, layers.backward_starts, layer - 1)
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
     y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of(IDENTITY, grad)
-    product = Product(grad, panels, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below)
+    product = Product(grad, panels, panels, 0, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below)
     multiply_block(product, grad[:0], first, end, 0, n_panels)
     if code > RELU:
         multiply_by_derivative(_of_rows(grad_below, first, end), _of_rows(y, first, end), code)
