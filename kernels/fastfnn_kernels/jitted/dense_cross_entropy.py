@@ -30,21 +30,31 @@ from fastfnn_kernels.jitted._compile.jit import (
     kernel,
     threads_for,
 )
-from fastfnn_kernels.jitted._llvm.operands import Operand, ptr
-from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
+from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
+from fastfnn_kernels.jitted._llvm.operands import Finish, Operand, Panel, Target, ptr
+from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
+from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS, Product, multiply_block
 from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     count_right,
     sum_of_losses,
     write_cross_entropy_gradient,
 )
-from fastfnn_kernels.jitted._products.fused_activations import CODES, multiply_by_derivative
-from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, floor_of, multiply_by_derivative
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
-from fastfnn_kernels.jitted._products.panels import transpose
+from fastfnn_kernels.jitted._products.panels import (
+    aligned_empty,
+    fill_panel,
+    fill_transposed_panel,
+    number_of_panels,
+    padded_bias,
+    width_of_panel,
+)
 from fastfnn_kernels.jitted._products.tasks import next_task, number_of_shares
-from fastfnn_kernels.jitted._products.tile_product import DEPTH_CHUNK, rows_of_share
+from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES, rows_of_share
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
+
+FLAT_ROWS, FLAT_VECTORS = FLAT_TILE.rows, FLAT_TILE.vectors
 
 
 def dense_cross_entropy(
@@ -84,10 +94,20 @@ def dense_cross_entropy(
     return (loss, n_correct, out, out_weights, out_bias) if with_gradients else (loss, n_correct, None, None, None)
 
 
+class _Layer(NamedTuple):
+    """The output layer, packed for its products."""
+
+    columns: Any  # the weights packed by columns, for the forward product
+    bias: Any  # padded with zeros to a whole number of panels
+    rows: Any  # the weights packed by rows, for the input gradient
+    zeros: Any  # as many as the columns of the panels of rows
+    derivative: Any
+
+
 class _Block(NamedTuple):
     """The arrays for a block of rows; all but the first three are a worker's own memory."""
 
-    x: Any
+    x: Any  # followed by the rows of the next blocks
     labels: Any
     out: Any
     logits: Any
@@ -121,11 +141,10 @@ def _propagate(
     n_rows, n_inputs = x.shape
     n_shares, n_classes = losses.size, weights.shape[1]
     n_handed_back = n_inputs if with_gradients else 0
-    transposed = np.empty((n_classes, n_handed_back), x.dtype)
-    transpose(weights[:n_handed_back], transposed)
+    layer = _Layer(*_packed(weights, bias, n_handed_back), derivative)
     logits = np.empty(grad.shape, x.dtype)
     maxima, totals = np.empty((n_threads, BLOCK_ROWS), x.dtype), np.empty((n_threads, BLOCK_ROWS), x.dtype)
-    product = np.empty((n_threads, BLOCK_ROWS, n_handed_back), x.dtype)
+    product = np.empty((n_threads, BLOCK_ROWS, n_handed_back if derivative > RELU else 0), x.dtype)
     weight_sums = np.zeros((n_shares, n_classes, n_handed_back), x.dtype)
     bias_sums = np.zeros((n_shares, out_bias.size), x.dtype)
     counters = np.zeros(n_threads, np.int64)
@@ -139,55 +158,90 @@ def _propagate(
                 end = min(first + BLOCK_ROWS, end_of_share)
                 n = end - first
                 block = _Block(
-                    x[first:end], labels[first:end], out[first:end], logits[worker, :n], grad[worker, :n],
+                    x[first:end_of_share], labels[first:end], out[first:end], logits[worker, :n], grad[worker, :n],
                     grad_to_read[worker, :n], maxima[worker], totals[worker], product[worker, :n],
                 )  # fmt: skip
-                loss, n_correct = _forward(block, weights, bias, scale)
+                loss, n_correct = _forward(block, layer, scale)
                 losses[share] += loss
                 counts[share] += n_correct
                 if with_gradients:
-                    _add_products(block, weight_sums[share], bias_sums[share])
-                    _write_input_gradient(block, transposed, derivative)
+                    _add_products(block, layer, weight_sums[share], bias_sums[share])
+                    _write_input_gradient(block, layer)
     if with_gradients:
         _deliver(weight_sums.reshape((n_shares, n_classes * n_inputs)), accumulate, n_inputs, out_weights.reshape(-1))
         _deliver(bias_sums, accumulate, 1, out_bias)
 
 
 @inline
-def _forward(block: _Block, weights: Any, bias: Any, scale: Any) -> tuple[float, int]:
+def _packed(weights: Any, bias: Any, n_handed_back: int) -> tuple[Any, Any, Any, Any]:
+    """Pack the weights by columns, and the first `n_handed_back` rows by rows; pad the bias, and zeros."""
+    n_inputs, n_classes = weights.shape
+    lanes = VECTOR_BYTES // weights.itemsize
+    wide = TILE_VECTORS * lanes
+    n_panels, n_back = number_of_panels(n_classes, wide), number_of_panels(n_handed_back, wide)
+    columns, rows = (
+        aligned_empty(n_panels * wide * n_inputs, weights.dtype),
+        aligned_empty(n_back * wide * n_classes, weights.dtype),
+    )
+    for panel in range(n_panels):
+        j, width = panel * wide, width_of_panel(panel, n_classes, wide, lanes)
+        fill_panel(weights, 0, n_inputs, j, width, columns, j * n_inputs)
+    for panel in range(n_back):
+        j, width = panel * wide, width_of_panel(panel, n_handed_back, wide, lanes)
+        fill_transposed_panel(weights, 0, n_classes, j, width, rows, j * n_classes)
+    zeros = np.zeros(max(n_back, 1) * wide, weights.dtype)
+    return columns, padded_bias(bias, n_classes, wide), rows, zeros
+
+
+@inline
+def _forward(block: _Block, layer: _Layer, scale: Any) -> tuple[float, int]:
     """Compute the logits and their gradient; return the loss and the number of correct rows."""
-    x, logits, labels = block.x, block.logits, block.labels
-    n_rows, n_inputs = x.shape
-    for k in range(0, max(n_inputs, 1), DEPTH_CHUNK):
-        chunk = min(DEPTH_CHUNK, n_inputs - k)
-        start = bias[: bias.size if k == 0 else 0]
-        part = Operand(ptr(x), k, n_inputs, 1)
-        multiply_in_place(part, n_rows, weights[k : k + chunk], chunk, start, k > 0, -np.inf, logits)
+    logits, labels = block.logits, block.labels
+    n_rows, gated = labels.size, labels.size < 0
+    floor = floor_of(IDENTITY, logits)
+    product = Product(
+        block.x, layer.columns, layer.columns, 0, layer.bias, layer.zeros, floor, block.x, gated, logits
+    )
+    n_panels = number_of_panels(logits.shape[1], TILE_VECTORS * (VECTOR_BYTES // logits.itemsize))
+    multiply_block(product, logits[:0], 0, n_rows, 0, n_panels)
     write_cross_entropy_gradient(logits, labels, 0, n_rows, scale, block.grad, block.maxima, block.totals)
     loss = sum_of_losses(logits, labels, 0, n_rows, block.maxima, block.totals)
     return loss, count_right(logits, labels, 0, n_rows)
 
 
 @inline
-def _add_products(block: _Block, weight_sum: Any, bias_sum: Any) -> None:
+def _add_products(block: _Block, layer: _Layer, weight_sum: Any, bias_sum: Any) -> None:
     """Add g^T x, the transpose of the weight gradient: its rows fill vectors, while there are few classes."""
     x, grad = block.x, block.grad_to_read
     n_rows, n_classes = grad.shape
-    nothing = x[0, :0]
-    multiply_in_place(Operand(ptr(grad), 0, 1, n_classes), n_classes, x, n_rows, nothing, True, -np.inf, weight_sum)
+    n_inputs = x.shape[1]
+    wide = FLAT_VECTORS * (VECTOR_BYTES // x.itemsize)
+    finish = Finish(ptr(layer.zeros), 0, True, floor_of(IDENTITY, weight_sum))
+    for first in range(0, n_classes, FLAT_ROWS):
+        a = Operand(ptr(grad), first, 1, n_classes)
+        for j in range(0, n_inputs, wide):
+            b = Panel(ptr(x), j, n_inputs, n_rows)
+            n_high, n_wide = min(FLAT_ROWS, n_classes - first), min(wide, n_inputs - j)
+            c = Target(ptr(weight_sum), first * n_inputs + j, n_inputs, n_high, n_wide)
+            if n_wide == wide:
+                flat_tile(a, b, c, finish)
+            else:
+                flat_tail_tile(a, b, c, finish)
     add_sums_of_columns(grad, 0, n_rows, 0, bias_sum.size, bias_sum)
 
 
 @inline
-def _write_input_gradient(block: _Block, transposed: Any, derivative: int) -> None:
+def _write_input_gradient(block: _Block, layer: _Layer) -> None:
     """Write (g w^T) * f'(x), possibly over x, which is no longer needed."""
-    grad, product = block.grad_to_read, block.product
-    n_rows, n_classes = grad.shape
-    nothing = grad[0, :0]
-    columns = Operand(ptr(grad), 0, n_classes, 1)
-    multiply_in_place(columns, n_rows, transposed, n_classes, nothing, False, -np.inf, product)
-    multiply_by_derivative(product.reshape(-1), block.x.reshape(-1), derivative)
-    copy(product.reshape(-1), block.out.reshape(-1))
+    grad, x, out, derivative = block.grad_to_read, block.x, block.out, layer.derivative
+    target = block.product if derivative > RELU else out
+    floor = floor_of(IDENTITY, out)
+    product = Product(grad, layer.rows, layer.rows, 0, layer.zeros, layer.zeros, floor, x, derivative == RELU, target)
+    n_panels = number_of_panels(out.shape[1], TILE_VECTORS * (VECTOR_BYTES // out.itemsize))
+    multiply_block(product, out[:0], 0, grad.shape[0], 0, n_panels)
+    if derivative > RELU:
+        multiply_by_derivative(target.reshape(-1), x[: grad.shape[0]].reshape(-1), derivative)
+        copy(target.reshape(-1), out.reshape(-1))
 
 
 @inline
