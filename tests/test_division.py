@@ -94,7 +94,9 @@ def random_groups(n_groups, n_inputs, density, seed=0):
     return Groups(offsets, np.nonzero(chosen)[1].astype(np.int32), None, None)
 
 
-@pytest.mark.parametrize(("n_parts", "most"), [(2, 1.15), (3, 1.15), (4, 1.15), (8, 1.15), (16, 1.2), (32, 1.3)])
+@pytest.mark.parametrize(
+    ("n_parts", "most"), [(2, 1.15), (3, 1.15), (4, 1.15), (8, 1.15), (16, 1.15), (32, 1.15), (64, 1.3)]
+)
 @pytest.mark.parametrize("ramp", [0.0, 0.6])
 def test_parts_of_inputs_have_equally_many_entries(n_parts, most, ramp):
     groups = random_groups(1_000, 784, 0.3 + np.linspace(-ramp / 2, ramp / 2, 784))
