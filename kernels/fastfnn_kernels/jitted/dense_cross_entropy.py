@@ -141,7 +141,8 @@ def _propagate(
     n_rows, n_inputs = x.shape
     n_shares, n_classes = losses.size, weights.shape[1]
     n_handed_back = n_inputs if with_gradients else 0
-    layer = _Layer(*_packed(weights, bias, n_handed_back), derivative)
+    columns, padded, rows, zeros = _packed(weights, bias, n_handed_back)
+    layer = _Layer(columns, padded, rows, zeros, derivative)
     logits = np.empty(grad.shape, x.dtype)
     maxima, totals = np.empty((n_threads, BLOCK_ROWS), x.dtype), np.empty((n_threads, BLOCK_ROWS), x.dtype)
     product = np.empty((n_threads, BLOCK_ROWS, n_handed_back if derivative > RELU else 0), x.dtype)

@@ -26,37 +26,44 @@ from fastfnn_kernels.jitted._compile.jit import (
     inline,
     kernel,
     threads_for,
+    uncounted,
 )
 from fastfnn_kernels.jitted._llvm.operands import Finish, Panel, Target, ptr
-from fastfnn_kernels.jitted._llvm.sparse_tiles import scattering_tile, sparse_tile
-from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, TILE
+from fastfnn_kernels.jitted._llvm.sparse_tiles import sparse_tile
+from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS, TILE
+from fastfnn_kernels.jitted._products.division import (
+    ENTRIES_BY_COLUMNS,
+    divide_packed_gradient,
+    divide_packed_product,
+)
 from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, activate, floor_of
-from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._products.loops import add, copy
 from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
 from fastfnn_kernels.jitted._products.panels import aligned_empty, number_of_panels, padded_bias, width_of_panel
+from fastfnn_kernels.jitted._products.shares import bounds_of_inputs, ends_of_groups, first_piece_of_share
 from fastfnn_kernels.jitted._products.sparse_product import (
+    PIECES,
     WIDE_VECTORS,
     Groups,
+    entries_of,
     fill_sparse_panel,
-    group_between,
-    group_of,
-    multiply_group,
+    group_from,
+    multiply_groups,
     order_from,
+    scatter_groups,
 )
-from fastfnn_kernels.jitted._products.tasks import share_of
+from fastfnn_kernels.jitted._products.tasks import next_task, share_of
+from fastfnn_kernels.jitted._products.tile_product import ROW_CHUNK
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 from fastfnn_kernels.jitted.activations import activation_forward
 from fastfnn_kernels.packing import ROWS_OF_CHUNK, ROWS_OF_GROUP, Packed
 from fastfnn_kernels.runtime.cpu import UNIT
 
-# Minimum number of tasks in a forward product, so that several threads compute even one with few columns.
-TASKS = 8
-
 # With fewer groups than this, whole panels of weights are not packed, because packing would take longer.
 MANY_GROUPS = 100
 
-# From this number of entries for each input, threads divide the columns of a gradient, which requires copying them.
-ENTRIES_BY_COLUMNS = 100
+# Groups whose outputs are still in the first-level or second-level cache when they are activated.
+GROUPS_TO_ACTIVATE = 32
 
 VECTOR_BYTES = UNIT.vector_bytes
 TILE_VECTORS = TILE.vectors
@@ -77,7 +84,10 @@ def sparse_forward(
     out = np.empty((rows.shape[0], n_outputs), dtype) if out is None else out
     bias = NO_BIAS[dtype] if bias is None else bias
     operations = 2 * rows.values.size * n_outputs
-    _multiply(operations, dtype, *rows[:4], weights, bias, CODES[activation], out)
+    n_threads = threads_for(operations)
+    n_inputs, n_groups = rows.shape[1], len(rows.offsets) - 1
+    tasks = divide_packed_product(n_groups, n_inputs, n_outputs, operations, dtype.itemsize, n_threads)
+    _multiply(operations, dtype, *rows[:4], weights, bias, CODES[activation], n_threads, *tasks, out)
     return out
 
 
@@ -95,11 +105,13 @@ def sparse_weight_gradient(
     by_columns = rows.by_columns if out.size else None
     values = rows.values if by_columns is None else by_columns.values
     operations = 2 * values.size * grad.shape[1]
-    operands = (grad, accumulate, threads_for(operations), out, sums)
+    n_threads, written = threads_for(operations), (out, sums)
     if by_columns is None:
-        _add_products(operations, grad.dtype, *rows[:4], *operands)
+        pays = rows.indices.size >= ENTRIES_BY_COLUMNS * len(out)
+        parts = divide_packed_gradient(*out.shape, grad.itemsize, n_threads, by_columns=pays)
+        _add_products(operations, grad.dtype, *rows[:4], grad, accumulate, n_threads, *parts, *written)
     else:
-        _add_columns(operations, grad.dtype, *by_columns, *operands)
+        _add_columns(operations, grad.dtype, *by_columns, grad, accumulate, n_threads, *written)
     return out, out_bias
 
 
@@ -112,9 +124,12 @@ def _multiply(
     weights: In2,
     bias: In1,
     activation: Int,
+    n_threads: Int,
+    input_parts: Int,
+    group_parts: Int,
     out: Out2,
 ) -> None:
-    """Write f(x w + bias)."""
+    """Write f(x w + bias); see `division.divide_packed_product`."""
     n_rows, n_columns = out.shape
     n_inputs = weights.shape[0]
     n_groups = offsets.size - 1
@@ -126,29 +141,44 @@ def _multiply(
     n_read_in_place = n_columns // wide if n_groups < MANY_GROUPS else 0
     panels = aligned_empty(n_inputs * n_panels * wide if n_read_in_place < n_panels else 0, out.dtype)
     if n_read_in_place < n_panels:
-        for panel in prange(n_read_in_place, n_panels):
-            j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-            fill_sparse_panel(weights, j, width, panels, j * n_inputs)
+        for task in prange(n_read_in_place * input_parts, n_panels * input_parts):
+            j = task // input_parts * wide
+            width = width_of_panel(task // input_parts, n_columns, wide, narrow)
+            first, end = share_of(n_inputs, task % input_parts, input_parts)
+            fill_sparse_panel(weights, first, end - first, j, width, panels, j * n_inputs + first * width)
 
-    n_parts = (TASKS + n_panels - 1) // n_panels
-    for task in prange(n_panels * n_parts):
-        panel, part = task // n_parts, task % n_parts
-        j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-        n_existing = min(width, n_columns - j)
-        first_group, end_group = share_of(n_groups, part, n_parts)
-        for group in range(first_group, end_group):
-            row = group * ROWS_OF_GROUP
-            n_stored = min(ROWS_OF_GROUP, n_rows - row)
-            a, rows = group_of(groups, group), order_from(order, row)
-            c = Target(ptr(out), j, n_columns, n_stored, n_existing)
-            finish = Finish(ptr(start), j, False, floor)
-            if panel < n_read_in_place:
-                sparse_tile(a, Panel(ptr(weights), j, n_columns, n_inputs), rows, c, finish)
-            else:
-                multiply_group(a, Panel(ptr(panels), j * n_inputs, width, n_inputs), rows, c, finish, width == wide)
-            if activation != RELU:
-                for i in range(n_stored):
-                    activate(out[order[row + i], j : j + n_existing], activation)
+    counters = np.zeros(n_threads, np.int64)
+    for worker in prange(n_threads):
+        while True:
+            task = next_task(counters, worker, n_panels * group_parts)
+            if task >= n_panels * group_parts:
+                break
+            panel = task // group_parts
+            j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
+            n_existing = min(width, n_columns - j)
+            first_group, end_group = share_of(n_groups, task % group_parts, group_parts)
+            finish, c = Finish(ptr(start), j, False, floor), Target(ptr(out), j, n_columns, n_rows, n_existing)
+            for first in range(first_group, end_group, GROUPS_TO_ACTIVATE):
+                end = min(first + GROUPS_TO_ACTIVATE, end_group)
+                if panel < n_read_in_place:
+                    _multiply_in_place(groups, first, end, Panel(ptr(weights), j, n_columns, n_inputs), c, finish)
+                else:
+                    b = Panel(ptr(panels), j * n_inputs, width, n_inputs)
+                    multiply_groups(groups, first, end, b, width, c, finish)
+                if activation > RELU:
+                    for row in range(first * ROWS_OF_GROUP, min(end * ROWS_OF_GROUP, n_rows)):
+                        activate(out[order[row], j : j + n_existing], activation)
+
+
+@uncounted
+def _multiply_in_place(groups: Groups, first_group: int, end_group: int, b: Panel, c: Target, finish: Finish) -> None:
+    """Compute the rows of some groups in a whole panel of weights that are not packed."""
+    for number in range(first_group, end_group):
+        row = number * ROWS_OF_GROUP
+        first, depth = entries_of(groups, number)
+        group, order = group_from(groups, first, depth), order_from(groups, row)
+        rows = Target(c.values, c.offset, c.row, min(ROWS_OF_GROUP, c.n_rows - row), c.n_columns)
+        sparse_tile(group, b, order, rows, finish)
 
 
 @kernel
@@ -160,42 +190,51 @@ def _add_products(
     grad: In2,
     accumulate: Flag,
     n_threads: Int,
+    column_parts: Int,
+    input_parts: Int,
     out: Out2,
     out_bias: Out1,
 ) -> None:
     """Write or add x^T g and the column sums of g; each sum is one chain, whichever thread computes it.
 
-    A thread computes some rows of `out` or, if there is enough work to pay for copying, some columns. With columns, a
-    thread reads each group only once. It sums its columns in memory of its own, since threads that write neighbouring
-    cache lines would evict them from each other's caches.
+    A thread computes some rows of `out` or, if there is enough work to pay for copying, some columns of them. It then
+    sums its columns in memory of its own, since threads that write neighbouring cache lines would evict them from
+    each other's caches. See `division.divide_packed_gradient`.
     """
     n_inputs, n_columns = out.shape
-    lanes = VECTOR_BYTES // grad.itemsize
+    n_rows, lanes = len(grad), VECTOR_BYTES // grad.itemsize
     groups = Groups(offsets, indices, values, order)
-    pays = indices.size >= ENTRIES_BY_COLUMNS * n_inputs
-    by_columns = pays and n_threads > 1 and n_columns % (n_threads * SCATTERING_VECTORS * lanes) == 0
-    strips = aligned_empty(out.size if by_columns else 0, out.dtype)
+    bounds = bounds_of_inputs(groups, n_inputs, input_parts)
+    strips = aligned_empty(out.size if column_parts > 1 else 0, out.dtype)
     if not accumulate:
         out_bias[:] = 0
-    for worker in prange(n_threads):
-        if by_columns:
-            first, end = share_of(n_columns, worker, n_threads)
-            strip = strips[n_inputs * first : n_inputs * end].reshape(n_inputs, end - first)
+    for task in prange(column_parts * input_parts):
+        first, end = bounds[task % input_parts], bounds[task % input_parts + 1]
+        if column_parts > 1:
+            j, end_column = share_of(n_columns, task // input_parts, column_parts)
+            strip = strips[n_inputs * j : n_inputs * end_column].reshape(n_inputs, end_column - j)
             if accumulate:
-                copy_columns(out, first, strip, 0, end - first)
+                copy_columns(out[first:end], j, strip[first:end], 0, end_column - j)
             else:
-                strip[:] = 0
-            add_groups(groups, grad, 0, n_inputs, first, end, strip)
-            copy_columns(strip, 0, out, first, end - first)
+                strip[first:end] = 0
+            c = Target(ptr(strip), 0, end_column - j, n_inputs, end_column - j)
+            scatter_groups(groups, grad, first, end, j, end_column, c)
+            copy_columns(strip[first:end], 0, out[first:end], j, end_column - j)
         else:
-            first, end = share_of(n_inputs, worker, n_threads)
             if not accumulate:
                 out[first:end] = 0
-            add_groups(groups, grad, first, end, 0, n_columns, out)
+            c = Target(ptr(out), 0, n_columns, n_inputs, n_columns)
+            scatter_groups(groups, grad, first, end, 0, n_columns, c)
     if out_bias.size:
         wide = TILE_VECTORS * lanes
-        for panel in prange(number_of_panels(n_columns, wide)):
-            add_sums_of_columns(grad, 0, len(grad), panel * wide, min((panel + 1) * wide, n_columns), out_bias)
+        n_panels, n_chunks = number_of_panels(n_columns, wide), (n_rows + ROW_CHUNK - 1) // ROW_CHUNK
+        sums = np.zeros((n_chunks, n_columns), out.dtype)
+        for task in prange(n_panels * n_chunks):
+            j, chunk = task // n_chunks * wide, task % n_chunks
+            n_summed = min(ROW_CHUNK, n_rows - chunk * ROW_CHUNK)
+            add_sums_of_columns(grad, chunk * ROW_CHUNK, n_summed, j, min(j + wide, n_columns), sums[chunk])
+        for chunk in range(n_chunks):
+            add(sums[chunk], out_bias)
 
 
 @kernel
@@ -213,98 +252,74 @@ def _add_columns(
     """Write or add x^T g and the column sums of g, where x is stored by columns.
 
     A thread computes some groups of inputs in some panels of g, chunk by chunk. It copies a chunk of a panel, which
-    then stays in its second-level cache. The sums of a chunk are one chain, whichever thread computes it. The thread
-    that has a panel's first group also sums its columns.
+    then stays in its second-level cache. The sums of a chunk are one chain, whichever thread computes it. Shares have
+    equally many entries: at both ends, a thread may compute a piece of a group's columns.
     """
     n_rows, n_columns = grad.shape
     n_groups = (out.shape[0] + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    wide = WIDE_VECTORS * (VECTOR_BYTES // out.itemsize)
+    lanes = VECTOR_BYTES // out.itemsize
+    wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
     n_panels, panel_size = number_of_panels(n_columns, wide), min(n_rows, ROWS_OF_CHUNK) * wide
+    last_is_narrow = width_of_panel(n_panels - 1, n_columns, wide, narrow) == narrow
+    n_pieces = n_panels * PIECES - (PIECES - 1 if last_is_narrow else 0)
+    pieces_of_panel = n_groups * PIECES
+    ends = ends_of_groups(offsets, n_groups)
     zeros = np.zeros(n_panels * wide, out.dtype)
     panels = aligned_empty(n_threads * panel_size, out.dtype)
     if not accumulate:
         out_bias[:] = 0
     for worker in prange(n_threads):
-        first, end = share_of(n_panels * n_groups, worker, n_threads)
+        first = first_piece_of_share(ends, n_pieces, worker, n_threads)
+        end = first_piece_of_share(ends, n_pieces, worker + 1, n_threads)
         panel_rows = panels[worker * panel_size : (worker + 1) * panel_size]
         for row in range(0, max(n_rows, 1), ROWS_OF_CHUNK):
-            chunk_offsets = offsets[row // ROWS_OF_CHUNK * n_groups :]
+            groups = Groups(offsets[row // ROWS_OF_CHUNK * n_groups :], indices, values, order)
             chunk_of_grad = grad[row : row + ROWS_OF_CHUNK]
-            for panel in range(first // n_groups, (end + n_groups - 1) // n_groups):
-                first_group, end_group = max(first - panel * n_groups, 0), min(end - panel * n_groups, n_groups)
-                add_panel(
-                    Groups(chunk_offsets, indices, values, order), first_group, end_group, chunk_of_grad, panel,
-                    panel_rows, zeros, accumulate or row > 0, out, out_bias,
-                )  # fmt: skip
+            for panel in range(first // pieces_of_panel, (end + pieces_of_panel - 1) // pieces_of_panel):
+                first_piece = max(first - panel * pieces_of_panel, 0)
+                end_piece = min(end - panel * pieces_of_panel, pieces_of_panel)
+                if first_piece < end_piece:
+                    finish = Finish(ptr(zeros), 0, accumulate or row > 0, floor_of(IDENTITY, out))
+                    add_panel(groups, first_piece, end_piece, chunk_of_grad, panel, panel_rows, finish, out, out_bias)
 
 
 @inline
 def add_panel(
     groups: Groups,
-    first_group: int,
-    end_group: int,
+    first_piece: int,
+    end_piece: int,
     grad: Any,
     panel: int,
     panel_rows: Any,
-    zeros: Any,
-    accumulate: bool,
+    finish: Finish,
     out: Any,
     out_bias: Any,
 ) -> None:
-    """Write or add the products of some groups of columns with one panel of a chunk of the gradient."""
+    """Write or add the products of some pieces of groups with one panel of a chunk of the gradient.
+
+    Columns are summed in pieces too: a thread sums as large a part of the panel's columns as its part of the groups.
+    """
     n_inputs, n_columns = out.shape
+    n_groups = (n_inputs + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
     lanes = VECTOR_BYTES // out.itemsize
     wide, narrow = WIDE_VECTORS * lanes, SPARSE_TAIL_VECTORS * lanes
+    piece_width = wide // PIECES
     j, width = panel * wide, width_of_panel(panel, n_columns, wide, narrow)
-    n_existing = min(width, n_columns - j)
-    b = Panel(ptr(panel_rows), 0, width, grad.shape[0])
-    finish = Finish(ptr(zeros), j, accumulate, floor_of(IDENTITY, out))
-    fill_sparse_panel(grad, j, width, panel_rows, 0)
-    if first_group == 0 and out_bias.size:
-        add_sums_of_columns(grad, 0, grad.shape[0], j, j + n_existing, out_bias)
-    for group in range(first_group, end_group):
-        row = group * ROWS_OF_GROUP
-        c = Target(ptr(out), j, n_columns, min(ROWS_OF_GROUP, n_inputs - row), n_existing)
-        multiply_group(group_of(groups, group), b, order_from(groups.order, row), c, finish, width == wide)
-
-
-@inline
-def add_groups(
-    groups: Groups,
-    grad: Any,
-    first_input: int,
-    end_input: int,
-    first_column: int,
-    end_column: int,
-    out: Any,
-) -> None:
-    """Add the products of some inputs with some columns of the gradient; `out` has just these columns."""
-    n_rows, n_columns = grad.shape
-    n_inputs, out_row = out.shape
-    width = SCATTERING_VECTORS * (VECTOR_BYTES // grad.itemsize)
-    for number in range(groups.offsets.size - 1):
-        row = number * ROWS_OF_GROUP
-        n_read, order = min(ROWS_OF_GROUP, n_rows - row), order_from(groups.order, row)
-        group = group_of(groups, number)
-        if first_input > 0 or end_input < n_inputs:
-            group = entries_between(groups, number, first_input, end_input)
-        for j in range(first_column, end_column, width):
-            b = Panel(ptr(grad), j, n_columns, n_read)
-            scattering_tile(
-                group,
-                b,
-                order,
-                Target(ptr(out), j - first_column, out_row, n_inputs, min(width, end_column - j)),
-            )
-
-
-@inline
-def entries_between(groups: Groups, number: int, first_index: int, end_index: int) -> Any:
-    """Return the entries of a group whose indices are in a range."""
-    first = groups.offsets[number]
-    indices = groups.indices[first : groups.offsets[number + 1]]
-    below_first, below_end = number_below(indices, first_index), number_below(indices, end_index)
-    return group_between(groups, first + below_first, first + below_end)
+    end_column = min(j + width, n_columns)
+    fill_sparse_panel(grad, 0, grad.shape[0], j, width, panel_rows, 0)
+    if out_bias.size:
+        first_summed = (first_piece + n_groups - 1) // n_groups
+        end_summed = (end_piece + n_groups - 1) // n_groups
+        first, end = j + first_summed * piece_width, min(j + end_summed * piece_width, end_column)
+        add_sums_of_columns(grad, 0, grad.shape[0], first, end, out_bias)
+    for number in range(first_piece // PIECES, (end_piece + PIECES - 1) // PIECES):
+        first = max(first_piece - number * PIECES, 0) * piece_width
+        end = min(min(end_piece - number * PIECES, PIECES) * piece_width, end_column - j)
+        tile = width if first == 0 and end == end_column - j else piece_width
+        for column in range(first, end, tile):
+            b = Panel(ptr(panel_rows), column, width, grad.shape[0])
+            c = Target(ptr(out), j + column, n_columns, n_inputs, min(tile, end - column))
+            multiply_groups(groups, number, number + 1, b, tile, c, finish)
 
 
 @inline
@@ -315,14 +330,3 @@ def copy_columns(source: Any, source_column: int, target: Any, target_column: in
             source[i, source_column : source_column + n_columns],
             target[i, target_column : target_column + n_columns],
         )
-
-
-@inline
-def number_below(ascending: Any, limit: int) -> int:
-    """Count the numbers below `limit`, by bisection."""
-    below, n_left = 0, ascending.size
-    while n_left > 1:
-        half = n_left // 2
-        below += half if ascending[below + half - 1] < limit else 0
-        n_left -= half
-    return below + (1 if n_left == 1 and ascending[below] < limit else 0)

@@ -25,6 +25,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     inline,
     kernel,
     threads_for,
+    uncounted,
 )
 from fastfnn_kernels.jitted._llvm.dense_tiles import group_tail_tile, group_tile, row_tail_tile, row_tile
 from fastfnn_kernels.jitted._llvm.operands import Finish, Group, Operand, Order, Panel, Target, ptr
@@ -147,7 +148,7 @@ def _list_marked(marks: Any, indices: Any) -> int:
     return n
 
 
-@inline
+@uncounted
 def _multiply_nonzeros(group: Group, n_rows: int, w: Any, start: Any, positions: Any, code: int, out: Any) -> None:
     """Compute a group of rows from the values in its columns with non-zeros."""
     depth, n_columns = w.shape
@@ -180,7 +181,7 @@ def _multiply_sparse_tile(group: Group, b: Panel, order: Order, c: Target, finis
         masked_sparse_tile(group, b, order, c, finish)
 
 
-@inline
+@uncounted
 def _multiply_all(x: Any, n_rows: int, w: Any, start: Any, zeros: Any, code: int, out: Any) -> None:
     """Compute a group of rows, in the same chunks as `dense_forward`."""
     depth, n_columns = w.shape

@@ -231,6 +231,15 @@ def force_inline(function: Callable[..., Any]) -> Any:
     return numba.njit(forceinline=True, **ONLY_LINKED, **OPTIONS)(function)
 
 
+def uncounted(function: Callable[..., Any]) -> Any:
+    """Compile a helper that builds NamedTuples of arrays in a loop, without counting references to the arrays.
+
+    Counting is atomic, so threads would wait for each other at every turn. The helper may neither allocate an array,
+    nor return one, nor call what returns one.
+    """
+    return numba.njit(_nrt=False, **ONLY_LINKED, **OPTIONS)(function)
+
+
 def inline_sum(function: Callable[..., Any]) -> Any:
     """Compile a helper that is called by kernels and only computes a sum, in any order."""
     return numba.njit(**ONLY_LINKED, **SUM_OPTIONS)(function)

@@ -12,6 +12,8 @@ import itertools
 import math
 from typing import NamedTuple
 
+from fastfnn_kernels.jitted._llvm.tile_shapes import SCATTERING_VECTORS, SPARSE_TAIL_VECTORS, SPARSE_TILE
+from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
 from fastfnn_kernels.jitted._products.tile_product import CONFLICTING_BYTES, ROW_CHUNK, TILE_ROWS, TILE_VECTORS
 from fastfnn_kernels.runtime.cpu import CPU, Cpu
 
@@ -32,6 +34,30 @@ COST_OF_TILE = 0.3
 # Operations of a thread between two barriers of a weight gradient: 200 microseconds at 100 GFLOP/s, 40 times as long
 # as the barrier.
 OPERATIONS_OF_SPAN = 20_000_000
+
+# Tasks of a thread in a packed product, whose groups of rows differ in length, and operations of a task that is worth
+# taking: 20 microseconds at 60 GFLOP/s.
+TASKS_OF_THREAD = 4
+OPERATIONS_OF_TASK = 1_200_000
+
+# Rows of the weights that are worth packing by a thread of its own.
+PACKED_INPUTS = 32
+
+# From this number of entries for each input, threads divide the columns of a gradient, which requires copying them.
+ENTRIES_BY_COLUMNS = 100
+
+# Nanoseconds that an entry of a packed batch takes in each vector of the weights, for its step and for its product;
+# read off steps of 128 images on two cores of a Zen 4. Narrow panels take longer, since their tiles have fewer
+# multiply-adds for the same address computations.
+TIME_OF_VECTOR = 1.8
+COST_OF_NARROW_PANEL = 1.25
+
+# Nanoseconds until all threads have met, and to fetch a cache line that another core has written.
+TIME_OF_BARRIER = 5_000
+TIME_OF_LINE = 8
+
+# Operations of a thread in the later layers of a batch: 5 microseconds, as a barrier.
+OPERATIONS_OF_ROWS = 300_000
 
 
 class Grid(NamedTuple):
@@ -181,3 +207,134 @@ def _work_of_first(n_tasks: int, grid: Grid, n_tiles: int, n_panels: int) -> int
     part, panel_part = divmod(n_tasks, grid.panel_parts)
     first, end = part * n_tiles // grid.tile_parts, (part + 1) * n_tiles // grid.tile_parts
     return first * n_panels + (end - first) * (panel_part * n_panels // grid.panel_parts)
+
+
+class PackedProduct(NamedTuple):
+    """Tasks of a product with packed rows, in each panel: parts of the inputs to pack, and parts of the groups."""
+
+    input_parts: int
+    group_parts: int
+
+
+def divide_packed_product(
+    n_groups: int, n_inputs: int, n_columns: int, operations: int, itemsize: int, n_threads: int
+) -> PackedProduct:
+    """Divide a product with packed rows.
+
+    Parameters
+    ----------
+    n_groups : int
+        Groups of the packed rows.
+    n_inputs, n_columns : int
+        Shape of the weights.
+    operations : int
+        Multiplications and additions.
+    itemsize : int
+        Bytes of a number.
+    n_threads : int
+        Threads that compute it.
+
+    Returns
+    -------
+    PackedProduct
+    """
+    n_panels = max(_packed_panels(n_columns, SPARSE_TILE.vectors, itemsize), 1)
+    even = n_threads // math.gcd(n_threads, n_panels)
+    wanted = math.ceil(TASKS_OF_THREAD * n_threads / (n_panels * even))
+    most = min(n_groups, operations // (OPERATIONS_OF_TASK * n_panels)) // even
+    group_parts = min(even * max(min(wanted, most), 1), max(n_groups, 1))
+    return PackedProduct(min(even, max(n_inputs // PACKED_INPUTS, 1)), group_parts)
+
+
+class PackedGradient(NamedTuple):
+    """Tasks of a weight gradient of packed rows, one for each thread: parts of its columns and of its rows."""
+
+    column_parts: int
+    input_parts: int
+
+
+@functools.lru_cache(maxsize=1024)
+def divide_packed_gradient(
+    n_inputs: int, n_columns: int, itemsize: int, n_threads: int, *, by_columns: bool
+) -> PackedGradient:
+    """Divide a weight gradient of packed rows: its columns if possible, since each thread then reads fewer entries.
+
+    Parameters
+    ----------
+    n_inputs, n_columns : int
+        Shape of the gradient.
+    itemsize : int
+        Bytes of a number.
+    n_threads : int
+        Threads that compute it.
+    by_columns : bool
+        Whether there is enough work to pay for copying columns.
+
+    Returns
+    -------
+    PackedGradient
+    """
+    width = SCATTERING_VECTORS * CPU.unit.lanes(itemsize)
+    column_parts = math.gcd(n_threads, n_columns // width) if by_columns and n_columns % width == 0 else 1
+    return PackedGradient(column_parts, max(min(n_threads // column_parts, n_inputs), 1))
+
+
+class BatchPanels(NamedTuple):
+    """The first weights in `sgd_batches`: vectors of a panel, and parts of each panel's inputs and of the groups.
+
+    With one part, a thread multiplies with the panel that it has just changed. With several, there is one more
+    barrier for each batch.
+    """
+
+    vectors: int
+    parts: int
+
+
+def divide_batches(n_inputs: int, n_columns: int, entries: int, itemsize: int, n_threads: int) -> BatchPanels:
+    """Divide the first layer of the steps on small batches, so that the busiest thread finishes first.
+
+    Parameters
+    ----------
+    n_inputs, n_columns : int
+        Shape of the first weights.
+    entries : int
+        Packed entries of a batch.
+    itemsize : int
+        Bytes of a number.
+    n_threads : int
+        Threads that take the steps.
+
+    Returns
+    -------
+    BatchPanels
+    """
+    candidates = [
+        BatchPanels(vectors, parts)
+        for vectors in sorted({SPARSE_TILE.vectors, SPARSE_TAIL_VECTORS}, reverse=True)
+        for parts in range(1, n_threads + 1)
+    ]
+    shape = (n_inputs, n_columns, entries, itemsize, n_threads)
+    return min(candidates, key=lambda panels: _time_of_batch(panels, *shape))
+
+
+def _time_of_batch(
+    panels: BatchPanels, n_inputs: int, n_columns: int, entries: int, itemsize: int, n_threads: int
+) -> float:
+    """Estimate the nanoseconds that the busiest thread takes for a batch."""
+    vectors, parts = panels
+    largest = math.ceil(_packed_panels(n_columns, vectors, itemsize) * parts / n_threads)
+    cost = 1 if vectors == SPARSE_TILE.vectors else COST_OF_NARROW_PANEL
+    work = largest * vectors * entries / parts * cost * TIME_OF_VECTOR
+    if parts == 1:
+        return work
+    foreign_lines = largest * n_inputs * (1 - 1 / parts) * vectors * CPU.unit.vector_bytes / CACHE_LINE
+    return work + TIME_OF_BARRIER + foreign_lines * TIME_OF_LINE
+
+
+def row_threads(n_rows: int, operations: int, n_threads: int) -> int:
+    """Return the number of threads that divide the rows of a batch in the later layers."""
+    return max(min(n_threads, tiles_of(n_rows), operations // OPERATIONS_OF_ROWS), 1)
+
+
+def _packed_panels(n_columns: int, vectors: int, itemsize: int) -> int:
+    return math.ceil(n_columns / (vectors * CPU.unit.lanes(itemsize)))
