@@ -197,7 +197,7 @@ MUTANTS = [
     Mutant("a part of the weights that is packed over the first", "sparse.py", "j * n_inputs + first * width)", "j * n_inputs)", "many_threads"),
     Mutant("shares of groups whatever their entries", "_products/shares.py", "COST_OF_GROUP + offsets[first + group + 1] - offsets[first + group]", "COST_OF_GROUP", "division"),
     Mutant("parts of inputs whatever their entries", "_products/shares.py", "+= SAMPLED_WEIGHT", "+= 0", "division"),
-    Mutant("no barrier between a shared step and its product", "sgd_batches.py", "if n_parts == 1:", "if n_parts >= 1:", "many_threads"),
+    Mutant("shared panels that are not multiplied", "sgd_batches.py", "if n_parts > 1:", "if n_parts > 33:", "many_threads"),
     Mutant("the groups of the first part for all", "sgd_batches.py", "share_of(number_of_groups(n_now), share, n_parts)", "share_of(number_of_groups(n_now), 0, n_parts)", "many_threads"),
     Mutant("the inputs of the first part for all", "sgd_batches.py", "bounds[share], bounds[share + 1]", "bounds[0], bounds[1]", "many_threads"),
     Mutant("a task for each thread of a packed product", "_products/division.py", "TASKS_OF_THREAD = 4", "TASKS_OF_THREAD = 1", "division"),
