@@ -72,6 +72,8 @@ MICRO_KERNELS = {
     "narrow panel of columns": MicroKernel("panel_tiles.narrow_columns_panel_tile", "TILE.rows", 1, COLUMNS),
     "short": MicroKernel("dense_tiles.short_tile", "SHORT_ROWS", "TILE.vectors", ROWS),
     "narrow short": MicroKernel("dense_tiles.narrow_short_tile", "SHORT_ROWS", 1, ROWS),
+    "short of columns": MicroKernel("dense_tiles.short_tile", "SHORT_ROWS", "TILE.vectors", COLUMNS),
+    "narrow short of columns": MicroKernel("dense_tiles.narrow_short_tile", "SHORT_ROWS", 1, COLUMNS),
     "flat": MicroKernel("dense_tiles.flat_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS),
     "flat tail": MicroKernel(
         "dense_tiles.flat_tail_tile", "FLAT_TILE.rows", "FLAT_TILE.vectors", COLUMNS, masked=True

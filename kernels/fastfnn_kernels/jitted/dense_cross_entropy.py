@@ -201,7 +201,7 @@ def _forward(block: _Block, layer: _Layer, scale: Any) -> tuple[float, int]:
     n_rows, gated = labels.size, labels.size < 0
     floor = floor_of(IDENTITY, logits)
     product = Product(
-        block.x, layer.columns, layer.columns, 0, layer.bias, layer.zeros, floor, block.x, gated, logits
+        block.x, layer.columns, layer.columns, 0, layer.bias, layer.zeros, floor, block.grad_to_read, gated, logits
     )
     n_panels = number_of_panels(logits.shape[1], TILE_VECTORS * (VECTOR_BYTES // logits.itemsize))
     multiply_block(product, logits[:0], 0, n_rows, 0, n_panels)

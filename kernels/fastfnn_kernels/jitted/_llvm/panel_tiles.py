@@ -3,8 +3,8 @@
 A whole tile is reduced in blocks of steps that span one cache line. Each block begins with its prefetches: of the
 next panel, of the lines that the tile will store, and of the next A. The loop inside contains nothing but loads,
 broadcasts, multiply-adds and its counters: 47 instructions for 28 multiply-adds with AVX-512, 22 for 12 with AVX2. A
-CPU with two FMA units has no time for more. The last rows of a matrix, which do not fill a tile, are reduced without
-prefetches.
+CPU with two FMA units has no time for more. All rows of a tile exist: the last rows of a matrix, which do not fill a
+tile, have shorter tiles in `dense_tiles.py`, without prefetches.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastfnn_kernels.jitted._llvm.dense_tiles import rows_of_a
 from fastfnn_kernels.jitted._llvm.operands import Fields, tile_code
-from fastfnn_kernels.jitted._llvm.reduction import Sums, accumulate, multiply_add_step, reduce_tile, sums_of
+from fastfnn_kernels.jitted._llvm.reduction import Sums, accumulate, multiply_add_step, sums_of
 from fastfnn_kernels.jitted._llvm.tile_shapes import STEPS_OF_ROUND, TILE
 from fastfnn_kernels.jitted._llvm.tile_store import store_tile
 from fastfnn_kernels.jitted._llvm.vectors import VectorBuilder, constant
@@ -31,7 +30,7 @@ def _emit_panel_tile(
 ) -> None:
     builder = vec.ir
     finish, gate, ahead = others
-    depth, n_rows, width = b.number("depth"), c.number("n_rows"), vectors * vec.lanes
+    depth, width = b.number("depth"), vectors * vec.lanes
     panel, b_row, start = b.pointer(), b.number("row"), finish.pointer("start", "start_offset")
     addresses = _addresses_of_a(vec, a, rows, unit_row)
     prefetch = _prefetches(vec, b, c, gate, ahead, rows, width)
@@ -39,35 +38,28 @@ def _emit_panel_tile(
     def row_of_b(k: Any) -> Any:
         return builder.gep(panel, [builder.mul(k, b_row)])
 
-    def steps(k: Any, state: Sums) -> Sums:
+    def steps(n_steps: int, k: Any, state: Sums) -> Sums:
         *sums, pointers = state
-        for u in range(STEPS_OF_ROUND):
+        for u in range(n_steps):
             row = builder.gep(row_of_b(k), [builder.mul(b_row, constant(u))])
             numbers = [_broadcast_at(vec, partial(addresses.of, pointers, k, u, i)) for i in range(rows)]
             sums = multiply_add_step(vec, sums, numbers, [_vector_at(vec, row, v) for v in range(vectors)])
-            _keep_order(builder)
+            if n_steps > 1:
+                _keep_order(builder)
         return [*sums, addresses.advanced(pointers)]
 
     def block(k: Any, state: Sums) -> Sums:
         prefetch(k)
         end = builder.add(k, constant(vec.line))
         end = builder.select(builder.icmp_signed("<", end, in_rounds), end, in_rounds)
-        return accumulate(vec, k, end, STEPS_OF_ROUND, state, steps)
+        return accumulate(vec, k, end, STEPS_OF_ROUND, state, partial(steps, STEPS_OF_ROUND))
 
-    is_whole = builder.icmp_signed("==", n_rows, constant(rows))
-    in_rounds = builder.select(is_whole, builder.and_(depth, constant(-STEPS_OF_ROUND)), constant(0))
+    in_rounds = builder.and_(depth, constant(-STEPS_OF_ROUND))
     sums = sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)
-    *sums, _ = accumulate(vec, constant(0), in_rounds, vec.line, [*sums, addresses.first], block)
-    sums = reduce_tile(
-        vec,
-        depth,
-        rows_of_a(vec, a, n_rows, rows),
-        a.number("step"),
-        row_of_b,
-        lambda row, v: _vector_at(vec, row, v)(),
-        (in_rounds, sums),
-    )
-    store_tile(vec, sums, c, finish, gate)
+    state = accumulate(vec, constant(0), in_rounds, vec.line, [*sums, addresses.first], block)
+    if STEPS_OF_ROUND > 1:
+        state = accumulate(vec, in_rounds, depth, STEPS_OF_ROUND - 1, state, partial(steps, STEPS_OF_ROUND - 1))
+    store_tile(vec, state[:-1], c, finish, gate, constant(rows))
 
 
 def _vector_at(vec: VectorBuilder, row: Any, v: int) -> Callable[[], Any]:
@@ -87,9 +79,9 @@ class _Addresses(NamedTuple):
 
 
 def _addresses_of_a(vec: VectorBuilder, a: Fields, rows: int, unit_row: bool) -> _Addresses:
-    if unit_row:
-        return _of_adjacent_rows(vec, a)
-    return _by_index(vec, a, rows) if UNIT.name == "NEON" else _by_multiples(vec, a, rows)
+    if UNIT.name == "NEON":
+        return _by_index(vec, a, rows)
+    return _of_adjacent_rows(vec, a) if unit_row else _by_multiples(vec, a, rows)
 
 
 def _of_adjacent_rows(vec: VectorBuilder, a: Fields) -> _Addresses:
@@ -106,12 +98,16 @@ def _of_adjacent_rows(vec: VectorBuilder, a: Fields) -> _Addresses:
 
 
 def _by_index(vec: VectorBuilder, a: Fields, rows: int) -> _Addresses:
-    """Address each row by a pointer, with the step as its index; NEON has 31 registers for pointers."""
-    builder, start, row = vec.ir, a.pointer(), a.number("row")
+    """Address each row by a pointer, with the step as its index; NEON has 31 registers for pointers.
+
+    The pointers are hidden from the compiler, which would otherwise load adjacent numbers in pairs, into registers
+    that the tile needs.
+    """
+    builder, start, row, step = vec.ir, a.pointer(), a.number("row"), a.number("step")
     pointers = [_hidden(builder, builder.gep(start, [builder.mul(constant(i), row)])) for i in range(rows)]
 
     def of(_: list[Any], k: Any, u: int, i: int) -> Any:
-        return builder.gep(builder.gep(pointers[i], [k]), [constant(u)])
+        return builder.gep(pointers[i], [builder.mul(builder.add(k, constant(u)), step)])
 
     return _Addresses([], lambda _: [], of)
 
@@ -202,7 +198,7 @@ def _prefetch_row(vec: VectorBuilder, row: Any, width: int, *, to_write: bool = 
 
 
 def make_panel_tile(rows: int, vectors: int, *, unit_row: bool) -> Any:
-    """Build the micro-kernel for a `rows` x `vectors` tile whose B is a panel that is followed by the next panel.
+    """Build the micro-kernel for a whole `rows` x `vectors` tile whose B is a panel, followed by the next panel.
 
     With `unit_row`, A's `row` is 1: the rows are adjacent numbers, and their addresses are constants. Otherwise its
     `step` is 1.

@@ -68,7 +68,12 @@ def _emit_sparse_tile(
         load_b,
         (constant(0), sums_of([vec.load(start, constant(v * vec.lanes)) for v in range(vectors)], rows)),
     )
-    store_rows(vec, tile, lambda i: _row_at(builder, targets, numbers, constant(i), c.number("row")), None, c, finish)
+    n_rows = c.number("n_rows")
+
+    def row_of_c(i: int) -> Any:
+        return _row_at(builder, targets, numbers, constant(i), c.number("row"))
+
+    store_rows(vec, tile, row_of_c, None, n_rows, c, finish)
 
 
 def _emit_scattering_tile(

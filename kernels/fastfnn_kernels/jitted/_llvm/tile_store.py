@@ -12,8 +12,10 @@ from fastfnn_kernels.jitted._llvm.reduction import Sums
 from fastfnn_kernels.jitted._llvm.vectors import VectorBuilder, constant
 
 
-def store_tile(vec: VectorBuilder, tile: Sums, c: Fields, finish: Fields, gate: Fields | None = None) -> None:
-    """Emit the stores of the part of a tile that is inside the matrix."""
+def store_tile(
+    vec: VectorBuilder, tile: Sums, c: Fields, finish: Fields, gate: Fields | None = None, n_rows: Any = None
+) -> None:
+    """Emit the stores of the part of a tile that is inside the matrix; its rows may be a constant, `n_rows`."""
     builder = vec.ir
     target, c_row = c.pointer(), c.number("row")
 
@@ -21,7 +23,7 @@ def store_tile(vec: VectorBuilder, tile: Sums, c: Fields, finish: Fields, gate: 
         return lambda i: builder.gep(base, [builder.mul(constant(i), c_row)])
 
     gates = (row_at(gate.pointer_at("values", c.number("offset"))), gate.flag("gated")) if gate else None
-    store_rows(vec, tile, row_at(target), gates, c, finish)
+    store_rows(vec, tile, row_at(target), gates, n_rows or c.number("n_rows"), c, finish)
 
 
 def store_rows(
@@ -29,6 +31,7 @@ def store_rows(
     tile: Sums,
     row_of_c: Callable[[int], Any],
     gate: tuple[Callable[[int], Any], Any] | None,
+    n_rows: Any,
     c: Fields,
     finish: Fields,
 ) -> None:
@@ -36,7 +39,7 @@ def store_rows(
 
     `gate` is a pair: a function that emits the pointers to the gate's rows, and the flag `gated`.
     """
-    builder, n_rows, n_columns = vec.ir, c.number("n_rows"), c.number("n_columns")
+    builder, n_columns = vec.ir, c.number("n_columns")
     accumulate, floor = finish.flag("accumulate"), vec.broadcast(finish.real("floor", "start"))
     zero = ir.Constant(vec.type, None)
     row_of_gate, gated = gate or (row_of_c, ir.Constant(ir.IntType(1), 0))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._compile.jit import force_inline, inline
 from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_short_tile, short_tile
 from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
@@ -38,7 +38,7 @@ class Product(NamedTuple):
     start: Any  # the first number of each sum, padded to the end of the last panel
     zeros: Any  # as many as a panel has columns
     floor: Any
-    gate: Any  # like `out`, see `operands.Gate`
+    gate: Any  # like `out`, see `operands.Gate`; it is read even if it is not used
     gated: Any
     out: Any
 
@@ -88,11 +88,22 @@ def multiply_block(
                 next_a = (next_row + tile * TILE_ROWS) * depth + next_k
                 panel_ahead = next_offset + tile * chunk * panel_step
                 ahead = Ahead(panel_ahead, panel_step, ptr(x), next_a, depth, 1, first_ahead, end_ahead)
-                if n_rows > SHORT_ROWS and width > lanes:
-                    panel_tile(a, b, c, finish, gate, ahead)
-                elif n_rows > SHORT_ROWS:
-                    narrow_panel_tile(a, b, c, finish, gate, ahead)
+                if n_rows < TILE_ROWS:
+                    multiply_last_rows(a, b, c, finish, gate, width > lanes)
                 elif width > lanes:
-                    short_tile(a, b, c, finish, gate)
+                    panel_tile(a, b, c, finish, gate, ahead)
                 else:
-                    narrow_short_tile(a, b, c, finish, gate)
+                    narrow_panel_tile(a, b, c, finish, gate, ahead)
+
+
+@force_inline
+def multiply_last_rows(a: Operand, b: Panel, c: Target, finish: Finish, gate: Gate, is_wide: bool) -> None:
+    """Compute the rows that do not fill a tile, in short tiles."""
+    for row in range(0, c.n_rows, SHORT_ROWS):
+        rows = Operand(a.values, a.offset + row * a.row, a.row, a.step)
+        n_rows = min(SHORT_ROWS, c.n_rows - row)
+        target = Target(c.values, c.offset + row * c.row, c.row, n_rows, c.n_columns)
+        if is_wide:
+            short_tile(rows, b, target, finish, gate)
+        else:
+            narrow_short_tile(rows, b, target, finish, gate)

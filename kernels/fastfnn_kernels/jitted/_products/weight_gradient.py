@@ -14,6 +14,7 @@ from fastfnn_kernels.jitted._llvm.panel_tiles import columns_panel_tile, narrow_
 from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE
 from fastfnn_kernels.jitted._llvm.transfers import add_column_sums, copy_rows
 from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
+from fastfnn_kernels.jitted._products.block_product import multiply_last_rows
 from fastfnn_kernels.jitted._products.loops import add
 from fastfnn_kernels.jitted._products.panels import aligned_empty, fill_panel, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._products.tasks import next_task, share_of
@@ -144,10 +145,12 @@ def add_products_of_block(
                     next_offset + tile * chunk * panel_step, panel_step,
                     ptr(x), next_a, n_inputs, n_inputs, first_ahead, end_ahead,
                 )  # fmt: skip
-                if width == lanes:
-                    narrow_columns_panel_tile(a, b, c, finish, gate, ahead)
-                else:
+                if end - i < TILE_ROWS:
+                    multiply_last_rows(a, b, c, finish, gate, width > lanes)
+                elif width > lanes:
                     columns_panel_tile(a, b, c, finish, gate, ahead)
+                else:
+                    narrow_columns_panel_tile(a, b, c, finish, gate, ahead)
 
 
 @kernel
