@@ -7,6 +7,7 @@ from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.jitted._llvm.tile_shapes import FLAT_TILE, TILE
 from fastfnn_kernels.jitted._products.block_product import BLOCK_ROWS
 from fastfnn_kernels.jitted._products.tasks import MOST_SHARES
+from fastfnn_kernels.jitted._products.tile_product import DEPTH_CHUNK
 from fastfnn_kernels.runtime.cpu import UNIT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,8 @@ DTYPE = st.sampled_from([np.float32, np.float64])
 WIDTH = TILE.vectors * UNIT.lanes(4)
 MANY_ROWS = (MOST_SHARES + 1) * BLOCK_ROWS + 1  # more than a block for some shares
 N_ROWS = st.sampled_from([0, 1, 2, TILE.rows - 1, TILE.rows + 1, BLOCK_ROWS, 2 * BLOCK_ROWS + 1, MANY_ROWS])
-N_INPUTS = st.sampled_from([0, 1, 2, WIDTH // 2, WIDTH // 2 + 1, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 1, 600])
+NARROW = [0, 1, 2, WIDTH // 2, WIDTH // 2 + 1, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 1]
+N_INPUTS = st.sampled_from([*NARROW, DEPTH_CHUNK + 1])
 N_CLASSES = st.sampled_from([1, 2, FLAT_TILE.rows - 1, FLAT_TILE.rows, FLAT_TILE.rows + 1, WIDTH, WIDTH + 1, 70])
 SEED = st.integers(0, 2**32 - 1)
 
