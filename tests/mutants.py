@@ -66,7 +66,7 @@ MUTANTS = [
     Mutant("a masked column stored as whole", "_llvm/tile_store.py", "vec.store_masked(total, row_of_c(i), offset(v), masks[v])", "vec.store(total, row_of_c(i), offset(v))", "page_guard"),
     Mutant("a last panel one column too narrow", "_products/panels.py", "<= narrow else wide", "<= narrow + 1 else wide", "dense"),
     Mutant("a narrow panel taken for a wide one", "_products/panels.py", "if width == VECTOR_BYTES // matrix.itemsize:", "if width < 0:", "dense"),
-    Mutant("a stale copy of conflicting rows", "_products/block_product.py", "copies[row - first_row])", "copies[0])", "dense"),
+    Mutant("a stale copy of conflicting rows", "_products/block_product.py", "copy_rows(x, first_row * depth + k,", "copy_rows(x, first_row * depth,", "dense"),
     Mutant("panels that are activated again", "dense.py", "first, end = first_panel * wide, min(end_panel", "first, end = 0, min(end_panel", "dense"),
     Mutant("one of a few rows activated for all", "dense.py", "if activation != RELU:\n                activate(out[row, first:end]", "if activation != RELU:\n                activate(out[0, first:end]", "dense"),
     Mutant("the last tile left out", "_products/tile_product.py", "return (n_rows + TILE_ROWS - 1) // TILE_ROWS", "return max(n_rows // TILE_ROWS, 1)", "dense"),

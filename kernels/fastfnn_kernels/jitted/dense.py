@@ -99,7 +99,7 @@ def dense_forward(
         _multiply_few(operations, x.dtype, x, weights, bias, CODES[activation], out)
     else:
         finish = (CODES[activation], out, IDENTITY)
-        _divide_and_multiply(operations, x, weights, False, bias, *finish, out)
+        _divide_and_multiply(operations, x, weights, False, bias, *finish, out=out)
     return out
 
 
@@ -149,7 +149,7 @@ def dense_input_gradient(
         return out
     finish = (IDENTITY, y, CODES[activation])
     operations = 2 * grad.shape[0] * weights.size
-    _divide_and_multiply(operations, grad, weights, True, NO_BIAS[grad.dtype], *finish, out)
+    _divide_and_multiply(operations, grad, weights, True, NO_BIAS[grad.dtype], *finish, out=out)
     return out
 
 
@@ -158,11 +158,13 @@ def fit_cache(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
     return a.nbytes + b.nbytes + out.nbytes <= SMALL_BYTES
 
 
-def _divide_and_multiply(operations: int, x: NDArray[Any], *operands: Any) -> None:
-    n_threads, out = threads_for(operations), operands[-1]
+def _divide_and_multiply(
+    operations: int, x: NDArray[Any], matrix: NDArray[Any], transposed: bool, *finish: Any, out: NDArray[Any]
+) -> None:
+    n_threads = threads_for(operations)
     grid = divide_product(*out.shape, x.itemsize, n_threads)
-    n_in_place = 0 if operands[1] else panels_read_in_place(len(x), x.shape[1], out.shape[1], x.itemsize)
-    _multiply(operations, x.dtype, x, *operands[:-1], n_in_place, n_threads, *grid, out)
+    n_in_place = 0 if transposed else panels_read_in_place(len(x), x.shape[1], out.shape[1], x.itemsize)
+    _multiply(operations, x.dtype, x, matrix, transposed, *finish, n_in_place, n_threads, *grid, out)
 
 
 @kernel

@@ -40,11 +40,11 @@ from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     write_cross_entropy_gradient,
 )
 from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, RELU, floor_of, multiply_by_derivative
+from fastfnn_kernels.jitted._products.later_layers import pack_columns
 from fastfnn_kernels.jitted._products.loops import copy
 from fastfnn_kernels.jitted._products.optional_arguments import NO_BIAS, gradients_to_write
 from fastfnn_kernels.jitted._products.panels import (
     aligned_empty,
-    fill_panel,
     fill_transposed_panel,
     number_of_panels,
     padded_bias,
@@ -184,9 +184,7 @@ def _packed(weights: Any, bias: Any, n_handed_back: int) -> tuple[Any, Any, Any,
         aligned_empty(n_panels * wide * n_inputs, weights.dtype),
         aligned_empty(n_back * wide * n_classes, weights.dtype),
     )
-    for panel in range(n_panels):
-        j, width = panel * wide, width_of_panel(panel, n_classes, wide, lanes)
-        fill_panel(weights, 0, n_inputs, j, width, columns, j * n_inputs)
+    pack_columns(weights, 0, n_inputs, columns)
     for panel in range(n_back):
         j, width = panel * wide, width_of_panel(panel, n_handed_back, wide, lanes)
         fill_transposed_panel(weights, 0, n_classes, j, width, rows, j * n_classes)

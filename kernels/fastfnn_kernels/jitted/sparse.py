@@ -26,10 +26,8 @@ from fastfnn_kernels.jitted._compile.jit import (
     inline,
     kernel,
     threads_for,
-    uncounted,
 )
 from fastfnn_kernels.jitted._llvm.operands import Finish, Panel, Target, ptr
-from fastfnn_kernels.jitted._llvm.sparse_tiles import sparse_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS, TILE
 from fastfnn_kernels.jitted._products.division import (
     ENTRIES_BY_COLUMNS,
@@ -45,11 +43,8 @@ from fastfnn_kernels.jitted._products.sparse_product import (
     PIECES,
     WIDE_VECTORS,
     Groups,
-    entries_of,
     fill_sparse_panel,
-    group_from,
     multiply_groups,
-    order_from,
     scatter_groups,
 )
 from fastfnn_kernels.jitted._products.tasks import next_task, share_of
@@ -158,27 +153,15 @@ def _multiply(
             n_existing = min(width, n_columns - j)
             first_group, end_group = share_of(n_groups, task % group_parts, group_parts)
             finish, c = Finish(ptr(start), j, False, floor), Target(ptr(out), j, n_columns, n_rows, n_existing)
+            b = Panel(ptr(panels), j * n_inputs, width, n_inputs)
+            if panel < n_read_in_place:
+                b = Panel(ptr(weights), j, n_columns, n_inputs)
             for first in range(first_group, end_group, GROUPS_TO_ACTIVATE):
                 end = min(first + GROUPS_TO_ACTIVATE, end_group)
-                if panel < n_read_in_place:
-                    _multiply_in_place(groups, first, end, Panel(ptr(weights), j, n_columns, n_inputs), c, finish)
-                else:
-                    b = Panel(ptr(panels), j * n_inputs, width, n_inputs)
-                    multiply_groups(groups, first, end, b, width, c, finish)
+                multiply_groups(groups, first, end, b, width, c, finish)
                 if activation > RELU:
                     for row in range(first * ROWS_OF_GROUP, min(end * ROWS_OF_GROUP, n_rows)):
                         activate(out[order[row], j : j + n_existing], activation)
-
-
-@uncounted
-def _multiply_in_place(groups: Groups, first_group: int, end_group: int, b: Panel, c: Target, finish: Finish) -> None:
-    """Compute the rows of some groups in a whole panel of weights that are not packed."""
-    for number in range(first_group, end_group):
-        row = number * ROWS_OF_GROUP
-        first, depth = entries_of(groups, number)
-        group, order = group_from(groups, first, depth), order_from(groups, row)
-        rows = Target(c.values, c.offset, c.row, min(ROWS_OF_GROUP, c.n_rows - row), c.n_columns)
-        sparse_tile(group, b, order, rows, finish)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 Kernels build these tuples in the loop over tiles. LLVM keeps their fields in registers: no tuple exists in memory.
 They contain pointers, from `ptr`. An array would be counted as referenced and released by each tuple with it,
-for 400 cycles a tile in all. A pointer does not keep its array alive, so the array must be an argument of the
+for 250 cycles a tile in all. A pointer does not keep its array alive, so the array must be an argument of the
 function that calls the micro-kernel, or be used in the next round of its loop too.
 """
 

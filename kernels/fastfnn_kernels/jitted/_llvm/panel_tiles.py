@@ -2,7 +2,7 @@
 
 A whole tile is reduced in blocks of steps that span one cache line. Each block begins with its prefetches: of the
 next panel, of the lines that the tile will store, and of the next A. The loop inside contains nothing but loads,
-broadcasts, multiply-adds and its counters: 47 instructions for 28 multiply-adds with AVX-512, 22 for 12 with AVX2. A
+broadcasts, multiply-adds and its counters: 47 instructions for 28 multiply-adds with AVX-512, 23 for 12 with AVX2. A
 CPU with two FMA units has no time for more. All rows of a tile exist: the last rows of a matrix, which do not fill a
 tile, have shorter tiles in `dense_tiles.py`, without prefetches.
 """

@@ -11,7 +11,7 @@ from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_short_tile, short_ti
 from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
 from fastfnn_kernels.jitted._llvm.tile_shapes import SHORT_ROWS
-from fastfnn_kernels.jitted._products.loops import copy
+from fastfnn_kernels.jitted._llvm.transfers import copy_rows
 from fastfnn_kernels.jitted._products.panels import width_of_panel
 from fastfnn_kernels.jitted._products.tasks import share_of
 from fastfnn_kernels.jitted._products.tile_product import (
@@ -63,8 +63,7 @@ def multiply_block(
         first_chunk, last_chunk = k == 0, k + chunk == depth
         next_row, next_k = (end_row, 0) if last_chunk else (first_row, k + chunk)
         if copying:
-            for row in range(first_row, end_row):
-                copy(x[row, k : k + chunk], copies[row - first_row])
+            copy_rows(x, first_row * depth + k, depth, end_row - first_row, chunk, copies, 0, source_row)
         source_offset = 0 if copying else first_row * depth + k
         for panel in range(first_panel, end_panel):
             j, width = panel * wide, width_of_panel(panel, n_columns, wide, lanes)

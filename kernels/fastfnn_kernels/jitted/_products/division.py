@@ -1,4 +1,4 @@
-"""How the work of each kernel is divided among threads: from shapes, the number of threads and the CPU to tasks.
+"""The division of each kernel's work into tasks, by shapes, the number of threads and the CPU.
 
 A division never changes a result: each output is computed by one thread, in chunks that depend on shapes alone.
 Every thread first does its own share of the tasks, see `tasks.next_task`. Shares should be equally large, so a

@@ -27,9 +27,6 @@ from fastfnn_kernels.jitted._products.tile_product import (
     rows_of_share,
 )
 
-# Rows of the inputs that a tile prefetches during a block of steps, which is a cache line of float32.
-STEPS_OF_LINE = CACHE_LINE // 4
-
 FLAT_TILE_VECTORS = FLAT_TILE.vectors
 
 
@@ -132,7 +129,7 @@ def add_products_of_block(
             panel_offset = j * (end_span - span) + (row - span) * width
             next_offset = panel_offset + (width * (end_span - span) if panel + 1 < end_panel else 0)
             panel_step = (width + n_tiles - 1) // max(n_tiles, 1)
-            first_ahead, end_ahead = share_of(STEPS_OF_LINE, panel - first_panel, end_panel - first_panel)
+            first_ahead, end_ahead = share_of(CACHE_LINE // x.itemsize, panel - first_panel, end_panel - first_panel)
             if next_first >= n_inputs:
                 end_ahead = first_ahead
             b = Panel(ptr(gradient.panels), panel_offset, width, chunk)
