@@ -6,6 +6,7 @@ from fastfnn_kernels import __version__
 from fastfnn_kernels.runtime import get_num_threads, set_num_threads, threads
 
 from fastfnn import initializers, losses
+from fastfnn._warnings import TrainingWarning
 from fastfnn.backends import get_backend
 from fastfnn.history import History
 from fastfnn.layers import (
@@ -25,7 +26,7 @@ from fastfnn.layers import (
 from fastfnn.losses import softmax_cross_entropy
 from fastfnn.network import Network
 from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from fastfnn.training.events import Epoch, Step, StopTraining
+from fastfnn.training.events import Epoch, Step, StopTraining, Training
 
 if TYPE_CHECKING:
     from fastfnn import datasets
@@ -53,6 +54,8 @@ __all__ = [
     "Step",
     "StopTraining",
     "Tanh",
+    "Training",
+    "TrainingWarning",
     "__version__",
     "datasets",
     "get_backend",

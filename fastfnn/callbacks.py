@@ -1,6 +1,8 @@
 """Callbacks: early stopping, and loggers of each epoch's record.
 
-A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends training.
+A callback is any callable that takes an `Epoch`. Raising `StopTraining` ends training, after the other callbacks have
+seen the epoch. A class may have methods `start` and `finish`, which take the `Training`: they are called before the
+first step, and after the last one whatever ended training. State of a callback begins anew with each training run.
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_choice, check_count, check_non_negative
+from fastfnn._checks import check_count
+from fastfnn._monitor import Best
 from fastfnn.history import Record
-from fastfnn.training.events import Epoch, StopTraining
+from fastfnn.training.events import Epoch, StopTraining, Training
 
 
 class EarlyStopping:
     """Stop training when a metric no longer improves, and restore the best parameters.
 
-    They are also restored when training reaches its last epoch. In a resumed run the earlier epochs count too, but
-    their parameters are gone: if the best epoch is one of them, nothing is restored.
+    They are restored whatever ended training: its last epoch, another callback, Ctrl-C or an exception. In a resumed
+    run the earlier epochs count too, but their parameters are gone: if the best epoch is one of them, nothing is
+    restored.
 
     Parameters
     ----------
@@ -32,8 +36,8 @@ class EarlyStopping:
         Number of epochs without improvement after which training stops.
     monitor : str
         Name of the metric in the epoch's record.
-    mode : {"min", "max"}
-        Whether smaller or larger values are better.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger values are better. "auto" knows that losses fall and accuracies rise.
     min_delta : float
         Smallest change that counts as an improvement.
     restore_best : bool
@@ -49,26 +53,36 @@ class EarlyStopping:
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range, or "auto" does not know the metric.
     """
 
     def __init__(
         self,
         patience: int = 10,
         monitor: str = "validation_loss",
-        mode: str = "min",
+        mode: str = "auto",
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        patience = check_count("patience", patience)
-        check_choice("mode", mode, ("min", "max"))
-        self._patience, self._monitor = patience, monitor
-        self._min_delta = check_non_negative("min_delta", min_delta)
-        self._sign = 1 if mode == "min" else -1
-        self._restore_best = restore_best
+        self._patience, self._monitor = check_count("patience", patience), monitor
+        self._mode, self._min_delta, self._restore_best = mode, min_delta, restore_best
+        self._begin()
+
+    def _begin(self) -> None:
+        self._best = Best(self._monitor, self._mode, self._min_delta)
         self._best_parameters: dict[str, NDArray[Any]] = {}
         self.best_epoch: int | None = None
-        self.best = self._sign * math.inf
+
+    @property
+    def best(self) -> float:
+        """Value of the metric in the best epoch so far; infinite before the first one."""
+        return self._best.value
+
+    def start(self, training: Training) -> None:
+        """Forget earlier training runs; count the epochs of a resumed one."""
+        self._begin()
+        for record in training.history.records:
+            self._improves(record)
 
     def __call__(self, epoch: Epoch) -> None:
         """Check one epoch, and stop training when `patience` is exhausted."""
@@ -76,25 +90,22 @@ class EarlyStopping:
             raise ValueError(
                 f"EarlyStopping watches {self._monitor!r}, which is not recorded; there are {', '.join(epoch.record)}"
             )
-        if self.best_epoch is None:
-            for record in epoch.history.records[:-1]:
-                self._is_best(record)
-        if self._is_best(epoch.record):
+        if self._improves(epoch.record):
             kept = epoch.network.parameters.items() if self._restore_best else ()
             self._best_parameters = {name: array.copy() for name, array in kept}
-        waited = epoch.number - (self.best_epoch or 0)
-        if waited >= self._patience or epoch.number == epoch.n_epochs:
-            for name, array in self._best_parameters.items():
-                epoch.network.parameters[name][...] = array
-        if waited >= self._patience:
+        if epoch.number - (self.best_epoch or 0) >= self._patience:
             raise StopTraining
 
-    def _is_best(self, record: Record) -> bool:
+    def finish(self, training: Training) -> None:
+        """Restore the best parameters."""
+        if self._best_parameters:
+            training.restore(self._best_parameters)
+
+    def _improves(self, record: Record) -> bool:
         """Tell whether an epoch is the best so far, and remember it if so."""
-        figure = record.get(self._monitor, math.nan)
-        if not self._sign * figure < self._sign * self.best - self._min_delta:
+        if not self._best.improves(record.get(self._monitor, math.nan)):
             return False
-        self.best_epoch, self.best = int(record["epoch"]), figure
+        self.best_epoch = int(record["epoch"])
         return True
 
 
@@ -104,7 +115,7 @@ class CsvLogger:
     Parameters
     ----------
     path : path-like
-        The file. An existing one is overwritten; a resumed run writes its earlier epochs again. The columns are
+        The file. Each training run overwrites it; a resumed run writes its earlier epochs again. The columns are
         the names in the first epoch's record.
 
     Raises
@@ -116,6 +127,11 @@ class CsvLogger:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._columns: list[str] = []
+        self._path.write_text("", encoding="utf-8")
+
+    def start(self, training: Training) -> None:
+        """Begin an empty file."""
+        self._columns = []
         self._path.write_text("", encoding="utf-8")
 
     def __call__(self, epoch: Epoch) -> None:
@@ -170,6 +186,10 @@ class TensorBoardLogger:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open file: a copy opens its own at its first epoch."""
         return self.__dict__ | {"_file": None, "_next_epoch": None}
+
+    def start(self, training: Training) -> None:
+        """Begin new curves."""
+        self._next_epoch = None
 
     def __call__(self, epoch: Epoch) -> None:
         """Write one epoch's record and flush it to the disk."""

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
+from fastfnn._warnings import warn
 from fastfnn.history import History
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
-from fastfnn.training.events import Epoch
+from fastfnn.training.events import Epoch, Training
 
-KIND = "checkpoint"
+if TYPE_CHECKING:  # `files` loads safetensors, which importing this module must not
+    from fastfnn.files.checkpoint_file import OptimizerState
 
 
 class Checkpoint:
     """A callback that writes the state of a training run, from which `load_checkpoint` resumes it.
+
+    The state is that after the last step, wherever the callback stands in the list: if `EarlyStopping` restores other
+    parameters at the end, they are not in the file. When Ctrl-C, SIGTERM or a callback ends training between two
+    steps of an epoch, the file holds the place in the epoch. A file that cannot be written is a warning, and training
+    goes on.
 
     Parameters
     ----------
     path : path-like
         The file. It is written under another name and renamed: a crash leaves either the old or the new file.
     every : int
-        Number of epochs between checkpoints. The last epoch always writes one.
+        Number of epochs between checkpoints. The last state of a training run is always written, unless an exception
+        ended it: the last step may be half done then.
 
     Raises
     ------
@@ -38,15 +45,45 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self._every = check_count("every", every)
         self._path = Path(path)
+        self._written: int | None = None
 
     def is_due(self, epoch: Epoch) -> bool:
         """Tell whether a checkpoint is written after this epoch."""
         return epoch.number % self._every == 0 or epoch.number == epoch.n_epochs
 
+    def start(self, training: Training) -> None:
+        """Forget earlier training runs.
+
+        Raises
+        ------
+        OSError
+            If the folder of the file is missing.
+        """
+        self._written = len(training.history)
+        if not self._path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"there is no folder for the checkpoint {self._path}: create it")
+
     def __call__(self, epoch: Epoch) -> None:
         """Write the state after this epoch, if it is due."""
         if self.is_due(epoch):
-            save_checkpoint(self._path, epoch.network, epoch.optimizer, epoch.history)
+            self._write(epoch.network.parameters, epoch.network, epoch.optimizer, epoch.history)
+
+    def finish(self, training: Training) -> None:
+        """Write the last state, unless it was written or an exception ended training."""
+        history = training.history
+        is_written = self._written == len(history) and history.unfinished is None
+        if training.error is None and not is_written:
+            self._write(training.parameters, training.network, training.optimizer, history)
+
+    def _write(
+        self, parameters: dict[str, NDArray[Any]], network: Model, optimizer: Optimizer, history: History
+    ) -> None:
+        try:
+            _save(self._path, parameters, network, optimizer, history)
+        except (OSError, ValueError) as error:
+            warn(f"the checkpoint after epoch {len(history)} was not written, and training goes on: {error}")
+        else:
+            self._written = len(history)
 
 
 def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer, history: History) -> None:
@@ -58,32 +95,10 @@ def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
         If the file cannot be written; an existing file stays unchanged.
     ValueError
         If a parameter holds NaN or inf.
+    TypeError
+        If a record holds something else than numbers and texts.
     """
-    # Imported here and below: importing this module must not load safetensors.
-    from fastfnn.files.container import require_finite, write_model
-
-    require_finite(network.parameters)
-    arrays = {f"network.{name}": array for name, array in network.parameters.items()}
-    numbers: dict[str, list[float | None]] = {}
-    for name, values in optimizer.state.items():
-        numbers[name] = [None if isinstance(value, np.ndarray) else value for value in values]
-        for i, value in enumerate(values):
-            if isinstance(value, np.ndarray):
-                arrays[f"optimizer.{name}.{i}"] = value
-    described = {
-        "kind": KIND,
-        "version": __version__,
-        "network": network.architecture,
-        "optimizer": {
-            "type": type(optimizer).__name__,
-            "n_steps": optimizer.n_steps,
-            "learning_rate": optimizer.learning_rate,
-            "state": numbers,
-        },
-        "random": network.rng.bit_generator.state,
-        "history": history.records,
-    }
-    write_model(path, described, arrays)
+    _save(path, network.parameters, network, optimizer, history)
 
 
 def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer) -> History:
@@ -94,7 +109,8 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     path : path-like
         The file.
     network, optimizer
-        Constructed like those of the training run that wrote the file.
+        Constructed like those of the training run that wrote the file. The optimizer's learning rate may differ: it
+        becomes that of the file.
 
     Returns
     -------
@@ -109,41 +125,63 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
         If the file is damaged, is not a checkpoint, or belongs to another network, optimizer or version of fastfnn.
         Nothing is changed then.
     """
-    from fastfnn.files.container import check_tensors, fill, read_model
+    # Imported here and below: importing this module must not load safetensors.
+    from fastfnn.files.checkpoint_file import read_checkpoint
+    from fastfnn.files.container import check_tensors, fill
 
-    described, tensors = read_model(path)
+    content = read_checkpoint(path)
     name = os.fspath(path)
-    if described.get("kind") != KIND:
-        raise ValueError(f"{name} is a model, not a checkpoint: load it with Network.load")
-    if described["version"] != __version__:
+    if content.architecture != network.architecture:
         raise ValueError(
-            f"{name} was written by fastfnn {described['version']}, and this is {__version__}: "
-            f"resume it with that version, or train anew"
+            f"{name} is of another architecture: expected {network.architecture}; got {content.architecture}"
         )
-    if described["network"] != network.architecture:
-        raise ValueError(
-            f"{name} is of another architecture: expected {network.architecture}; got {described['network']}"
-        )
-    of_optimizer = described["optimizer"]
-    if of_optimizer["type"] != type(optimizer).__name__:
-        raise ValueError(
-            f"{name} holds the state of {of_optimizer['type']}; got the optimizer {type(optimizer).__name__}"
-        )
-    state = {
-        part: [tensors.get(f"optimizer.{part}.{i}", value) for i, value in enumerate(values)]
-        for part, values in of_optimizer["state"].items()
+    if content.random["bit_generator"] != network.rng.bit_generator.state["bit_generator"]:
+        raise ValueError(f"{name} holds the state of another random generator, {content.random['bit_generator']}")
+    _check_optimizer(name, content.optimizer, _state_of(optimizer))
+    check_tensors(network.parameters, content.parameters, path)
+    optimizer.restore(network.parameter_arrays, content.optimizer.n_steps, content.optimizer.state)
+    optimizer.claim(network.layers[0])
+    optimizer.learning_rate = content.optimizer.learning_rate
+    fill(network.parameters, content.parameters, path)
+    network.rng.bit_generator.state = content.random
+    return content.history
+
+
+def _save(
+    path: str | os.PathLike[str],
+    parameters: dict[str, NDArray[Any]],
+    network: Model,
+    optimizer: Optimizer,
+    history: History,
+) -> None:
+    from fastfnn.files.checkpoint_file import CheckpointContent, write_checkpoint
+
+    random = network.rng.bit_generator.state
+    state = _state_of(optimizer)
+    write_checkpoint(path, CheckpointContent(network.architecture, parameters, state, random, history))
+
+
+def _state_of(optimizer: Optimizer) -> OptimizerState:
+    from fastfnn.files.checkpoint_file import OptimizerState
+
+    options = {name: _plain(value) for name, value in optimizer.options.items()}
+    described = {
+        name: value for name, value in options.items() if value is None or isinstance(value, (int, float, str))
     }
-    of_network = _of_network(tensors)
-    check_tensors(network.parameters, of_network, path)
-    optimizer.restore(network.parameter_arrays, of_optimizer["n_steps"], state)
-    fill(network.parameters, of_network, path)
-    optimizer.learning_rate = of_optimizer["learning_rate"]
-    network.rng.bit_generator.state = described["random"]
-    history = History()
-    history.records.extend(described["history"])
-    return history
+    rate = optimizer.own_learning_rate
+    return OptimizerState(type(optimizer).__name__, described, optimizer.n_steps, rate, optimizer.state)
 
 
-def _of_network(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    prefix = "network."
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _check_optimizer(name: str, saved: OptimizerState, given: OptimizerState) -> None:
+    """Raise ValueError if an optimizer is not constructed like that of the file; its learning rate may differ."""
+    if saved.kind != given.kind:
+        raise ValueError(f"{name} holds the state of {saved.kind}; got the optimizer {given.kind}")
+    if saved.options != given.options:
+        raise ValueError(
+            f"{name} holds the state of {saved.kind} with {saved.options}; got {given.options}: construct it alike"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as a Python scalar."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastfnn.training.interrupt import remembered_interrupt
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -57,16 +59,22 @@ def grid_search(
     ------
     ValueError
         If a name of the grid has no values.
+    KeyboardInterrupt
+        If Ctrl-C was pressed, even if it ended a training run inside of `score` that returned as usual.
     """
     for name, values in grid.items():
         if len(values) == 0:
             raise ValueError(f"the grid has no values for {name!r}")
     trials = []
-    for values in itertools.product(*grid.values()):
-        settings = dict(zip(grid, values, strict=True))
-        trials.append(Trial(settings, float(score(**settings))))
-        if report is not None:
-            report(trials[-1])
+    with remembered_interrupt() as interrupt:
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values, strict=True))
+            scored = float(score(**settings))
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            trials.append(Trial(settings, scored))
+            if report is not None:
+                report(trials[-1])
     return trials
 
 

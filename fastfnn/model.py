@@ -159,6 +159,12 @@ class Model:
         X, targets = check_samples(X, y, self.n_inputs, self.n_outputs, self.loss, self.dtype, whose)
         return X, targets if sample_weight is None else with_sample_weight(targets, sample_weight, self.dtype)
 
+    def check_validation(self, pair: Any) -> tuple[NDArray[Any] | Csr, Targets]:
+        """Check samples to evaluate after each epoch, a pair (X, y), like `check_samples`."""
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+            raise TypeError("validation_data must be a pair (X, y)")
+        return self.check_samples(*pair, whose="validation ")
+
     def __copy__(self) -> Self:
         """Share all layers and parameters, as shallow copies do; `copy.deepcopy` makes an independent network."""
         other = object.__new__(type(self))

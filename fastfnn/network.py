@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from fastfnn.history import History
+from fastfnn.inputs.protection import write_protected
 from fastfnn.inputs.validation import Inputs, check_input_format, check_inputs
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
@@ -100,7 +101,7 @@ class Network(Model):
         ----------
         X : ndarray or sparse array of uint8, float32 or float64, shape (n_samples, n_inputs)
             Samples: an array in memory, an `np.memmap`, or a SciPy sparse array in any format. X is never copied as a
-            whole unless most of it is zero.
+            whole unless most of it is zero. X, y, weights and validation data are write-protected while `fit` runs.
         y : ndarray, shape (n_samples,) or (n_samples, n_outputs)
             Targets of the network's loss; integers from 0 to n_outputs - 1 for softmax cross-entropy.
         optimizer : Optimizer
@@ -126,12 +127,14 @@ class Network(Model):
         schedule : callable, optional
             (epoch, history) -> learning rate, see `fastfnn.schedules`; the optimizer's own rate when None.
         callbacks : sequence of callables
-            Called with an `Epoch` after each epoch. Raising `StopTraining` ends training.
+            Called with an `Epoch` after each epoch. Raising `StopTraining` ends training when all have been called.
+            See `fastfnn.callbacks` for their `start` and `finish`.
         step_callbacks : sequence of callables
             Called with a `Step` after each update of the parameters. Raising `StopTraining` ends training.
         history : History, optional
-            History of a training run to resume, as returned by `fastfnn.checkpoints.load_checkpoint`. Its epochs
-            count towards `epochs`, and new records are appended to it.
+            History of a training run to resume, as returned by `fit` or `fastfnn.checkpoints.load_checkpoint`. Its
+            epochs count towards `epochs`, and new records are appended to it. An epoch that ended between two steps
+            is continued.
         input_format : {"auto", "dense", "sparse"}
             Whether zeros of X are multiplied: "sparse" packs the samples without their zeros, "dense" never does.
             "auto" packs sparse arrays, and other arrays if they have so many zeros that packing is faster.
@@ -139,12 +142,14 @@ class Network(Model):
         Returns
         -------
         History
-            One record per epoch. Ctrl-C ends training after the current step and returns the history so far.
+            One record per epoch. Ctrl-C ends training after the current step, with a `TrainingWarning`.
 
         Raises
         ------
         TypeError, ValueError
-            If the data or an argument does not fit; nothing is changed then.
+            If the data, an argument or the optimizer's state does not fit; nothing is changed then.
+        SystemExit
+            If SIGTERM arrived, after the current step.
         """
         from fastfnn.execution.options import Options
         from fastfnn.execution.plan import log_plan
@@ -165,14 +170,11 @@ class Network(Model):
             input_format=input_format,
         )
         training = self.check_samples(X, y, sample_weight=sample_weight)
-        validation = None
-        if validation_data is not None:
-            if not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
-                raise TypeError("validation_data must be a pair (X, y)")
-            validation = self.check_samples(*validation_data, "validation ")
+        validation = None if validation_data is None else self.check_validation(validation_data)
         plan = self._plan(training, optimizer, options)
         log_plan(plan)
-        return fit(self, training, optimizer, options, plan, validation, history)
+        with write_protected([X, y, sample_weight, *(validation_data or ())]):
+            return fit(self, training, optimizer, options, plan, validation, history)
 
     def plan(
         self,

@@ -6,12 +6,14 @@ a resumed training run continues with the rate it would have had. Any function o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
 from fastfnn._checks import check_count, check_positive
+from fastfnn._monitor import Best
 from fastfnn.history import History
 
 Schedule: TypeAlias = "Callable[[int, History], float]"
@@ -41,9 +43,14 @@ def warm_up(n_epochs: int, then: Schedule) -> Schedule:
 
 
 def on_plateau(
-    learning_rate: float, factor: float = 0.1, patience: int = 10, monitor: str = "validation_loss"
+    learning_rate: float,
+    factor: float = 0.1,
+    patience: int = 10,
+    monitor: str = "validation_loss",
+    mode: str = "auto",
+    min_delta: float = 0.0,
 ) -> Schedule:
-    """Multiply the rate by `factor` whenever a metric has reached no new minimum for `patience` epochs.
+    """Multiply the rate by `factor` whenever a metric has not improved for `patience` epochs.
 
     Parameters
     ----------
@@ -52,12 +59,20 @@ def on_plateau(
     factor : float
         Factor of the rate, above 0.
     patience : int
-        Number of epochs without a new minimum; the count restarts after each change of the rate.
+        Number of epochs without improvement; the count restarts after each change of the rate.
     monitor : str
         Name of the metric in the history's records.
+    mode, min_delta
+        As in `fastfnn.callbacks.EarlyStopping`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or "auto" does not know the metric.
     """
-    patience = check_count("patience", patience)
-    return partial(_after_plateaus, learning_rate, check_positive("factor", factor), patience, monitor)
+    patience, factor = check_count("patience", patience), check_positive("factor", factor)
+    watched = Best(monitor, mode, min_delta)
+    return partial(_after_plateaus, learning_rate, factor, patience, monitor, watched)
 
 
 def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
@@ -95,12 +110,11 @@ def _warmed_up(n_epochs: int, then: Schedule, epoch: int, history: History) -> f
 
 
 def _after_plateaus(
-    learning_rate: float, factor: float, patience: int, monitor: str, epoch: int, history: History
+    learning_rate: float, factor: float, patience: int, monitor: str, watched: Best, epoch: int, history: History
 ) -> float:
-    now, lowest, waited = learning_rate, math.inf, 0
+    now, best, waited = learning_rate, copy.copy(watched), 0
     for figure in history[monitor] if len(history) else []:
-        waited = 0 if figure < lowest else waited + 1
-        lowest = min(lowest, figure)
+        waited = 0 if best.improves(figure) else waited + 1
         if waited == patience:
             now, waited = now * factor, 0
     return now

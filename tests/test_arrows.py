@@ -10,14 +10,15 @@ PACKAGE = Path(fastfnn.__file__).parent
 
 # The lowest rank first. `Network` imports `files` when it is called, and `files` takes models.
 RANKS = [
-    "_checks _memory backends",
-    "inputs history initializers schedules parameters metrics splits grid_search datasets",
+    "_checks _memory _warnings backends",
+    "_monitor",
+    "inputs history initializers schedules parameters metrics splits datasets",
     "losses layers optimizers",
     "model",
     "execution files",
     "training",
     "network",
-    "callbacks checkpoints state_dict plots",
+    "callbacks checkpoints grid_search state_dict plots",
     "recipes",
     "app",
 ]

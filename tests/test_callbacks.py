@@ -79,7 +79,7 @@ def test_a_figure_that_is_not_recorded():
     ("options", "message"),
     [
         ({"patience": 0}, "patience must be a whole number from 1 up; got 0"),
-        ({"mode": "least"}, "mode must be one of min, max; got 'least'"),
+        ({"mode": "least"}, "mode must be one of auto, min, max; got 'least'"),
         ({"min_delta": -1}, "min_delta must be a finite number from 0 up"),
     ],
 )

@@ -109,7 +109,8 @@ def test_another_optimizer(path):
     trained(path)
     refused(path, "holds the state of Adam; got the optimizer SGD", optimizer=SGD(0.1))
     trained(path, optimizer=SGD(0.1))
-    refused(path, "the state is not that of SGD", optimizer=SGD(0.1, momentum=0.5))
+    message = "holds the state of SGD with .*'momentum': 0.0.*construct it alike"
+    refused(path, message, optimizer=SGD(0.1, momentum=0.5))
 
 
 def test_another_version(path):

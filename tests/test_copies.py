@@ -382,7 +382,7 @@ def test_early_stopping(copied):
     other, other_net = copied(callback), copied(net)
     assert (other.best, other.best_epoch) == (callback.best, callback.best_epoch)
     best = callback.best
-    other.best = -1.0
+    other._best.value = -1.0
     for array in other._best_parameters.values():
         array[...] = 0
     assert callback.best == best

@@ -12,6 +12,9 @@ PREAMBLE = """
     import fastfnn
     from fastfnn_kernels import jitted
 
+    import warnings
+    warnings.filterwarnings("ignore", "training was interrupted", fastfnn.TrainingWarning)
+
     def press_soon(seconds):
         threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 

@@ -316,8 +316,13 @@ def test_an_optimizer_does_not_keep_the_parameters_alive(backend, kind, stack, b
     assert all(each() is None for each in alive)
     assert (optimizer.n_steps, optimizer.state.keys()) == (n_steps, names)
     again = Network(NETWORKS[stack](), backend, "float64", seed=4)
+    before = bytes_of(again)
+    with pytest.raises(ValueError, match=f"holds the state of {n_steps} steps of another network"):
+        again.fit(X, y, optimizer, epochs=1)
+    assert (bytes_of(again), optimizer.n_steps) == (before, n_steps)
+    optimizer.reset()
     again.fit(X, y, optimizer, epochs=1)
-    assert optimizer.n_steps == n_steps + 1
+    assert optimizer.n_steps == 1 if batch_size is None else 6
 
 
 @each_backend

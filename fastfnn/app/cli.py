@@ -17,6 +17,7 @@ from fastfnn._checks import FLOAT_DTYPES, check_choice
 from fastfnn.app import run_folder
 from fastfnn.app.compile_progress import watched_kernels
 from fastfnn.app.config_file import read_config
+from fastfnn.app.divergence import DivergenceError
 from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
@@ -28,8 +29,12 @@ from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
 from fastfnn.recipes.settings import Settings, parse_hidden, settle
 
+DIVERGED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+
+# Settings that do not change what a training run has done so far.
+RESUMABLE: Final = ("iterations", "threads", "checkpoint_every")
 
 DEFAULT_RECIPE: Final = kaggle_rmsprop.DEFAULTS.recipe
 
@@ -59,6 +64,9 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             reason = " ".join(str(error).split()) or type(error).__name__
             print(f"error: {reason}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from error
+        except DivergenceError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(DIVERGED) from error
         except KeyboardInterrupt as error:
             print("interrupted: nothing more is written", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from error
@@ -127,7 +135,10 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run with checkpoints: continue from the last one, with its settings."),
+        typer.Option(
+            help="Folder of a run with checkpoints: continue from the last one, with its settings. Only "
+            "--iterations, --threads and --checkpoint-every can be changed."
+        ),
     ] = None,
 ) -> None:
     """Train a network, and write model, history, settings and pictures into a folder.
@@ -160,7 +171,8 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
-        _check_resumed(resume, [*given, *(["out"] if out else []), *(["config"] if config else [])])
+        changes = [name for name in given if name not in RESUMABLE]
+        _check_resumed(resume, [*changes, *(["out"] if out else []), *(["config"] if config else [])])
         config, out = resume / run_folder.CONFIG, resume
     of_config = {} if config is None else read_config(config)
     settings = _settings(of_config, given)
@@ -231,7 +243,10 @@ def info() -> None:
 def _check_resumed(folder: Path, given: list[str]) -> None:
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"a resumed training keeps its settings: leave out {names}")
+        raise ValueError(
+            f"a resumed training keeps its settings, except iterations, threads and checkpoint-every: "
+            f"leave out {names}"
+        )
     for name in (run_folder.CONFIG, run_folder.CHECKPOINT, run_folder.HISTORY):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}: resume the folder of a run with --checkpoint-every")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from fastfnn.app import run_folder
 from fastfnn.app.compile_progress import KernelWatch, watched_kernels
 from fastfnn.app.config_file import write_config
 from fastfnn.app.data import Task, load_task
+from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import progress_display, say
-from fastfnn.app.reporting import Report, Reporter, describe_trial
+from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, shown_warnings
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
@@ -31,7 +33,7 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.recipes import get_recipe
 from fastfnn.recipes.recipe import Recipe
 from fastfnn.recipes.settings import Settings, make_optimizer
-from fastfnn.training.events import Callback, Epoch
+from fastfnn.training.events import Callback
 
 
 def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
@@ -56,16 +58,28 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
     Raises
     ------
     ValueError, TypeError, OSError, ImportError
-        If settings, data or folder do not fit; nothing is computed then. ValueError also if the loss becomes
-        infinite or NaN; no model is written then.
+        If settings, data or folder do not fit; nothing is computed then. OSError also if a file cannot be written,
+        after the others have been.
+    DivergenceError
+        If the loss became infinite or NaN; the files hold the last good state.
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
     run_folder.make_folder(out)
-    with nullcontext() if settings.threads is None else threads(settings.threads):
+    with nullcontext() if settings.threads is None else threads(settings.threads), shown_warnings():
         experiment = Experiment(settings, recipe, load_task(recipe, settings))
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
         return experiment.run(out, grid, resume)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network after its training."""
+
+    network: Network
+    history: History
+    reports: list[Report]
+    divergence: Divergence
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +97,17 @@ class Experiment:
             self._warm_up()
         held_out = self.task.held_out
         chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
-        network = chosen.build_network()
         chosen._draw_samples(out)
-        if self.settings.checkpoint_every is not None:
-            write_config(out / run_folder.CONFIG, chosen.settings)  # needed to resume training
-        history, reports = chosen._train(network, out, resume)
-        chosen._write(network, history, reports, out)
+        trained = chosen._train(chosen.build_network(), out, resume)
+        trained.divergence.require_good()
+        chosen._write(trained, out)
         if self.task.test is not None:
-            chosen._test(self.task.test, network, out)
+            chosen._test(self.task.test, trained.network, out)
         say(f"the files are in {out}")
-        if history.interrupted:
-            say(f"interrupted after iteration {len(history):,} of {self.settings.iterations:,}")
-        return not history.interrupted
+        trained.divergence.require_none()
+        if trained.history.interrupted:
+            say(f"interrupted after iteration {len(trained.history):,} of {self.settings.iterations:,}")
+        return not trained.history.interrupted
 
     def summary(self) -> str:
         """Describe the training run to come."""
@@ -157,8 +170,7 @@ class Experiment:
         def accuracy(**changes: Any) -> float:
             changed = dataclasses.replace(self, settings=dataclasses.replace(self.settings, **changes))
             network = changed.build_network()
-            if changed.fit(network, changed.build_optimizer(), watched=False).interrupted:
-                raise KeyboardInterrupt
+            changed.fit(network, changed.build_optimizer(), watched=False)
             return network.evaluate(held_out.X, held_out.y, self.settings.input_format)[1]
 
         say(f"choosing {' and '.join(grid)} by the accuracy on {len(held_out.X):,} samples held out")
@@ -177,50 +189,75 @@ class Experiment:
                 out / run_folder.SAMPLES, plots.samples(self.task.X, self.task.y, self.settings.seed)
             )
 
-    def _train(self, network: Network, out: Path, resume: bool) -> tuple[History, list[Report]]:
+    def _resume(self, network: Network, optimizer: Optimizer, out: Path) -> tuple[History, list[Report]]:
+        """Restore the state of the checkpoint; return the history, and the reports up to it.
+
+        Raises
+        ------
+        ValueError
+            If training is to have fewer iterations than it had.
+        """
+        history = load_checkpoint(out / run_folder.CHECKPOINT, network, optimizer)
+        if self.settings.iterations < len(history):
+            raise ValueError(
+                f"{out} holds {len(history):,} iterations; got --iterations {self.settings.iterations:,}"
+            )
+        reports = run_folder.read_history(out / run_folder.HISTORY)
+        within = (
+            "" if history.unfinished is None else f", and {history.unfinished.n_samples:,} samples of the next one"
+        )
+        say(f"resumed after iteration {len(history):,}{within}")
+        return history, [report for report in reports if report["iteration"] <= len(history)]
+
+    def _train(self, network: Network, out: Path, resume: bool) -> Trained:
+        """Train the network, from the checkpoint if asked to.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If training was interrupted before the first report.
+        """
         task, settings = self.task, self.settings
         display = progress_display(Console(), settings.iterations, len(task.X))
-        optimizer, history, before = self.build_optimizer(), History(), []
-        if resume:
-            history = load_checkpoint(out / run_folder.CHECKPOINT, network, optimizer)
-            before = [
-                report
-                for report in run_folder.read_history(out / run_folder.HISTORY)
-                if report["iteration"] <= len(history)
-            ]
-            say(f"resumed after iteration {len(history):,}")
-        reporter = Reporter(self.recipe.report, settings.report_every, display, before)
-        callbacks: list[Callback] = [reporter]
+        optimizer, divergence = self.build_optimizer(), Divergence()
+        history, before = self._resume(network, optimizer, out) if resume else (History(), [])
+        reporter = Reporter(self.recipe.report, settings.report_every, display, divergence, before)
+        callbacks: list[Callback] = [divergence, reporter]
         if settings.checkpoint_every is not None:
+            write_config(out / run_folder.CONFIG, settings)  # needed to resume training
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
-
-            def save_state(epoch: Epoch) -> None:
-                # The reports first: a resumed run drops those after the checkpoint and makes them again.
-                if checkpoint.is_due(epoch):
-                    run_folder.write_history(out / run_folder.HISTORY, reporter.reports)
-                    checkpoint(epoch)
-
-            callbacks.append(save_state)
+            # The reports first: a resumed run drops those after the checkpoint and makes them again.
+            callbacks += [SavedReports(out / run_folder.HISTORY, reporter, checkpoint), checkpoint]
         say(network.plan(task.X, task.y, optimizer, **self._options()).summary)
-        # The reporter reports an overflow in one line.
         with display, np.errstate(over="ignore", invalid="ignore"):
             self.fit(network, optimizer, callbacks=callbacks, history=history)
-            if not reporter.reports:
-                raise KeyboardInterrupt
-            reporter.report_last()
-        seconds = history["seconds"][-1]
-        speed = len(history) * len(task.X) / seconds
-        say(f"training took {seconds:.1f} s, {speed:,.0f} samples/s")
-        return history, reporter.reports
+            if history.interrupted:
+                if not reporter.reports:
+                    raise KeyboardInterrupt
+                reporter.report_last(history)
+        speed = len(history) * len(task.X) / history.seconds
+        say(f"training took {history.seconds:.1f} s, {speed:,.0f} samples/s")
+        return Trained(network, history, reporter.reports, divergence)
 
-    def _write(self, network: Network, history: History, reports: list[Report], out: Path) -> None:
-        network.save(out / run_folder.MODEL)
-        run_folder.write_history(out / run_folder.HISTORY, reports)
-        write_config(out / run_folder.CONFIG, self.settings)
+    def _write(self, trained: Trained, out: Path) -> None:
+        """Write the files of a training run: all that can be written.
+
+        Raises
+        ------
+        OSError
+            If some could not be written.
+        """
+        network, history, reports = trained.network, trained.history, trained.reports
+        writes: list[Callable[[], object]] = [
+            lambda: network.save(out / run_folder.MODEL),
+            lambda: run_folder.write_history(out / run_folder.HISTORY, reports),
+            lambda: write_config(out / run_folder.CONFIG, self.settings),
+        ]
         if plots.can_draw():
-            run_folder.write_figure(out / run_folder.CURVES, plots.curves(history, reports))
-            for name, figure in self.recipe.draw(network, Labelled(self.task.X, self.task.y)).items():
-                run_folder.write_figure(out / name, figure)
+            figures = {run_folder.CURVES: plots.curves(history, reports)}
+            figures |= self.recipe.draw(network, Labelled(self.task.X, self.task.y))
+            writes += [partial(run_folder.write_figure, out / name, figure) for name, figure in figures.items()]
+        run_folder.write_all(writes)
 
     def _test(self, test: Dataset, network: Network, out: Path) -> None:
         with _shown("testing"):

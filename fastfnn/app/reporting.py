@@ -1,14 +1,23 @@
-"""The reports of a training run: when they are due, what they say, and the check that the loss stays finite."""
+"""The reports of a training run: when they are due, and what they say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
 
+from fastfnn._warnings import TrainingWarning, warn
+from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import ProgressBar, ProgressLines
+from fastfnn.app.run_folder import write_history
+from fastfnn.checkpoints import Checkpoint
 from fastfnn.grid_search import Trial
-from fastfnn.training.events import Epoch
+from fastfnn.history import History
+from fastfnn.training.events import Epoch, Training
 
 Report = dict[str, Any]
 
@@ -24,8 +33,10 @@ class Reporter:
         Iterations between reports; the first and the last are always reported.
     display : ProgressBar or ProgressLines
         Display of the reports and the progress.
+    divergence : Divergence
+        Told of a report whose loss is infinite or NaN.
     reports : iterable of dict
-        Reports of earlier iterations, in a resumed training run.
+        Reports of earlier iterations, in a resumed training run; those that are not due are left out.
 
     Attributes
     ----------
@@ -38,33 +49,100 @@ class Reporter:
         make_report: Callable[[Epoch], Report],
         every: int,
         display: ProgressBar | ProgressLines,
+        divergence: Divergence,
         reports: Iterable[Report] = (),
     ) -> None:
-        self.reports: list[Report] = list(reports)
         self._make_report = make_report
         self._every = every
         self._display = display
+        self._divergence = divergence
+        self.reports: list[Report] = [report for report in reports if self._is_due(report["iteration"])]
         self._last_epoch: Epoch | None = None
 
     def __call__(self, epoch: Epoch) -> None:
-        """Report an iteration or show its progress; raise ValueError if its loss is infinite or NaN."""
+        """Report an iteration, or show its progress."""
         self._last_epoch = epoch
-        _require_finite(epoch.record["loss"], epoch.number)
-        if epoch.number == epoch.n_epochs or (epoch.number - 1) % self._every == 0:
+        if epoch.number == self._divergence.iteration:
+            return
+        if epoch.number == epoch.n_epochs or self._is_due(epoch.number):
             self._report(epoch)
         else:
             self._display.advance(epoch)
 
-    def report_last(self) -> None:
-        """Report the iteration at which Ctrl-C ended training, unless it was reported."""
-        if self._last_epoch is not None and self.reports[-1]["iteration"] != self._last_epoch.number:
-            self._report(self._last_epoch)
+    def report_last(self, history: History) -> None:
+        """Report the iteration after which training was interrupted, unless it was reported.
+
+        After an interrupt between two steps of an iteration, the network is no longer that of the last iteration.
+        """
+        last = self._last_epoch
+        if last is not None and history.unfinished is None and self.reports[-1]["iteration"] != last.number:
+            self._report(last)
+
+    def _is_due(self, iteration: int) -> bool:
+        return (iteration - 1) % self._every == 0
 
     def _report(self, epoch: Epoch) -> None:
         report = self._make_report(epoch)
-        _require_finite(report["loss"], epoch.number)
+        if not math.isfinite(report["loss"]):
+            self._divergence.stop(epoch.number)
         self.reports.append(report)
         self._display.report(epoch, describe(report, epoch.n_epochs))
+
+
+class SavedReports:
+    """A callback that writes the reports so far whenever a checkpoint is due, and at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    reporter : Reporter
+        Maker of the reports.
+    checkpoint : Checkpoint
+        The checkpoint.
+    """
+
+    def __init__(self, path: Path, reporter: Reporter, checkpoint: Checkpoint) -> None:
+        self._path = path
+        self._reporter = reporter
+        self._checkpoint = checkpoint
+
+    def __call__(self, epoch: Epoch) -> None:
+        """Write the reports if a checkpoint is due after this epoch."""
+        if self._checkpoint.is_due(epoch):
+            self._write()
+
+    def finish(self, training: Training) -> None:
+        """Write the reports."""
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            write_history(self._path, self._reporter.reports)
+        except OSError as error:
+            warn(f"the history was not written, and training goes on: {error}")
+
+
+@contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Print a `TrainingWarning` as a line; interrupts and losses of NaN are reported in another way."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TrainingWarning)
+        for reported in ("training was interrupted", "the loss became"):
+            warnings.filterwarnings("ignore", reported, TrainingWarning)
+        warnings.showwarning = show
+        yield
 
 
 def describe(report: Mapping[str, Any], n_iterations: int) -> str:
@@ -88,10 +166,3 @@ def _held_out(report: Mapping[str, Any]) -> str:
     if "validation_loss" not in report:
         return ""
     return f"held out {report['validation_loss']:.9g}, {report['validation_accuracy']:.4%}, "
-
-
-def _require_finite(loss: float, iteration: int) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"the loss became {loss} in iteration {iteration:,}, and no model was written: lower the learning rate"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,24 @@ def write_figure(path: Path, figure: Figure) -> None:
         If the file cannot be written.
     """
     write_and_rename(path, lambda beside: figure.savefig(beside, dpi=DOTS_PER_INCH))
+
+
+def write_all(writes: Iterable[Callable[[], object]]) -> None:
+    """Write several files: all that can be written.
+
+    Raises
+    ------
+    OSError
+        If some could not be written; the message names all of them.
+    """
+    failures = []
+    for write in writes:
+        try:
+            write()
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise OSError("; ".join(map(str, failures))) from failures[0]
 
 
 def _try_to_write_in(folder: Path) -> None:

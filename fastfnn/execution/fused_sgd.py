@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -58,10 +57,11 @@ class FusedSgd:
             [layer.activation for layer in dense],
         )
 
-    def calls(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Divide the rows of an epoch into kernel calls."""
+    def call_at(self, sample: int, end: int) -> slice:
+        """Return the samples of the kernel call that takes a given one; a call ends at `end` at the latest."""
         n_of_call = samples_of_call(self._batch_size)
-        return (order[first : first + n_of_call] for first in range(0, len(order), n_of_call))
+        first = sample // n_of_call * n_of_call
+        return slice(first, min(first + n_of_call, end))
 
     def take(self, rows: NDArray[np.int64]) -> tuple[float, int]:
         """Take the steps on these rows, batch by batch.

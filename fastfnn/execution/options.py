@@ -64,8 +64,13 @@ class Clipping:
     def __bool__(self) -> bool:
         return self.value is not None or self.norm is not None
 
-    def apply(self, kernels: Kernels, gradients: Sequence[NDArray[Any]]) -> None:
-        """Clip the gradients in place: each element first, then the norm of the result."""
+    def apply(self, kernels: Kernels, gradients: Sequence[NDArray[Any]], rate_factors: Sequence[float] = ()) -> None:
+        """Clip the gradients in place: each element first, then the norm of the result.
+
+        Gradients of parameters whose rate factor is 0 take no part in the norm: the parameters do not change.
+        """
+        if rate_factors:
+            gradients = [gradient for gradient, factor in zip(gradients, rate_factors, strict=True) if factor != 0]
         if self.value is not None:
             for gradient in gradients:
                 np.clip(gradient, -self.value, self.value, out=gradient)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,8 @@ class Optimizer(ABC):
         self._rate_factors: Sequence[float] = ()
         self._kinds: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
         self._known: weakref.ref[FlatArrays] | None = None
+        self._owner: weakref.ref[Any] | None = None
+        self._rate_beside_schedule: float | None = None
 
     @property
     def updates_by_element(self) -> bool:
@@ -127,8 +131,44 @@ class Optimizer(ABC):
         self.n_steps += n_steps
 
     def reset(self) -> None:
-        """Forget all steps taken."""
+        """Forget all steps taken, and the network they were taken for."""
         self.n_steps = 0
+        self._owner = None
+
+    def claim(self, owner: Any) -> None:
+        """Take steps for one owner alone: a network's first layer.
+
+        Raises
+        ------
+        ValueError
+            If steps were taken for another one.
+        """
+        if self.n_steps > 0 and self._owner is not None and self._owner() is not owner:
+            raise ValueError(
+                f"this {type(self).__name__} holds the state of {self.n_steps:,} steps of another network: make a "
+                f"new one, or call reset()"
+            )
+        self._owner = weakref.ref(owner)
+
+    @contextmanager
+    def scheduled(self) -> Iterator[None]:
+        """Leave the learning rate to a schedule in the `with` block."""
+        self._rate_beside_schedule = self.learning_rate
+        try:
+            yield
+        finally:
+            self.learning_rate, self._rate_beside_schedule = self._rate_beside_schedule, None
+
+    @property
+    def own_learning_rate(self) -> float:
+        """The learning rate that is no schedule's: during scheduled training, that of before and after it."""
+        return self.learning_rate if self._rate_beside_schedule is None else self._rate_beside_schedule
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the constructor that are attributes of the same name, apart from the learning rate."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: vars(self)[name] for name in names if name in vars(self) and name != "learning_rate"}
 
     @property
     def state(self) -> dict[str, list[Any]]:
@@ -186,8 +226,8 @@ class Optimizer(ABC):
                 setattr(self, f"_{name}", FlatArrays.copied(state))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the reference to the parameters of the last step."""
-        return self.__dict__ | {"_known": None}
+        """Leave out the references to the parameters of the last step and to their network."""
+        return self.__dict__ | {"_known": None, "_owner": None}
 
     def _rate(self, index: Index) -> float:
         """Return the learning rate of the parameter at `index`."""

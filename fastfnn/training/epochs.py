@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn._warnings import warn
 from fastfnn.execution.fused_sgd import FusedSgd
 from fastfnn.execution.gradient import loss_gradient
 from fastfnn.execution.obstacles import has_rate_factors
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import ExecutionPlan, Steps, Update
 from fastfnn.execution.preparation import Batch, gathered, in_order
-from fastfnn.history import Record
+from fastfnn.history import Unfinished
 from fastfnn.inputs.row_blocks import RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.parameters import FlatArrays
-from fastfnn.training.events import Step, StopTraining
+from fastfnn.training.events import Step, tell
 from fastfnn.training.interrupt import Interrupt
-
-
-class _Means:
-    """Loss and accuracy of an epoch so far."""
-
-    def __init__(self) -> None:
-        self.n_seen = 0
-        self._loss, self._weight, self._n_correct = 0.0, 0.0, 0
-
-    def add(self, loss: float, weight: float, n_correct: int, n_rows: int) -> None:
-        """Add the mean loss of some rows, their total weight, and their number of correct samples."""
-        self._loss, self._weight = self._loss + loss * weight, self._weight + weight
-        self._n_correct, self.n_seen = self._n_correct + n_correct, self.n_seen + n_rows
-
-    @property
-    def loss(self) -> float:
-        return self._loss / self._weight if self._weight else 0.0
-
-    @property
-    def accuracy(self) -> float:
-        return self._n_correct / self.n_seen
+from fastfnn.training.progress import Progress, continued, digest_of, random_at
 
 
 class Epochs:
@@ -79,6 +61,7 @@ class Epochs:
         plan: ExecutionPlan,
     ) -> None:
         self.stopped = False
+        self._has_overflowed = False
         self._model = model
         self._blocks = blocks
         self._y = y
@@ -94,77 +77,93 @@ class Epochs:
         if batch_size is not None and plan.steps is not Steps.ONE_BY_ONE:
             self._fused_sgd = FusedSgd(model, blocks, y, optimizer, batch_size, plan)
 
-    def run(self, interrupt: Interrupt) -> Record:
-        """Run one epoch, or the part of it before Ctrl-C; return its mean loss and accuracy."""
-        means = _Means()
-        if self._options.batch_size is None:
-            self._step(in_order(self._blocks, self._y), self._y, means)
-        else:
-            self._mini_batches(self._options.batch_size, means, interrupt)
-        accuracy = {"accuracy": means.accuracy} if self._model.loss.counts_correct else {}
-        return {"loss": means.loss, **accuracy}
+    def begin(self, number: int) -> Progress:
+        """Draw the order of an epoch."""
+        random = self._model.rng.bit_generator.state
+        order = self._order(self._model.rng)
+        return Progress(number, self._options.batch_size, len(self._y), order, random)
 
-    def _mini_batches(self, batch_size: int, means: _Means, interrupt: Interrupt) -> None:
-        """Take the steps of an epoch; the last batch takes the remaining samples."""
-        n_samples = len(self._y)
-        order = self._order(n_samples // batch_size * batch_size if self._options.drop_last else n_samples)
-        if self._fused_sgd is not None:
-            # The last batch goes through the layers, so they hold the gradient of the last step.
-            first_of_last = (len(order) - 1) // batch_size * batch_size
-            self._fused_steps(self._fused_sgd, order[:first_of_last], batch_size, means, interrupt)
-        for first in range(means.n_seen, len(order), batch_size):
-            if means.n_seen > 0 and (interrupt.requested or self.stopped):
-                break
-            rows = order[first : first + batch_size]
-            targets = self._y.take(rows)
-            self._step(gathered(self._blocks, rows, targets), targets, means)
+    def continued(self, unfinished: Unfinished) -> Progress:
+        """Draw the order of an epoch again that was not finished.
 
-    def _order(self, n_used: int) -> NDArray[np.int64]:
-        """Return the rows of an epoch, shuffled if requested."""
-        n_samples = len(self._y)
-        return (self._model.rng.permutation(n_samples) if self._options.shuffle else np.arange(n_samples))[:n_used]
-
-    def _fused_steps(
-        self, sgd: FusedSgd, order: NDArray[np.int64], batch_size: int, means: _Means, interrupt: Interrupt
-    ) -> None:
-        """Take steps in the kernels of SGD; the order of summation does not depend on callbacks."""
-        loss_sum, n_correct, n_seen = 0.0, 0, 0
-        for rows in sgd.calls(order):
-            loss, correct, n_taken = self._take(sgd, rows, batch_size, interrupt)
-            loss_sum, n_correct, n_seen = loss_sum + loss, n_correct + correct, n_seen + n_taken
-            if interrupt.requested or self.stopped:
-                break
-        means.add(loss_sum / max(n_seen, 1), n_seen, n_correct, n_seen)
-
-    def _take(
-        self, sgd: FusedSgd, rows: NDArray[np.int64], batch_size: int, interrupt: Interrupt
-    ) -> tuple[float, int, int]:
-        """Take all steps on these rows in one call, or each in its own call where callbacks watch.
-
-        Returns the sum of losses, the number of correct samples, and the number of samples.
+        Raises
+        ------
+        ValueError
+            If the samples or the batches are not those of that epoch.
         """
-        if not self._options.step_callbacks:
-            return *sgd.take(rows), len(rows)
-        loss_sum, n_correct, n_taken = 0.0, 0, 0
-        for first in range(0, len(rows), batch_size):
-            part = rows[first : first + batch_size]
-            loss, correct = sgd.take(part)
-            loss_sum, n_correct, n_taken = loss_sum + loss, n_correct + correct, n_taken + len(part)
+        order = self._order(random_at(unfinished.random))
+        if (unfinished.batch_size, unfinished.order) != (self._options.batch_size, digest_of(order)):
+            raise ValueError(
+                f"the history ended in epoch {unfinished.epoch}, in batches of {unfinished.batch_size:,}: continue "
+                f"with the same samples, batch_size, shuffle and drop_last, or set history.unfinished to None"
+            )
+        return continued(unfinished, len(self._y), order)
+
+    def run(self, progress: Progress, interrupt: Interrupt) -> None:
+        """Take the steps of an epoch that are left, or those before Ctrl-C; at least one."""
+        batch_size = self._options.batch_size
+        if batch_size is None:
+            self._step(in_order(self._blocks, self._y), self._y, progress)
+            return
+        # The last batch goes through the layers, so they hold the gradient of the last step.
+        first_of_last = (len(progress.order) - 1) // batch_size * batch_size
+        while not progress.is_complete:
+            if self._fused_sgd is not None and progress.n_used < first_of_last:
+                self._fused_steps(self._fused_sgd, progress, first_of_last, batch_size)
+            else:
+                rows = progress.order[progress.n_used : progress.n_used + batch_size]
+                targets = self._y.take(rows)
+                self._step(gathered(self._blocks, rows, targets), targets, progress)
+            if interrupt.requested or self.stopped:
+                return
+
+    def _order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the rows of an epoch's mini-batches, shuffled if requested; none for a full batch."""
+        n_samples, size = len(self._y), self._options.batch_size
+        if size is None:
+            return np.arange(0)
+        order = rng.permutation(n_samples) if self._options.shuffle else np.arange(n_samples)
+        return order[: n_samples // size * size] if self._options.drop_last else order
+
+    def _fused_steps(self, sgd: FusedSgd, progress: Progress, end: int, batch_size: int) -> None:
+        """Take the steps of a kernel call, or one of them where callbacks watch.
+
+        Losses are added in an order that depends neither on callbacks nor on where a training run was stopped.
+        """
+        first = progress.n_used
+        call = sgd.call_at(first, end)
+        whole = first == call.start and not self._options.step_callbacks
+        rows = progress.order[first : call.stop if whole else min(first + batch_size, call.stop)]
+        loss_sum, n_correct = sgd.take(rows)
+        progress.call = progress.call.plus(loss_sum, len(rows), n_correct, len(rows))
+        self._warn_of_overflow(loss_sum, progress)
+        if progress.n_used == call.stop:
+            progress.finish_call()
+        if self._options.step_callbacks:
             for layer in self._model.layers:
                 layer.gradient = Gradient()  # the kernel stores none
-            self._watch(loss / len(part), correct, len(part))
-            if interrupt.requested or self.stopped:
-                break
-        return loss_sum, n_correct, n_taken
+            self._watch(loss_sum / len(rows), n_correct, len(rows))
 
-    def _step(self, batch: Batch, targets: Targets, means: _Means) -> None:
-        """Update the parameters once; add the loss and the correct samples before the update to the means."""
+    def _step(self, batch: Batch, targets: Targets, progress: Progress) -> None:
+        """Update the parameters once; add the loss and the correct samples before the update to the sums."""
         n_rows, weight = len(targets), targets.total_weight
         loss, n_correct = self._gradient.run(batch, weight, self._seeds())
-        self._clipping.apply(self._model.kernels, self._gradient.gradients)
+        self._clipping.apply(self._model.kernels, self._gradient.gradients, *self._rate_factors)
         self._update()
-        means.add(loss, weight, n_correct, n_rows)
+        progress.total = progress.total.plus(loss * weight, weight, n_correct, n_rows)
+        self._warn_of_overflow(loss, progress)
         self._watch(loss, n_correct, n_rows)
+
+    def _warn_of_overflow(self, loss: float, progress: Progress) -> None:
+        """Warn, once in a training run, that the loss became infinite or NaN."""
+        if math.isfinite(loss) or self._has_overflowed:
+            return
+        self._has_overflowed = True
+        warn(
+            f"the loss became {loss} in epoch {progress.epoch}, batch {progress.batch}: lower the learning rate "
+            f"({self._optimizer.learning_rate:g}), scale the inputs and targets to about 1, or clip gradients with "
+            f"clip_norm"
+        )
 
     def _update(self) -> None:
         """Let the optimizer update the parameters with their gradients."""
@@ -181,11 +180,7 @@ class Epochs:
         model = self._model
         accuracy = n_correct / n_rows if model.loss.counts_correct else None
         step = Step(self._optimizer.n_steps, loss, accuracy, model, self._optimizer)
-        try:
-            for callback in self._options.step_callbacks:
-                callback(step)
-        except StopTraining:
-            self.stopped = True
+        self.stopped |= tell(self._options.step_callbacks, step)
 
     def _seeds(self) -> list[int] | None:
         """Draw a seed for each layer, if one of them needs it."""

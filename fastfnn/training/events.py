@@ -1,10 +1,17 @@
-"""Training events: the epoch or step passed to a callback, and the exception a callback raises to end training."""
+"""Training events: what is passed to callbacks, how they are called, and the exception they raise to end training.
+
+A callback is any callable. If its class has a method `start` or `finish`, it is called with the `Training` before the
+first step and after the last one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from fastfnn.history import History, Record
 from fastfnn.inputs.row_blocks import RowBlocks
@@ -21,6 +28,50 @@ class PreparedSet(NamedTuple):
     blocks: RowBlocks
     y: Targets
     propagation: Propagation
+
+
+@dataclass(eq=False)
+class Training:
+    """A training run, passed to `start` and `finish` of its callbacks.
+
+    Attributes
+    ----------
+    network : Network
+        The network.
+    optimizer : Optimizer
+        The optimizer.
+    history : History
+        Records of all epochs so far; when training is resumed, those of earlier runs from the start.
+    n_epochs : int
+        Number of epochs of the whole training run.
+    error : BaseException or None
+        The exception that ended training, if there was one: the last step may be half done. A `StopTraining`, or
+        Ctrl-C that was postponed to the end of a step, is none.
+    """
+
+    network: Any  # a fastfnn.Network, whose module imports this one
+    optimizer: Optimizer
+    history: History
+    n_epochs: int
+    error: BaseException | None = None
+    _last: dict[str, NDArray[Any]] | None = field(default=None, init=False)
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """The network's parameters after the last step, even if `restore` has replaced them."""
+        parameters: dict[str, NDArray[Any]] = self.network.parameters
+        return parameters if self._last is None else self._last
+
+    def restore(self, parameters: dict[str, NDArray[Any]]) -> None:
+        """Replace the network's parameters by others, such as those of its best epoch.
+
+        A checkpoint still holds those after the last step, which fit the optimizer's state.
+        """
+        current = self.network.parameters
+        if self._last is None:
+            self._last = {name: array.copy() for name, array in current.items()}
+        for name, array in parameters.items():
+            current[name][...] = array
 
 
 @dataclass(frozen=True)
@@ -88,6 +139,31 @@ class Step:
 
 class StopTraining(Exception):  # noqa: N818 - it is not an error
     """Raised by a callback to end training after the current epoch or step."""
+
+
+def tell(callbacks: Iterable[Callable[..., Any]], event: Epoch | Step) -> bool:
+    """Call every callback with an event; return whether one of them ended training."""
+    stopped = False
+    for callback in callbacks:
+        try:
+            callback(event)
+        except StopTraining:
+            stopped = True
+    return stopped
+
+
+def start(callback: Callable[..., Any], training: Training) -> None:
+    """Call a callback's `start`, if its class has one."""
+    if callable(getattr(type(callback), "start", None)):
+        callback.start(training)  # type: ignore[attr-defined]
+
+
+def finish_all(callbacks: Sequence[Callable[..., Any]], training: Training) -> None:
+    """Call the `finish` of those whose class has one, in order, even if one of them raises."""
+    with ExitStack() as stack:
+        for callback in reversed(callbacks):
+            if callable(getattr(type(callback), "finish", None)):
+                stack.callback(callback.finish, training)
 
 
 Callback = Callable[[Epoch], Any]

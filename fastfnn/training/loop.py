@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from numpy.typing import NDArray
 
+from fastfnn._warnings import warn
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import ExecutionPlan, plan_evaluation
 from fastfnn.execution.prediction import evaluate
@@ -18,8 +21,8 @@ from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import scheduled_rate
 from fastfnn.training.epochs import Epochs
-from fastfnn.training.events import Epoch, PreparedSet, StopTraining
-from fastfnn.training.interrupt import postponed_interrupt
+from fastfnn.training.events import Epoch, PreparedSet, StopTraining, Training, finish_all, start, tell
+from fastfnn.training.interrupt import TERMINATED, Interrupt, postponed_interrupt
 
 # Samples and targets, checked.
 Checked = tuple[NDArray[Any] | Csr, Targets]
@@ -50,35 +53,105 @@ def fit(
         Plan for these arguments.
     history : History, optional
         History of a training run to resume; new records are appended to it.
+
+    Raises
+    ------
+    ValueError
+        If the optimizer holds the steps of another network, or the history does not fit; nothing is changed then.
+    SystemExit
+        If SIGTERM arrived, after the current step and all `finish`.
     """
-    X, y = training
-    training_set = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)
-    held_out = None if validation is None else _held_out(model, *validation, options.input_format)
-    history = History() if history is None else history
-    start = time.perf_counter() - (history.records[-1]["seconds"] if history.records else 0)
+    optimizer.claim(model.layers[0])
+    run = _Run(model, training, optimizer, options, plan, validation, History() if history is None else history)
+    history = run.history
     with postponed_interrupt() as interrupt:
         try:
-            epochs = Epochs(model, training_set.blocks, y, optimizer, options, plan)
-            for number in range(len(history) + 1, options.epochs + 1):
-                if options.schedule is not None:
-                    optimizer.learning_rate = scheduled_rate(options.schedule, number, history)
-                record = {"epoch": number, **epochs.run(interrupt), "seconds": time.perf_counter() - start}
-                if options.schedule is not None:
-                    record["learning_rate"] = optimizer.learning_rate
-                if held_out is not None:
-                    record |= _evaluated(model, held_out)
-                history.records.append(record)
-                epoch = Epoch(number, options.epochs, record, model, optimizer, history, training_set)
-                for callback in options.callbacks:
-                    callback(epoch)
-                if interrupt.requested or epochs.stopped:
-                    break
+            run.train(interrupt)
         except StopTraining:
             pass
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            run.training.error = error
             interrupt.requested = True
-    history.interrupted = interrupt.requested
+        except BaseException as error:
+            run.training.error = error
+            raise
+        finally:
+            history.interrupted = interrupt.requested
+            finish_all(run.started, run.training)
+    if interrupt.terminated:
+        raise SystemExit(TERMINATED)
+    if history.interrupted:
+        warn(f"training was interrupted, and history.interrupted is True: {history!r}")
     return history
+
+
+class _Run:
+    """A training run; see `fit` for the arguments.
+
+    Attributes
+    ----------
+    training : Training
+        The run, as callbacks see it.
+    started : list
+        Callbacks whose `start` was called, or that have none.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        training: Checked,
+        optimizer: Optimizer,
+        options: Options,
+        plan: ExecutionPlan,
+        validation: Checked | None,
+        history: History,
+    ) -> None:
+        X, y = training
+        self.history = history
+        self._model = model
+        self._optimizer = optimizer
+        self._options = options
+        self._samples = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)
+        self._held_out = None if validation is None else _held_out(model, *validation, options.input_format)
+        self._epochs = Epochs(model, self._samples.blocks, y, optimizer, options, plan)
+        self._unfinished = None if history.unfinished is None else self._epochs.continued(history.unfinished)
+        if self._unfinished is not None and self._unfinished.epoch != len(history) + 1:
+            raise ValueError(f"the history has {len(history)} epochs, and ended in epoch {self._unfinished.epoch}")
+        self.training = Training(model, optimizer, history, options.epochs)
+        self.started: list[Callable[..., Any]] = []
+
+    def train(self, interrupt: Interrupt) -> None:
+        """Start the callbacks, and run epochs until one of them, Ctrl-C or the number of epochs ends training."""
+        for callback in (*self._options.callbacks, *self._options.step_callbacks):
+            if not any(callback is other for other in self.started):
+                start(callback, self.training)
+                self.started.append(callback)
+        begun = time.perf_counter() - self.history.seconds
+        with self._optimizer.scheduled() if self._options.schedule else nullcontext():
+            for number in range(len(self.history) + 1, self._options.epochs + 1):
+                if self._epoch(number, begun, interrupt):
+                    return
+
+    def _epoch(self, number: int, begun: float, interrupt: Interrupt) -> bool:
+        """Run one epoch, record it and call the callbacks; return whether training ends."""
+        history, options, optimizer = self.history, self._options, self._optimizer
+        if options.schedule is not None:
+            optimizer.learning_rate = scheduled_rate(options.schedule, number, history)
+        progress = self._unfinished or self._epochs.begin(number)
+        self._unfinished = history.unfinished = None
+        self._epochs.run(progress, interrupt)
+        seconds = time.perf_counter() - begun
+        if not progress.is_complete:
+            history.unfinished = progress.unfinished(seconds)
+            return True
+        record = {"epoch": number, **progress.record(self._model.loss.counts_correct), "seconds": seconds}
+        if options.schedule is not None:
+            record["learning_rate"] = optimizer.learning_rate
+        if self._held_out is not None:
+            record |= _evaluated(self._model, self._held_out)
+        history.records.append(record)
+        epoch = Epoch(number, options.epochs, record, self._model, optimizer, history, self._samples)
+        return tell(options.callbacks, epoch) or interrupt.requested or self._epochs.stopped
 
 
 def _held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:

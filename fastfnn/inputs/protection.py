@@ -1,0 +1,64 @@
+"""Write protection of a user's arrays while a training run reads them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The arrays that are protected, and by how many training runs: several threads may train on one array.
+_protected: dict[int, tuple[NDArray[Any], int]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def write_protected(data: Iterable[Any]) -> Iterator[None]:
+    """Make arrays read-only in the `with` block, and the arrays of sparse ones; others are left alone.
+
+    Some ways of training convert samples once, others at every step: samples that a callback changes would have an
+    effect in some of them only. Other views of the same memory stay writable.
+    """
+    arrays = [array for each in data for array in _arrays_of(each)]
+    with _lock:
+        for array in arrays:
+            _protect(array)
+    try:
+        yield
+    finally:
+        with _lock:
+            for array in sorted(arrays, key=_is_view):  # a view can be made writable after its base only
+                _release(array)
+
+
+def _arrays_of(data: Any) -> list[NDArray[Any]]:
+    parts = (
+        [getattr(data, name, None) for name in ("data", "indices", "indptr")] if hasattr(data, "tocsr") else [data]
+    )
+    return [part for part in parts if isinstance(part, np.ndarray)]
+
+
+def _protect(array: NDArray[Any]) -> None:
+    if id(array) in _protected:
+        _protected[id(array)] = array, _protected[id(array)][1] + 1
+    elif array.flags.writeable:
+        _protected[id(array)] = array, 1
+        array.flags.writeable = False
+
+
+def _release(array: NDArray[Any]) -> None:
+    if id(array) not in _protected:
+        return
+    _, n_runs = _protected.pop(id(array))
+    if n_runs > 1:
+        _protected[id(array)] = array, n_runs - 1
+        return
+    with suppress(ValueError):  # another thread still trains on the array whose view this is
+        array.flags.writeable = True
+
+
+def _is_view(array: NDArray[Any]) -> bool:
+    return array.base is not None
