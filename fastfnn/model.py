@@ -163,7 +163,8 @@ class Model:
         """Check samples to evaluate after each epoch, a pair (X, y), like `check_samples`."""
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
             raise TypeError("validation_data must be a pair (X, y)")
-        return self.check_samples(*pair, whose="validation ")
+        X, y = pair
+        return self.check_samples(X, y, "validation ")
 
     def __copy__(self) -> Self:
         """Share all layers and parameters, as shallow copies do; `copy.deepcopy` makes an independent network."""

@@ -124,10 +124,34 @@ def test_wrong_config(train_csv, old_run, tmp_path, content, message):
 def test_a_training_that_diverges(train_csv, tmp_path, backend):
     out = tmp_path / "run"
     arguments = (*TINY, "--backend", backend, "--optimizer", "sgd", "--learning-rate", 1e30)
-    error = fail("train", "--data", train_csv, *arguments, "--out", out)
-    assert "the loss became" in error
-    assert "lower the learning rate" in error
+    result = invoke("train", "--data", train_csv, *arguments, "--out", out)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: the loss became infinite or NaN in iteration 1, and no model was written: lower the learning rate\n"
+    )
     assert [path.name for path in out.iterdir()] == ["samples.png"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_training_that_diverges_later_keeps_its_last_good_model(train_csv, tmp_path, backend, monkeypatch):
+    """The third update is so large that the loss of the fourth iteration is none."""
+
+    def diverge(self, *arguments, step=SGD.step_flat):
+        self.learning_rate = 1e30 if self.n_steps == 2 else 0.1
+        step(self, *arguments)
+
+    monkeypatch.setattr(SGD, "step_flat", diverge)
+    arguments = ("--data", train_csv, *TINY, "--backend", backend, "--optimizer", "sgd", "--report-every", 9)
+    result = invoke("train", *arguments, "--iterations", 9, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: the loss became infinite or NaN in iteration 4, and the model is that of iteration 2: lower the "
+        "learning rate\n"
+    )
+    monkeypatch.undo()
+    succeed("train", *arguments, "--learning-rate", 0.1, "--iterations", 2, "--out", tmp_path / "short")
+    names = [tmp_path / folder / "model.safetensors" for folder in ("run", "short")]
+    assert names[0].read_bytes() == names[1].read_bytes()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pytest
 from command_line import TINY, invoke, read_history, write_csv
 
 from fastfnn import Network, RMSprop
-from fastfnn.history import History
 from fastfnn.recipes import RECIPES
 
 
@@ -47,7 +46,7 @@ def test_ctrl_c_between_reports_makes_a_last_one(train, tmp_path, monkeypatch):
 
 
 def test_an_end_before_the_first_step_leaves_no_model(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(Network, "fit", lambda *_, **__: History())
+    monkeypatch.setattr(Network, "fit", lambda *_, history, **__: setattr(history, "interrupted", True))
     result = train()
     assert result.exit_code == 130
     assert result.stderr == "interrupted: nothing more is written\n"

@@ -21,7 +21,7 @@ from fastfnn.app.config_file import write_config
 from fastfnn.app.data import Task, load_task
 from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import progress_display, say
-from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, shown_warnings
+from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, is_due, shown_warnings
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
@@ -97,8 +97,9 @@ class Experiment:
             self._warm_up()
         held_out = self.task.held_out
         chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
+        network = chosen.build_network()
         chosen._draw_samples(out)
-        trained = chosen._train(chosen.build_network(), out, resume)
+        trained = chosen._train(network, out, resume)
         trained.divergence.require_good()
         chosen._write(trained, out)
         if self.task.test is not None:
@@ -202,12 +203,17 @@ class Experiment:
             raise ValueError(
                 f"{out} holds {len(history):,} iterations; got --iterations {self.settings.iterations:,}"
             )
-        reports = run_folder.read_history(out / run_folder.HISTORY)
+        reports = [
+            report
+            for report in run_folder.read_history(out / run_folder.HISTORY)
+            if report["iteration"] <= len(history)
+            and is_due(report["iteration"], self.settings.report_every, self.settings.iterations)
+        ]
         within = (
             "" if history.unfinished is None else f", and {history.unfinished.n_samples:,} samples of the next one"
         )
         say(f"resumed after iteration {len(history):,}{within}")
-        return history, [report for report in reports if report["iteration"] <= len(history)]
+        return history, reports
 
     def _train(self, network: Network, out: Path, resume: bool) -> Trained:
         """Train the network, from the checkpoint if asked to.

@@ -36,7 +36,7 @@ class Reporter:
     divergence : Divergence
         Told of a report whose loss is infinite or NaN.
     reports : iterable of dict
-        Reports of earlier iterations, in a resumed training run; those that are not due are left out.
+        Reports of earlier iterations, in a resumed training run.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Reporter:
         self._every = every
         self._display = display
         self._divergence = divergence
-        self.reports: list[Report] = [report for report in reports if self._is_due(report["iteration"])]
+        self.reports: list[Report] = list(reports)
         self._last_epoch: Epoch | None = None
 
     def __call__(self, epoch: Epoch) -> None:
@@ -64,7 +64,7 @@ class Reporter:
         self._last_epoch = epoch
         if epoch.number == self._divergence.iteration:
             return
-        if epoch.number == epoch.n_epochs or self._is_due(epoch.number):
+        if is_due(epoch.number, self._every, epoch.n_epochs):
             self._report(epoch)
         else:
             self._display.advance(epoch)
@@ -78,15 +78,17 @@ class Reporter:
         if last is not None and history.unfinished is None and self.reports[-1]["iteration"] != last.number:
             self._report(last)
 
-    def _is_due(self, iteration: int) -> bool:
-        return (iteration - 1) % self._every == 0
-
     def _report(self, epoch: Epoch) -> None:
         report = self._make_report(epoch)
         if not math.isfinite(report["loss"]):
             self._divergence.stop(epoch.number)
         self.reports.append(report)
         self._display.report(epoch, describe(report, epoch.n_epochs))
+
+
+def is_due(iteration: int, every: int, n_iterations: int) -> bool:
+    """Tell whether an iteration is reported: the first, every `every`-th after it, and the last."""
+    return iteration == n_iterations or (iteration - 1) % every == 0
 
 
 class SavedReports:
