@@ -18,7 +18,7 @@ TrainingWarning.__module__ = "fastfnn"
 
 def warn(message: str) -> None:
     """Issue a `TrainingWarning` that points at the caller of the package."""
-    depth, frame = 1, sys._getframe(1)
+    depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, TrainingWarning, stacklevel=depth)
