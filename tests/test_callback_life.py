@@ -250,7 +250,7 @@ def test_a_checkpoint_in_a_missing_folder_is_refused_before_training(tmp_path):
 
 def test_a_checkpoint_of_records_with_numpy_numbers(tmp_path):
     def note(epoch):
-        epoch.record |= {"largest": np.float32(0.1), "n_large": np.int64(3), "is_large": np.bool_(True)}
+        epoch.record.update(largest=np.float32(0.1), n_large=np.int64(3), is_large=np.bool_(True))
 
     history = fit(note, Checkpoint(tmp_path / "c"))
     loaded = load_checkpoint(tmp_path / "c", small_network(), SGD(0.1))

@@ -3,6 +3,7 @@ import pytest
 from command_line import TINY, fail, invoke, succeed, write_csv
 from safetensors.numpy import save_file
 
+import fastfnn
 from fastfnn.files.container import read_model, write_model
 
 
@@ -136,11 +137,11 @@ def test_a_training_that_diverges(train_csv, tmp_path, backend):
 def test_a_training_that_diverges_later_keeps_its_last_good_model(train_csv, tmp_path, backend, monkeypatch):
     """The third update is so large that the loss of the fourth iteration is none."""
 
-    def diverge(self, *arguments, step=SGD.step_flat):
+    def diverge(self, *arguments, step=fastfnn.SGD.step_flat):
         self.learning_rate = 1e30 if self.n_steps == 2 else 0.1
         step(self, *arguments)
 
-    monkeypatch.setattr(SGD, "step_flat", diverge)
+    monkeypatch.setattr(fastfnn.SGD, "step_flat", diverge)
     arguments = ("--data", train_csv, *TINY, "--backend", backend, "--optimizer", "sgd", "--report-every", 9)
     result = invoke("train", *arguments, "--iterations", 9, "--out", tmp_path / "run")
     assert result.exit_code == 1

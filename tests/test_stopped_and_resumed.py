@@ -1,4 +1,4 @@
-"""A training that ends between any two steps, and is resumed, ends with the bits and the history of one that never did.
+"""A training that is ended between two steps and resumed has the bits and the history of one that never was.
 
 Each kind of training is ended after each of its steps: by Ctrl-C, by SIGTERM, or by a callback. It is resumed by the
 history in the same process, or from the checkpoint by a network with other weights.
@@ -216,7 +216,7 @@ def test_an_epoch_is_continued_with_its_own_batches_alone(changed):
     before = bytes_of(net), its.n_steps, net.rng.bit_generator.state, repr(history)
     options = {"batch_size": 6} | changed
     data = options.pop("data", (X, Y))
-    with pytest.raises(ValueError, match=r"the history ended in epoch 2, in batches of 6: continue with the same sam"):
+    with pytest.raises(ValueError, match="the history ended in epoch 2, in batches of 6: continue with the same"):
         net.fit(*data, its, epochs=3, **options, history=history)
     assert (bytes_of(net), its.n_steps, net.rng.bit_generator.state, repr(history)) == before
     history.unfinished = None
@@ -267,7 +267,11 @@ def test_a_signal_while_callbacks_run_waits_for_them(tmp_path, way):
     _, outcome = end_after(1, way)
     with outcome:
         small("numpy").fit(
-            X, Y, SGD(0.1), epochs=5, callbacks=[press, lambda epoch: calls.append("next"), Checkpoint(tmp_path / "c")]
+            X,
+            Y,
+            SGD(0.1),
+            epochs=5,
+            callbacks=[press, lambda epoch: calls.append("next"), Checkpoint(tmp_path / "c")],
         )
     assert calls == ["after the signal", "next"]
     assert len(load_checkpoint(tmp_path / "c", small("numpy"), SGD(0.1))) == 1
