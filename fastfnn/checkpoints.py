@@ -45,7 +45,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self._every = check_count("every", every)
         self._path = Path(path)
-        self._written: int | None = None
+        self._latest: int | None = None
 
     def is_due(self, epoch: Epoch) -> bool:
         """Tell whether a checkpoint is written after this epoch."""
@@ -59,7 +59,7 @@ class Checkpoint:
         OSError
             If the folder of the file is missing.
         """
-        self._written = len(training.history)
+        self._latest = len(training.history)
         if not self._path.absolute().parent.is_dir():
             raise FileNotFoundError(f"there is no folder for the checkpoint {self._path}: create it")
 
@@ -71,8 +71,8 @@ class Checkpoint:
     def finish(self, training: Training) -> None:
         """Write the last state, unless it was written or an exception ended training."""
         history = training.history
-        is_written = self._written == len(history) and history.unfinished is None
-        if training.error is None and not is_written:
+        is_known = self._latest == len(history) and history.unfinished is None
+        if training.error is None and not is_known:
             self._write(training.parameters, training.network, training.optimizer, history)
 
     def _write(
@@ -82,8 +82,7 @@ class Checkpoint:
             _save(self._path, parameters, network, optimizer, history)
         except (OSError, ValueError) as error:
             warn(f"the checkpoint after epoch {len(history)} was not written, and training goes on: {error}")
-        else:
-            self._written = len(history)
+        self._latest = len(history)
 
 
 def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Optimizer, history: History) -> None:
