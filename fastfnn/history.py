@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 Record = dict[str, float]
 
 
-class Sums(NamedTuple):
+@dataclass(slots=True)
+class Sums:
     """Sums over samples: of their weighted losses, of their weights, and the numbers of correct ones and of all."""
 
     loss: float = 0.0
@@ -20,9 +21,21 @@ class Sums(NamedTuple):
     n_correct: int = 0
     n_rows: int = 0
 
-    def plus(self, loss: float, weight: float, n_correct: int, n_rows: int) -> Sums:
+    def add(self, loss: float, weight: float, n_correct: int, n_rows: int) -> None:
         """Add the sums over other samples."""
-        return Sums(self.loss + loss, self.weight + weight, self.n_correct + n_correct, self.n_rows + n_rows)
+        self.loss += loss
+        self.weight += weight
+        self.n_correct += n_correct
+        self.n_rows += n_rows
+
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums over both sets of samples."""
+        return Sums(
+            self.loss + other.loss,
+            self.weight + other.weight,
+            self.n_correct + other.n_correct,
+            self.n_rows + other.n_rows,
+        )
 
     @property
     def mean_loss(self) -> float:
@@ -72,7 +85,7 @@ class Unfinished:
     @property
     def mean_loss(self) -> float:
         """Mean loss of those samples, each before its step."""
-        return self.total.plus(*self.call).mean_loss
+        return self.total.plus(self.call).mean_loss
 
 
 class History:

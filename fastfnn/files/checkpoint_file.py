@@ -232,8 +232,8 @@ def _unfinished(described: dict[str, Any], n_epochs: int) -> Unfinished:
     return unfinished
 
 
-def _sums(values: list[Any]) -> Sums:
-    sums = Sums(*values)
+def _sums(values: dict[str, Any]) -> Sums:
+    sums = Sums(**values)
     for value in (sums.loss, sums.weight):
         expect(value, lambda value: isinstance(value, (int, float)), "unfinished sums")
     for value in (sums.n_correct, sums.n_rows):

@@ -35,9 +35,9 @@ def write_protected(data: Iterable[Any]) -> Iterator[None]:
 
 
 def _arrays_of(data: Any) -> list[NDArray[Any]]:
-    parts = (
-        [getattr(data, name, None) for name in ("data", "indices", "indptr")] if hasattr(data, "tocsr") else [data]
-    )
+    if isinstance(data, np.ndarray):
+        return [data]
+    parts = [getattr(data, name, None) for name in ("data", "indices", "indptr")] if hasattr(data, "tocsr") else []
     return [part for part in parts if isinstance(part, np.ndarray)]
 
 

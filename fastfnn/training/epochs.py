@@ -26,6 +26,9 @@ from fastfnn.training.events import Step, tell
 from fastfnn.training.interrupt import Interrupt
 from fastfnn.training.progress import Progress, continued, digest_of, random_at
 
+# The order of a full batch, which takes all samples in their own.
+NO_ORDER = np.arange(0)
+
 
 class Epochs:
     """The updates of a training run, in memory that is allocated once.
@@ -79,9 +82,11 @@ class Epochs:
 
     def begin(self, number: int) -> Progress:
         """Draw the order of an epoch."""
-        random = self._model.rng.bit_generator.state
-        order = self._order(self._model.rng)
-        return Progress(number, self._options.batch_size, len(self._y), order, random)
+        n_samples, rng = len(self._y), self._model.rng
+        if self._options.batch_size is None:
+            return Progress(number, None, n_samples, NO_ORDER, {})
+        before = rng.bit_generator.state
+        return Progress(number, self._options.batch_size, n_samples, self._order(rng), before)
 
     def continued(self, unfinished: Unfinished) -> Progress:
         """Draw the order of an epoch again that was not finished.
@@ -101,19 +106,21 @@ class Epochs:
 
     def run(self, progress: Progress, interrupt: Interrupt) -> None:
         """Take the steps of an epoch that are left, or those before Ctrl-C; at least one."""
-        batch_size = self._options.batch_size
+        batch_size, order = self._options.batch_size, progress.order
         if batch_size is None:
             self._step(in_order(self._blocks, self._y), self._y, progress)
             return
-        # The last batch goes through the layers, so they hold the gradient of the last step.
-        first_of_last = (len(progress.order) - 1) // batch_size * batch_size
-        while not progress.is_complete:
-            if self._fused_sgd is not None and progress.n_used < first_of_last:
+        if self._fused_sgd is not None:
+            # The last batch goes through the layers, so they hold the gradient of the last step.
+            first_of_last = (len(order) - 1) // batch_size * batch_size
+            while progress.n_used < first_of_last:
                 self._fused_steps(self._fused_sgd, progress, first_of_last, batch_size)
-            else:
-                rows = progress.order[progress.n_used : progress.n_used + batch_size]
-                targets = self._y.take(rows)
-                self._step(gathered(self._blocks, rows, targets), targets, progress)
+                if interrupt.requested or self.stopped:
+                    return
+        for first in range(progress.n_used, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            targets = self._y.take(rows)
+            self._step(gathered(self._blocks, rows, targets), targets, progress)
             if interrupt.requested or self.stopped:
                 return
 
@@ -121,7 +128,7 @@ class Epochs:
         """Return the rows of an epoch's mini-batches, shuffled if requested; none for a full batch."""
         n_samples, size = len(self._y), self._options.batch_size
         if size is None:
-            return np.arange(0)
+            return NO_ORDER
         order = rng.permutation(n_samples) if self._options.shuffle else np.arange(n_samples)
         return order[: n_samples // size * size] if self._options.drop_last else order
 
@@ -135,8 +142,9 @@ class Epochs:
         whole = first == call.start and not self._options.step_callbacks
         rows = progress.order[first : call.stop if whole else min(first + batch_size, call.stop)]
         loss_sum, n_correct = sgd.take(rows)
-        progress.call = progress.call.plus(loss_sum, len(rows), n_correct, len(rows))
-        self._warn_of_overflow(loss_sum, progress)
+        progress.call.add(loss_sum, len(rows), n_correct, len(rows))
+        if not math.isfinite(loss_sum):
+            self._warn_of_overflow(loss_sum, progress)
         if progress.n_used == call.stop:
             progress.finish_call()
         if self._options.step_callbacks:
@@ -150,13 +158,14 @@ class Epochs:
         loss, n_correct = self._gradient.run(batch, weight, self._seeds())
         self._clipping.apply(self._model.kernels, self._gradient.gradients, *self._rate_factors)
         self._update()
-        progress.total = progress.total.plus(loss * weight, weight, n_correct, n_rows)
-        self._warn_of_overflow(loss, progress)
+        progress.total.add(loss * weight, weight, n_correct, n_rows)
+        if not math.isfinite(loss):
+            self._warn_of_overflow(loss, progress)
         self._watch(loss, n_correct, n_rows)
 
     def _warn_of_overflow(self, loss: float, progress: Progress) -> None:
         """Warn, once in a training run, that the loss became infinite or NaN."""
-        if math.isfinite(loss) or self._has_overflowed:
+        if self._has_overflowed:
             return
         self._has_overflowed = True
         warn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
 # The exit status of a program that SIGTERM ended, as shells report it.
@@ -34,14 +34,16 @@ class _Handler:
     ----------
     interrupt : Interrupt
         Flags to set.
+    around : handler
+        The handler in charge so far.
     postpones : bool
         Whether the first Ctrl-C raises nothing.
     """
 
-    def __init__(self, interrupt: Interrupt, postpones: bool) -> None:
+    def __init__(self, interrupt: Interrupt, around: object, postpones: bool) -> None:
         self._interrupt = interrupt
+        self._around = around
         self._postpones = postpones
-        self._around = signal.getsignal(signal.SIGINT)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         from fastfnn_kernels.runtime.compiling import is_compiling  # `import fastfnn` does without logging
@@ -70,34 +72,42 @@ def postponed_interrupt() -> Iterator[Interrupt]:
     def terminate(number: int, frame: FrameType | None) -> None:
         interrupt.requested = interrupt.terminated = True
 
-    with _handled(signal.SIGINT, _Handler(interrupt, postpones=True)), _handled(signal.SIGTERM, terminate):
+    pressed, ended = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    postpones = _is_main_thread() and _is_usual(pressed)
+    ends = _is_main_thread() and ended == signal.SIG_DFL
+    if postpones:
+        signal.signal(signal.SIGINT, _Handler(interrupt, pressed, postpones=True))
+    if ends:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
         yield interrupt
+    finally:
+        if postpones:
+            signal.signal(signal.SIGINT, pressed)
+        if ends:
+            signal.signal(signal.SIGTERM, ended)
 
 
 @contextlib.contextmanager
 def remembered_interrupt() -> Iterator[Interrupt]:
     """Remember a Ctrl-C, though a training run that it ends returns as usual."""
     interrupt = Interrupt()
-    with _handled(signal.SIGINT, _Handler(interrupt, postpones=False)):
-        yield interrupt
-
-
-@contextlib.contextmanager
-def _handled(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle a signal, unless the program has a handler of its own; only the main thread may."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not (is_main and _is_usual(number, signal.getsignal(number))):
-        yield
-        return
-    before = signal.signal(number, handler)
+    pressed = signal.getsignal(signal.SIGINT)
+    remembers = _is_main_thread() and _is_usual(pressed)
+    if remembers:
+        signal.signal(signal.SIGINT, _Handler(interrupt, pressed, postpones=False))
     try:
-        yield
+        yield interrupt
     finally:
-        signal.signal(number, before)
+        if remembers:
+            signal.signal(signal.SIGINT, pressed)
 
 
-def _is_usual(number: signal.Signals, handler: object) -> bool:
-    """Tell whether a handler is the one that Python starts with, or one of this file."""
-    if number == signal.SIGTERM:
-        return handler == signal.SIG_DFL
+def _is_main_thread() -> bool:
+    """Tell whether this is the only thread that may set handlers."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _is_usual(handler: object) -> bool:
+    """Tell whether a handler of Ctrl-C is Python's, or one of this file."""
     return handler is signal.default_int_handler or isinstance(handler, _Handler)

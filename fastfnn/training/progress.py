@@ -62,24 +62,24 @@ class Progress:
 
     def finish_call(self) -> None:
         """Add the sums over a call of many steps to the total."""
-        self.total, self.call = self.total.plus(*self.call), Sums()
+        self.total, self.call = self.total.plus(self.call), Sums()
 
     def record(self, counts_correct: bool) -> Record:
         """Return the mean loss and, for losses with right and wrong, the accuracy."""
-        sums = self.total.plus(*self.call)
+        sums = self.total.plus(self.call)
         return {"loss": sums.mean_loss} | ({"accuracy": sums.accuracy} if counts_correct else {})
 
     def unfinished(self, seconds: float) -> Unfinished:
         """Return what is needed to continue the epoch."""
         assert self._batch_size is not None, "a full batch is one step"
-        digest = digest_of(self.order)
-        return Unfinished(self.epoch, self._batch_size, digest, self._random, self.total, self.call, seconds)
+        sums = self.total, self.call
+        return Unfinished(self.epoch, self._batch_size, digest_of(self.order), self._random, *sums, seconds)
 
 
 def continued(unfinished: Unfinished, n_samples: int, order: NDArray[np.int64]) -> Progress:
     """Return the progress of an epoch that was not finished; `order` was drawn again."""
     progress = Progress(unfinished.epoch, unfinished.batch_size, n_samples, order, unfinished.random)
-    progress.total, progress.call = unfinished.total, unfinished.call
+    progress.total, progress.call = copy.copy(unfinished.total), copy.copy(unfinished.call)
     return progress
 
 
