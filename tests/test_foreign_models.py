@@ -221,7 +221,7 @@ def test_a_file_of_another_version(path):
     assert "is of format 1; this version of fastfnn reads format 2" in refused_model(path)
 
 
-def test_metadata_beside_the_architecture_are_refused_model(path):
+def test_metadata_beside_the_architecture_are_refused(path):
     small_network().save(path)
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
@@ -231,7 +231,7 @@ def test_metadata_beside_the_architecture_are_refused_model(path):
 
 def mutated(value, rng):
     """Return a value of JSON with one of its parts exchanged."""
-    others = [None, True, 0, -1, 1, 2, 3, 0.5, 1e39, 10**30, float("nan"), float("-inf"), "", "relu", "Dense", [], {}]
+    others = [None, True, 0, -1, 1, 2, 3, 0.5, 1e39, 10**22, float("nan"), float("-inf"), "", "relu", "Dense", [], {}]
     if isinstance(value, dict) and value and rng.random() < 0.85:
         key = rng.choice(sorted(value))
         chance = rng.random()
@@ -253,7 +253,7 @@ def loaded_or_refused(path):
         return None, error
 
 
-def test_random_architectures_with_a_right_digest_are_loaded_in_full_or_refused_model(path):
+def test_random_architectures_with_a_right_digest_are_loaded_in_full_or_refused(path):
     rng = np.random.default_rng(3)
     n_loaded = 0
     for _ in range(2000):

@@ -207,7 +207,7 @@ def test_other_files_are_refused(content, path):
     refused_model(path)
 
 
-def test_safetensors_of_others_are_refused_model(path):
+def test_safetensors_of_others_are_refused(path):
     save_file({"weight": np.ones((2, 3), np.float32)}, path)
     assert "is no fastfnn model" in refused_model(path)
     save_file({"weight": np.ones((2, 3), np.float32)}, path, {"format": "pt"})

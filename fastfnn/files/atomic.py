@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,15 +42,8 @@ def write_and_rename(path: PathLike, content: bytes) -> None:
     """
     with _errors_naming(path):
         target, mode = _target_of(path)
-        beside = target.with_name(f".{os.urandom(8).hex()}.part")
-        try:
-            _write(beside, content, mode)
+        with _file_beside(target, content, mode) as beside:
             os.replace(beside, target)
-        except BaseException as error:
-            if not isinstance(error, FileExistsError):  # then it is not this call's file
-                with suppress(OSError):
-                    beside.unlink()
-            raise
         _synchronise_folder(target.parent)
 
 
@@ -63,8 +56,8 @@ def check_writable(path: PathLike) -> None:
         If it cannot. The message names `path`.
     """
     with _errors_naming(path):
-        target, _ = _target_of(path)
-        with tempfile.TemporaryFile(dir=target.parent):
+        target, mode = _target_of(path)
+        with _file_beside(target, b"", mode):
             pass
 
 
@@ -106,23 +99,35 @@ def _without_link(path: Path) -> Path:
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-def _write(path: Path, content: bytes, mode: int | None) -> None:
-    """Create a file that does not exist, and write it to the disk."""
+@contextmanager
+def _file_beside(target: Path, content: bytes, mode: int | None) -> Iterator[Path]:
+    """Write a file of a random name to the disk, and remove it at the end if it still has that name."""
+    beside = target.with_name(f".{os.urandom(8).hex()}.part")
+    file = _created(beside, mode)
+    try:
+        with file:
+            _set_mode(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            _synchronise(file.fileno())
+        yield beside
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
-    def created(name: str, flags: int) -> int:
+
+def _created(path: Path, mode: int | None) -> io.BufferedWriter:
+    """Create a file where there is none, not even a symbolic link."""
+
+    def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), NEW_FILE if mode is None else mode)
 
-    with open(path, "xb", opener=created) as file:
-        if mode is not None:
-            _set_mode(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        _synchronise(file.fileno())
+    return open(path, "xb", opener=opener)
 
 
-def _set_mode(descriptor: int, mode: int) -> None:
+def _set_mode(descriptor: int, mode: int | None) -> None:
     """Set the bits that the umask took; file systems without modes have none to set."""
-    if hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+    if mode is not None and hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
         os.fchmod(descriptor, mode)
 
 

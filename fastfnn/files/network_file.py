@@ -35,7 +35,7 @@ LOSSES_BY_CLASS: dict[str, type[Loss]] = {kind.__name__: kind for kind in LOSSES
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
-B = TypeVar("B", Layer, Loss)
+B = TypeVar("B", bound=Layer | Loss)
 
 Fields = dict[str, Any]
 

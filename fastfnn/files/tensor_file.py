@@ -94,7 +94,7 @@ class TensorFile:
                 raise ValueError(f"{name!r} is of the type {entry.dtype!r}, which NumPy does not have")
             tensor: NDArray[Any] = np.empty(entry.shape, DTYPES[entry.dtype])
             self._file.seek(self._start + entry.start)
-            if self._file.readinto(tensor.reshape(-1).view(np.uint8)) < tensor.nbytes:
+            if self._file.readinto(tensor.reshape(-1).view(np.uint8).data) < tensor.nbytes:
                 raise ValueError(f"it ends inside {name!r}")
         return tensor
 
