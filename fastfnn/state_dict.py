@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fastfnn.files.atomic import write_and_rename
-from fastfnn.files.container import opened, require_finite
+from fastfnn.files.container import require_finite
+from fastfnn.files.described import in_brief
+from fastfnn.files.tensor_file import Entry, opened
 from fastfnn.layers import Dense
 from fastfnn.model import Model
 
@@ -51,7 +53,7 @@ def save_state_dict(path: str | os.PathLike[str], network: Model) -> None:
     require_finite(network.parameters)
     tensors = {name: np.ascontiguousarray(view) for name, view in named_views(network).items()}
     content = save(tensors, {"format": "pt"})
-    write_and_rename(path, lambda beside: beside.write_bytes(content))
+    write_and_rename(path, content)
 
 
 def load_state_dict(path: str | os.PathLike[str], network: Model) -> None:
@@ -78,10 +80,10 @@ def load_state_dict(path: str | os.PathLike[str], network: Model) -> None:
     """
     views = named_views(network)
     with opened(path) as file:
-        names = _names_in_file(file.keys(), views, path)
+        names = _names_in_file(file.entries, views, path)
         for name, view in views.items():
-            _check_form(file.get_slice(names[name]), view, names[name], path)
-        tensors = {name: file.get_tensor(names[name]) for name in views}
+            _check_form(file.entries[names[name]], view, names[name], path)
+        tensors = {name: file.read(names[name]) for name in views}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(
@@ -120,9 +122,10 @@ def _names_in_file(found: Iterable[str], expected: Iterable[str], path: str | os
     """Map each name in the network to the name in the file."""
     in_file, in_network = _by_place(found), _by_place(expected)
     if in_file.keys() != in_network.keys():
+        got = in_brief(repr(list(in_file.values())))
         raise ValueError(
             f"{os.fspath(path)} is of another architecture: expected {list(in_network.values())}, or other numbers "
-            f"in the same order; got {list(in_file.values())}: rename the tensors, or build a network of those layers"
+            f"in the same order; got {got}: rename the tensors, or build a network of those layers"
         )
     return {name: in_file[place] for place, name in in_network.items()}
 
@@ -142,11 +145,12 @@ def _by_place(names: Iterable[str]) -> dict[tuple[int, str], str]:
     return dict(sorted(places.items()))
 
 
-def _check_form(tensor: Any, view: NDArray[Any], name: str, path: str | os.PathLike[str]) -> None:
+def _check_form(tensor: Entry, view: NDArray[Any], name: str, path: str | os.PathLike[str]) -> None:
     """Check dtype and shape, which are known before a tensor is read."""
-    expected, found = (KINDS[view.dtype.name], view.shape), (tensor.get_dtype(), tuple(tensor.get_shape()))
-    if found != expected:
+    expected = KINDS[view.dtype.name], view.shape
+    if (tensor.dtype, tensor.shape) != expected:
+        found = in_brief(f"{tensor.dtype} {tensor.shape}")
         raise ValueError(
-            f"{os.fspath(path)}: {name} should be {expected[0]} {expected[1]}; got {found[0]} {found[1]}: "
+            f"{os.fspath(path)}: {name} should be {expected[0]} {expected[1]}; got {found}: "
             f"convert the state_dict, or build the network with its dtype and widths"
         )

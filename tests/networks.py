@@ -167,3 +167,19 @@ def truncations(path):
 
 def bytes_of(net):
     return {name: array.tobytes() for name, array in net.parameters.items()}
+
+
+def refused_model(path):
+    """Return the message with which `path` is refused, on one line and alike on both backends."""
+    messages = []
+    for backend in ("numba", "numpy"):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            fastfnn.Network.load(path, backend)
+        assert type(caught.value) in (ValueError, FileNotFoundError)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert str(path) in messages[0]
+    assert "\n" not in messages[0]
+    assert len(messages[0]) < 1500
+    messages[0].encode("utf-8")
+    return messages[0]

@@ -206,6 +206,18 @@ def test_more_than_a_file_can_hold(path, monkeypatch):
         small_network().to_onnx(path)
 
 
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *LAYERS])
+def test_what_a_file_holds_beside_parameters_is_counted(name, path):
+    if name in ARCHITECTURES:
+        net = Network(ARCHITECTURES[name](), "numpy")
+    else:
+        many = [Dense(1, 1, "softplus") if name == "Dense" else LAYERS[name]() for _ in range(300)]
+        net = Network([Dense(1, 1), *many], "numpy")
+    net.to_onnx(path)
+    n_bytes = sum(array.nbytes for array in net.parameters.values())
+    assert path.stat().st_size - n_bytes <= onnx_export.BYTES_OF_LAYER * len(net.layers)
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_an_interrupted_export_leaves_the_old_file_alone(exists, path, monkeypatch):
     net = small_network()

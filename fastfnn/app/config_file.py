@@ -26,8 +26,7 @@ def write_config(path: str | os.PathLike[str], settings: Settings) -> None:
     """
     values = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
     lines = [f"{name} = {_toml(value)}\n" for name, value in values.items()]
-    text = "".join([HEADING, *lines])
-    write_and_rename(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_and_rename(path, "".join([HEADING, *lines]).encode("utf-8"))
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn.files.atomic import write_and_rename
+from fastfnn.files.atomic import check_writable, write_and_rename
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         _try_to_write_in(path)
     except OSError as error:
-        raise type(error)(f"cannot write into the folder {path} ({error.strerror}): choose another --out") from error
+        reason = f"cannot write into the folder {path} ({error.strerror}): choose another --out"
+        raise type(error)(error.errno, reason) from error
 
 
 def require_writable(path: Path) -> None:
@@ -52,12 +54,10 @@ def require_writable(path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write the file {path} (it is a folder): choose another --out")
     try:
-        _try_to_write_in(path.parent)
+        check_writable(path)
     except OSError as error:
-        raise type(error)(f"cannot write the file {path} ({error.strerror}): choose another --out") from error
+        raise type(error)(error.errno, f"{error.strerror}; choose another --out", str(path)) from None
 
 
 def write_history(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:
@@ -101,7 +101,9 @@ def write_figure(path: Path, figure: Figure) -> None:
     OSError
         If the file cannot be written.
     """
-    write_and_rename(path, lambda beside: figure.savefig(beside, dpi=DOTS_PER_INCH))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH)
+    write_and_rename(path, picture.getvalue())
 
 
 def write_all(writes: Iterable[Callable[[], object]]) -> None:
@@ -128,5 +130,4 @@ def _try_to_write_in(folder: Path) -> None:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-    write_and_rename(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_and_rename(path, "".join(f"{line}\n" for line in lines).encode("utf-8"))

@@ -8,17 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fastfnn.files.atomic import write_and_rename
+from fastfnn.files.described import check_object, check_text, faults_naming, in_brief, parse_json
+from fastfnn.files.tensor_file import LARGEST_HEADER, LENGTH_BYTES, opened
 
 # The metadata entry that holds the architecture, and the version of its format.
 ENTRY = "fastfnn"
@@ -26,17 +24,29 @@ FORMAT = 2
 
 
 def write_model(path: str | os.PathLike[str], architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-    """Write a model file beside `path` and rename it: an interruption leaves either the old or the new file.
+    """Write a model file whole; see `fastfnn.files.atomic.write_and_rename`.
 
     Raises
     ------
     OSError
         If the file cannot be written.
+    ValueError
+        If a tensor holds NaN or inf, or the architecture is longer than readers of such files accept.
     """
+    # Copied once: another thread may change the tensors, but neither after they were checked nor between digest and
+    # file.
+    tensors = {name: np.array(tensor) for name, tensor in tensors.items()}
+    require_finite(tensors)
     # A single entry: the order of several is not fixed, and equal networks should give equal files.
     described = {"format": FORMAT, **architecture}
     content = save(tensors, {ENTRY: json.dumps(described | {"sha256": digest_of(described, tensors)})})
-    write_and_rename(path, lambda beside: beside.write_bytes(content))
+    header = int.from_bytes(content[:LENGTH_BYTES], "little")
+    if header > LARGEST_HEADER:
+        raise ValueError(
+            f"{os.fspath(path)} would need a header of {header:,} bytes; a safetensors file has up to "
+            f"{LARGEST_HEADER:,}: save fewer layers, or a shorter history"
+        )
+    write_and_rename(path, content)
 
 
 def require_finite(parameters: dict[str, NDArray[Any]]) -> None:
@@ -49,48 +59,42 @@ def require_finite(parameters: dict[str, NDArray[Any]]) -> None:
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read the architecture and the tensors of a model file.
 
+    The digest tells that they are what was written, by whatever program: what they describe is still to be checked.
+
     Raises
     ------
     FileNotFoundError
         If there is no such file.
+    OSError
+        If it cannot be read.
     ValueError
         If the file is truncated, damaged, or not a fastfnn model.
     """
+    name = os.fspath(path)
     with opened(path) as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
-    if ENTRY not in metadata:
-        raise ValueError(f"{os.fspath(path)} is no fastfnn model: expected {ENTRY!r} in its metadata; got {metadata}")
-    try:
-        architecture = json.loads(metadata[ENTRY])
-        version = architecture["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)} is damaged: its architecture cannot be read ({error})") from error
-    if version != FORMAT:
-        raise ValueError(f"{os.fspath(path)} is of format {version!r}; this version of fastfnn reads format {FORMAT}")
-    if architecture.pop("sha256", None) != digest_of(architecture, tensors):
-        raise ValueError(f"{os.fspath(path)} is damaged: its content is not what was written (SHA-256 differs)")
+        architecture = _architecture_in(file.metadata, name)
+        tensors = {key: file.read(key) for key in file.entries}
+    with faults_naming(path, "is damaged"):
+        if check_text("sha256", architecture.pop("sha256", None)) != digest_of(architecture, tensors):
+            raise ValueError("its content is not what was written (SHA-256 differs)")
+    del architecture["format"]
     return architecture, tensors
 
 
-@contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Open a safetensors file for reading.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file, or a part of it, cannot be read.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            yield file
-    except (SafetensorError, TypeError, AttributeError) as error:  # the last two for dtypes that NumPy lacks
-        raise ValueError(f"{os.fspath(path)} is no readable model file, or is truncated: {error}") from error
+def _architecture_in(metadata: dict[str, str], name: str) -> dict[str, Any]:
+    """Return the architecture, of this version's format."""
+    if metadata.keys() != {ENTRY}:
+        got = in_brief(repr(metadata))
+        raise ValueError(f"{name} is no fastfnn model: expected {ENTRY!r} alone in its metadata; got {got}")
+    with faults_naming(name, "is damaged: its architecture cannot be read"):
+        architecture = check_object("it", parse_json(metadata[ENTRY]))
+        if "format" not in architecture:
+            raise ValueError("it has no field 'format'")
+    version = architecture["format"]
+    if type(version) is not int or version != FORMAT:
+        got = in_brief(repr(version))
+        raise ValueError(f"{name} is of format {got}; this version of fastfnn reads format {FORMAT}")
+    return architecture
 
 
 def digest_of(architecture: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
@@ -122,7 +126,8 @@ def check_tensors(
     """
     name = os.fspath(path)
     if parameters.keys() != tensors.keys():
-        raise ValueError(f"{name} is of another architecture: expected {sorted(parameters)}; got {sorted(tensors)}")
+        expected, got = in_brief(repr(sorted(parameters))), in_brief(repr(sorted(tensors)))
+        raise ValueError(f"{name} is of another architecture: expected {expected}; got {got}")
     for key, parameter in parameters.items():
         tensor = tensors[key]
         if (tensor.shape, tensor.dtype) != (parameter.shape, parameter.dtype):

@@ -38,6 +38,9 @@ OPSET, IR_VERSION = 20, 9
 # Largest size of an ONNX file, which is a protocol buffer, in bytes.
 LARGEST_FILE = 2**31 - 1
 
+# Largest number of bytes that the operators of a layer and its names take.
+BYTES_OF_LAYER = 2000
+
 INPUT = "X"
 
 
@@ -146,13 +149,13 @@ def write_onnx(path: str | os.PathLike[str], network: Model) -> None:
     """Write a network as an ONNX model beside `path` and rename it; see `Network.to_onnx`."""
     require_finite(network.parameters)
     n_bytes = sum(parameter.nbytes for parameter in network.parameters.values())
-    if n_bytes > LARGEST_FILE:
+    if n_bytes > LARGEST_FILE - BYTES_OF_LAYER * len(network.layers):
         raise ValueError(
             f"an ONNX file holds up to {LARGEST_FILE:,} bytes; got parameters of {n_bytes:,}: "
             f"use float32, or smaller layers"
         )
     content = model_of(network).SerializeToString()
-    write_and_rename(path, lambda beside: beside.write_bytes(content))
+    write_and_rename(path, content)
 
 
 def model_of(network: Model) -> Any:
