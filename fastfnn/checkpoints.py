@@ -11,6 +11,7 @@ from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
+from fastfnn.data_form import from_entry, require_same, to_entry
 from fastfnn.history import History
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -74,6 +75,7 @@ def save_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
         "kind": KIND,
         "version": __version__,
         "network": network.architecture,
+        "data_form": None if network.data_form is None else to_entry(network.data_form),
         "optimizer": {
             "type": type(optimizer).__name__,
             "n_steps": optimizer.n_steps,
@@ -133,12 +135,15 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
         part: [tensors.get(f"optimizer.{part}.{i}", value) for i, value in enumerate(values)]
         for part, values in of_optimizer["state"].items()
     }
+    data_form = from_entry(described.get("data_form"), network.n_inputs)
+    require_same(data_form, network.data_form, name)
     of_network = _of_network(tensors)
     check_tensors(network.parameters, of_network, path)
     optimizer.restore(network.parameter_arrays, of_optimizer["n_steps"], state)
     fill(network.parameters, of_network, path)
     optimizer.learning_rate = of_optimizer["learning_rate"]
     network.rng.bit_generator.state = described["random"]
+    network.data_form = data_form or network.data_form
     history = History()
     history.records.extend(described["history"])
     return history

@@ -11,7 +11,7 @@ PACKAGE = Path(fastfnn.__file__).parent
 # The lowest rank first. `Network` imports `files` when it is called, and `files` takes models.
 RANKS = [
     "_checks _memory backends",
-    "inputs history initializers schedules parameters metrics splits grid_search datasets",
+    "inputs history initializers schedules parameters metrics splits grid_search datasets data_form",
     "losses layers optimizers",
     "model",
     "execution files",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import unknown_name
 from fastfnn.backends import get_backend
+from fastfnn.data_form import from_entry, to_entry
 from fastfnn.files.container import fill, read_model, require_finite, write_model
 from fastfnn.initializers import zeros
 from fastfnn.layers import ELU, GELU, Dense, Dropout, Identity, Layer, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh
@@ -27,7 +28,10 @@ M = TypeVar("M", bound=Model)
 def save_network(path: str | os.PathLike[str], model: Model) -> None:
     """Write a network to a model file; see `fastfnn.Network.save`."""
     require_finite(model.parameters)
-    write_model(path, model.architecture, model.parameters)
+    described = model.architecture
+    if model.data_form is not None:
+        described["data_form"] = to_entry(model.data_form)
+    write_model(path, described, model.parameters)
 
 
 def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M:
@@ -43,6 +47,7 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
         dtype, input_scale = architecture["dtype"], architecture["input_scale"]
         loss = loss_from(architecture["loss"]) if "loss" in architecture else SoftmaxCrossEntropy()
         model = kind(layers, backend, dtype, input_scale=input_scale, loss=loss)
+        model.data_form = from_entry(architecture.get("data_form"), model.n_inputs)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} describes no network that this version can build: {error}") from error
     fill(model.parameters, tensors, path)
