@@ -21,6 +21,7 @@ from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
 from fastfnn.app.warmup import usual_work
+from fastfnn.app.terminal import prepare_streams
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets import read_dataset
 from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
@@ -46,6 +47,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     app()
+    prepare_streams()
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:

@@ -20,6 +20,7 @@ from fastfnn.app.config_file import write_config
 from fastfnn.app.data import Task, load_task
 from fastfnn.app.progress import progress_display, say
 from fastfnn.app.reporting import Report, Reporter, describe_trial
+from fastfnn.app.terminal import spinner
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
@@ -241,6 +242,6 @@ class Experiment:
 @contextmanager
 def _shown(what: str) -> Iterator[KernelWatch]:
     """Show the name of a long task, and of the kernel that is being prepared for it."""
-    status = Console().status(what)
+    status = spinner(what)
     with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
         yield watch
