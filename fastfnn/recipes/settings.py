@@ -195,7 +195,7 @@ def _parse_option(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:  # ValueError for numbers of thousands of digits, too
         raise ValueError(f"an optimizer option must be NAME=VALUE, such as rho=0.95; got {text!r}") from error
 
 
