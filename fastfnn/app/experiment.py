@@ -17,7 +17,7 @@ from fastfnn import plots
 from fastfnn.app import run_folder
 from fastfnn.app.compile_progress import KernelWatch, watched_kernels
 from fastfnn.app.config_file import write_config
-from fastfnn.app.data import Task, load_task
+from fastfnn.app.data import Task, input_files, load_task
 from fastfnn.app.progress import progress_display, say
 from fastfnn.app.reporting import Report, Reporter, describe_trial
 from fastfnn.app.terminal import spinner
@@ -35,7 +35,9 @@ from fastfnn.recipes.settings import Settings, make_optimizer
 from fastfnn.training.events import Callback, Epoch
 
 
-def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
+def run(
+    settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False, overwrite: bool = False
+) -> bool:
     """Train as `settings` say, print the progress, and write the files into the folder `out`.
 
     Parameters
@@ -48,6 +50,8 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
         Names of settings that the user chose: a recipe's grid does not vary them.
     resume : bool
         Whether to continue from the checkpoint in the folder.
+    overwrite : bool
+        Whether the folder may hold another run, which is replaced.
 
     Returns
     -------
@@ -62,8 +66,9 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
-    run_folder.make_folder(out)
-    with nullcontext() if settings.threads is None else threads(settings.threads):
+    run_folder.require_free(out, input_files(settings), overwrite or resume)
+    limited = nullcontext() if settings.threads is None else threads(settings.threads)
+    with run_folder.made_folder(out), limited:
         experiment = Experiment(settings, recipe, load_task(recipe, settings))
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
         return experiment.run(out, grid, resume)
@@ -85,6 +90,9 @@ class Experiment:
         held_out = self.task.held_out
         chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
         network = chosen.build_network()
+        say(network.plan(self.task.X, self.task.y, chosen.build_optimizer(), **chosen._options()).summary)
+        if not resume:
+            run_folder.remove_old(out, but=() if chosen is self else (run_folder.GRID,))
         chosen._draw_samples(out)
         if self.settings.checkpoint_every is not None:
             write_config(out / run_folder.CONFIG, chosen.settings)  # needed to resume training
@@ -112,7 +120,9 @@ class Experiment:
     def build_network(self) -> Network:
         """Build the untrained network."""
         settings, task = self.settings, self.task
-        return self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
+        network = self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
+        network.data_form = task.form
+        return network
 
     def build_optimizer(self) -> Optimizer:
         """Build the optimizer, before its first step."""
@@ -202,7 +212,6 @@ class Experiment:
                     checkpoint(epoch)
 
             callbacks.append(save_state)
-        say(network.plan(task.X, task.y, optimizer, **self._options()).summary)
         # The reporter reports an overflow in one line.
         with display, np.errstate(over="ignore", invalid="ignore"):
             self.fit(network, optimizer, callbacks=callbacks, history=history)
