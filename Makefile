@@ -4,9 +4,11 @@ BIN := $(VENV)/bin
 
 .PHONY: train test coverage test-all lint docs bench bench-compare mutants clean
 
-# Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop.
+# Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop. That folder is replaced
+# only when told: make train OPTIONS=--overwrite
+OPTIONS ?=
 train: $(VENV)/with-plot
-	$(BIN)/fastfnn train
+	@$(BIN)/fastfnn train $(OPTIONS) || { echo "options of fastfnn train: make train OPTIONS=--overwrite"; exit 1; }
 
 # Run the whole suite.
 test: $(VENV)/with-test

@@ -106,7 +106,17 @@ def _program(*arguments: str, cache: Path | None = None) -> Callable[[], None]:
 
 def _train_one_step(folder: Path, cache: Path) -> None:
     """Run the command until it reports the first iteration."""
-    command = [sys.executable, "-m", "fastfnn", "train", "--iterations", "2", "--out", str(folder / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "fastfnn",
+        "train",
+        "--iterations",
+        "2",
+        "--out",
+        str(folder / "run"),
+        "--overwrite",
+    ]
     with subprocess.Popen(command, env=_environment(cache), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = any(line.startswith("iteration 1 of") for line in process.stdout)

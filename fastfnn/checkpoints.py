@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
 from fastfnn._warnings import warn
+from fastfnn.data_form import require_same
 from fastfnn.history import History
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -137,12 +138,14 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     if content.random["bit_generator"] != network.rng.bit_generator.state["bit_generator"]:
         raise ValueError(f"{name} holds the state of another random generator, {content.random['bit_generator']}")
     _check_optimizer(name, content.optimizer, _state_of(optimizer))
+    require_same(content.data_form, network.data_form, name)
     check_tensors(network.parameters, content.parameters, path)
     optimizer.restore(network.parameter_arrays, content.optimizer.n_steps, content.optimizer.state)
     optimizer.claim(network.layers[0])
     optimizer.learning_rate = content.optimizer.learning_rate
     fill(network.parameters, content.parameters, path)
     network.rng.bit_generator.state = content.random
+    network.data_form = content.data_form or network.data_form
     return content.history
 
 
@@ -155,9 +158,15 @@ def _save(
 ) -> None:
     from fastfnn.files.checkpoint_file import CheckpointContent, write_checkpoint
 
-    random = network.rng.bit_generator.state
-    state = _state_of(optimizer)
-    write_checkpoint(path, CheckpointContent(network.architecture, parameters, state, random, history))
+    content = CheckpointContent(
+        architecture=network.architecture,
+        data_form=network.data_form,
+        parameters=parameters,
+        optimizer=_state_of(optimizer),
+        random=network.rng.bit_generator.state,
+        history=history,
+    )
+    write_checkpoint(path, content)
 
 
 def _state_of(optimizer: Optimizer) -> OptimizerState:

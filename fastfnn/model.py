@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastfnn._checks import check_scale, float_dtype
 from fastfnn.backends import get_backend
+from fastfnn.data_form import DataForm
 from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.samples import Samples, samples_of
 from fastfnn.inputs.targets import Targets
@@ -41,7 +42,11 @@ class Model:
         Source of initial weights, mini-batch orders and dropout seeds.
     parameter_arrays : FlatArrays, or list of ndarray
         All parameters in order; separate arrays if a user-defined class holds some of them.
+    data_form : DataForm or None
+        Form of the files that the network was trained on; None if unknown.
     """
+
+    data_form: DataForm | None = None
 
     def __init__(
         self,

@@ -33,6 +33,8 @@ if platform.machine().lower() not in ("x86_64", "amd64"):
 if os.name != "posix":
     collect_ignore.append("test_page_guard.py")  # pages are guarded with POSIX's mprotect
     collect_ignore.append("test_interrupt.py")  # Ctrl-C is sent as POSIX's signal
+if sys.platform != "linux":
+    collect_ignore.append("test_terminal.py")  # a terminal is opened, and names are given that other systems refuse
 if not hasattr(os, "fork"):
     collect_ignore.append("test_fork.py")
 if sys.platform != "linux":

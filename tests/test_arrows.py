@@ -12,7 +12,7 @@ PACKAGE = Path(fastfnn.__file__).parent
 RANKS = [
     "_checks _memory _warnings backends",
     "_monitor",
-    "inputs history initializers schedules parameters metrics splits datasets",
+    "inputs history initializers schedules parameters metrics splits datasets data_form",
     "losses layers optimizers",
     "model",
     "execution files",

@@ -58,19 +58,23 @@ def replace_line(path, number, line):
 def test_wrong_options(train_csv, old_run, monkeypatch, option, value, message):
     monkeypatch.chdir(train_csv.parent)
     samples = (old_run / "samples.png").read_text()
-    assert message in fail("train", "--data", train_csv, *TINY, option, value, "--out", old_run)
+    assert message in fail("train", "--data", train_csv, *TINY, option, value, "--out", old_run, "--overwrite")
     assert (old_run / "samples.png").read_text() == samples
 
 
 def test_more_threads_than_there_are(train_csv, old_run):
     arguments = ("--data", train_csv, *TINY, "--backend", "numba", "--threads", 100_000)
-    assert "ask for fewer" in fail("train", *arguments, "--out", old_run)
+    assert "ask for fewer" in fail("train", *arguments, "--out", old_run, "--overwrite")
 
 
 @pytest.mark.parametrize(
     ("number", "line", "message"),
     [
-        (1, ",".join(f"p{i}" for i in range(17)), "no labels to learn; a CSV file needs a column 'label'"),
+        (
+            1,
+            ",".join(f"p{i}" for i in range(17)),
+            "no labels to learn; a CSV file needs a column 'label', or --label",
+        ),
         (7, "1,2,3", "line 7: found 3 fields, the header has 17"),
         (9, ",".join(["1", "x", *["0"] * 15]), "line 9: column 'pixel0': expected a number, got 'x'"),
         (9, ",".join(["1", "nan", *["0"] * 15]), "line 9: column 'pixel0': expected a finite number"),
@@ -80,7 +84,7 @@ def test_more_threads_than_there_are(train_csv, old_run):
 )
 def test_wrong_training_data(train_csv, old_run, number, line, message):
     replace_line(train_csv, number, line)
-    error = fail("train", "--data", train_csv, *TINY, "--out", old_run)
+    error = fail("train", "--data", train_csv, *TINY, "--out", old_run, "--overwrite")
     assert message in error
     assert str(train_csv) in error
 
@@ -88,13 +92,21 @@ def test_wrong_training_data(train_csv, old_run, number, line, message):
 @pytest.mark.parametrize("content", ["", "label,a,b\n"])
 def test_empty_training_data(train_csv, old_run, content):
     train_csv.write_text(content)
-    assert str(train_csv) in fail("train", "--data", train_csv, *TINY, "--out", old_run)
+    assert str(train_csv) in fail("train", "--data", train_csv, *TINY, "--out", old_run, "--overwrite")
 
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_test_data_with_other_columns(train_csv, old_run, tmp_path, labels):
     wide = write_csv(tmp_path / "wide.csv", n_columns=17, labels=labels)
-    error = fail("train", "--data", train_csv, "--test-data", wide, *TINY, "--out", old_run)
+    error = fail("train", "--data", train_csv, "--test-data", wide, *TINY, "--out", old_run, "--overwrite")
+    assert "wide.csv: line 1: expected the columns of the training, 16 columns: pixel0, " in error
+    assert "the file adds 1 column: pixel16; " in error
+
+
+def test_test_data_of_another_width(train_csv, old_run, tmp_path):
+    np.savez(tmp_path / "wide.npz", X=np.ones((60, 17), np.uint8))
+    arguments = ("--data", train_csv, "--test-data", tmp_path / "wide.npz", *TINY)
+    error = fail("train", *arguments, "--out", old_run, "--overwrite")
     assert "test X must have 16 columns, the network's inputs; got shape (60, 17)" in error
 
 
@@ -118,7 +130,9 @@ def test_out_is_looked_at_before_the_data(train_csv, tmp_path):
 )
 def test_wrong_config(train_csv, old_run, tmp_path, content, message):
     (tmp_path / "config.toml").write_text(content)
-    assert message in fail("train", "--config", tmp_path / "config.toml", "--data", train_csv, "--out", old_run)
+    assert message in fail(
+        "train", "--config", tmp_path / "config.toml", "--data", train_csv, "--out", old_run, "--overwrite"
+    )
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -211,6 +225,9 @@ def test_missing_model(train_csv, tmp_path, old_submission):
 
 def test_samples_with_other_columns(model, tmp_path, old_submission):
     wide = write_csv(tmp_path / "wide.csv", n_columns=17)
+    assert "the file adds 1 column: pixel16; " in predict(model, wide, old_submission)
+    np.savez(tmp_path / "wide.npz", X=np.ones((60, 17), np.uint8))
+    wide = tmp_path / "wide.npz"
     assert "X must have 16 columns, the network's inputs; got shape (60, 17)" in predict(model, wide, old_submission)
 
 
@@ -245,6 +262,6 @@ def test_an_interruption_before_the_training(train_csv, old_run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastfnn.app.experiment.load_task", interrupted)
-    result = invoke("train", "--data", train_csv, *TINY, "--out", old_run)
+    result = invoke("train", "--data", train_csv, *TINY, "--out", old_run, "--overwrite")
     assert result.exit_code == 130
     assert result.stderr == "interrupted: nothing more is written\n"

@@ -112,8 +112,11 @@ def test_config_holds_every_option(train_csv, out):
         "threads": 1,
         "report_every": 2,
         "recipe": "kaggle-rmsprop",
+        "label": "label",
+        "drop": ("pixel3",),
+        "header": True,
     }
-    texts = options | {"hidden": "5,4", "optimizer_option": "momentum=0.8"}
+    texts = options | {"hidden": "5,4", "optimizer_option": "momentum=0.8", "drop": "pixel3"}
     texts.pop("optimizer_options")
     arguments = [part for name, text in texts.items() for part in as_option(name.replace("_", "-"), text)]
     succeed("train", "--data", train_csv, "--test-data", train_csv, *arguments, "--out", out)

@@ -29,6 +29,7 @@ def rerun(path):
         {"hidden": (300, 20, 1), "batch_size": 16, "threads": 2, "backend": "numpy", "dtype": "float64"},
         {"hidden": (), "learning_rate": 1.25e-17, "l2": 0.0, "seed": 2**32 - 1, "iterations": 10**12},
         {"optimizer": "adam", "learning_rate": 0.1},
+        {"label": "größe", "drop": ("a,b", '"'), "header": False},
         {"data": 'odd "name" \\ with\ttabs, é, 数, \x7f and 🙂.csv', "test_data": "a'b"},
     ],
 )
@@ -84,6 +85,15 @@ def test_config_says_what_it_is_for(tmp_path):
         (b"seed = ", "is no TOML file: "),
         (b"\xff\xfe", "is no TOML file: "),
         (b"sede = 3", "'sede' is no setting; the settings are recipe, iterations"),
+        (b"seed = " + b"9" * 5000, "is no TOML file: "),
+        (b"seed = 0x" + b"f" * 5000, "seed has more than 64 bits"),
+        (b"hidden = [3, 0x" + b"f" * 5000 + b"]", "hidden has more than 64 bits"),
+        (b"seed.a = [{b = 0x" + b"f" * 5000 + b"}]", "seed has more than 64 bits"),
+        (b"iterations = 9223372036854775808", "iterations has more than 64 bits"),
+        (b"seed = " + b"[" * 100_000, "is no TOML file: "),
+        (b"seed = 1\nseed = 2", "is no TOML file: "),
+        (b"data = '\xff'", "is no TOML file: "),
+        (b'data = "\\udcff"', "is no TOML file: "),
     ],
 )
 def test_config_that_cannot_be_used(tmp_path, content, message):
@@ -92,6 +102,59 @@ def test_config_that_cannot_be_used(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_config(path)
     assert str(caught.value).startswith(str(path))
+
+
+VALUES = [
+    "true",
+    "0",
+    "-1",
+    "3.5",
+    "nan",
+    "-inf",
+    "1979-05-27",
+    "1979-05-27T07:32:00Z",
+    "07:32:00",
+    "'text'",
+    "''",
+    "[]",
+    "[[1]]",
+    "[{}]",
+    "['a', 3]",
+    "[nan]",
+    "{}",
+    "{a = {b = [1]}}",
+    "9223372036854775807",
+]
+
+
+def message_of(path):
+    try:
+        rerun(path)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_a_setting_of_any_type_is_one_that_fits_or_is_named(tmp_path, name):
+    """The same options on the command line end in the same errors, which it prints in one line."""
+    messages = []
+    for value in VALUES:
+        (tmp_path / "config.toml").write_text(f"{name} = {value}\n")
+        messages.append(message_of(tmp_path / "config.toml"))
+    refused = [message for message in messages if message]
+    assert all(name in message for message in refused)
+    assert len(refused) >= len(VALUES) - 8
+
+
+def test_names_that_are_not_unicode_are_refused_at_once():
+    for name in ("data", "test_data", "label"):
+        with pytest.raises(
+            ValueError, match=rf"{name} must be valid Unicode, because config.toml holds it; got 'a\\udcff'"
+        ):
+            dataclasses.replace(DEFAULTS, **{name: "a\udcff"})
+    with pytest.raises(ValueError, match="each of drop must be valid Unicode"):
+        dataclasses.replace(DEFAULTS, drop=("a", "\ud800"))
 
 
 def test_config_that_is_not_there(tmp_path):

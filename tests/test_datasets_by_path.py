@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fastfnn.datasets import Dataset, read_dataset
+from fastfnn.datasets.by_path import files_of
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 LABELS = np.array([7, 2], np.uint8)
@@ -136,8 +137,39 @@ def test_missing_file(tmp_path, name):
     assert str(caught.value) == f"{tmp_path / name}: there is no such file; check the path"
 
 
+def test_csv_columns_are_chosen(tmp_path):
+    (tmp_path / "a.csv").write_text("id,b,class,a\n1,2,3,4\n")
+    samples = read_dataset(tmp_path / "a.csv", label="class", drop=["id"])
+    assert (samples.X.tolist(), samples.y.tolist(), samples.columns) == ([[2, 4]], [3], ("b", "a"))
+    samples = read_dataset(tmp_path / "a.csv", label="class", drop=["id"], columns=("a", "b"))
+    assert samples.X.tolist() == [[4, 2]]
+    (tmp_path / "b.csv").write_text("1,2,3,4\n")
+    samples = read_dataset(tmp_path / "b.csv", label="4", drop=["1"], header=False)
+    assert (samples.X.tolist(), samples.y.tolist(), samples.columns) == ([[2, 3]], [4], None)
+
+
+@pytest.mark.parametrize("name", ["some.npz", "images", "."])
+def test_other_files_have_no_columns_to_drop(tmp_path, name):
+    np.savez(tmp_path / "some.npz", X=IMAGES, y=LABELS)
+    write_idx(tmp_path / "images", IMAGES)
+    with pytest.raises(ValueError, match="only the columns of a CSV file have names; there is nothing to drop"):
+        read_dataset(tmp_path / name, drop=["a"])
+    samples = read_dataset(tmp_path / name, label="class", header=False, columns=("a", "b"))
+    assert samples.columns is None
+    np.testing.assert_array_equal(samples.X, IMAGES.reshape(2, 12))
+
+
+def test_the_files_that_are_read(tmp_path):
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "notes.csv"):
+        write_idx(tmp_path / name, IMAGES)
+    assert {path.name for path in files_of(tmp_path)} == {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"}
+    assert tmp_path / "train-labels-idx1-ubyte" in files_of(tmp_path / "train-images-idx3-ubyte")
+    assert set(files_of(tmp_path / "notes.csv")) == {tmp_path / "notes.csv"}
+    assert set(files_of(tmp_path / "absent")) == {tmp_path / "absent"}
+
+
 def test_a_dataset_is_frozen_and_may_lack_labels():
     samples = Dataset(np.zeros((1, 2)))
-    assert samples.y is None
+    assert (samples.y, samples.columns) == (None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         samples.X = np.ones((1, 2))

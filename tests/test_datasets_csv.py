@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastfnn.datasets import kaggle_csv, read_csv
+from fastfnn.datasets import files, kaggle_csv, read_csv
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def message_of(file, text, **options):
     return message.removeprefix(f"{file}: ")
 
 
-def assert_samples(samples, X, y, dtype=np.uint8):
+def assert_samples(samples, X, y, dtype=np.uint8, columns=...):
+    assert columns in (..., samples.columns)
     np.testing.assert_array_equal(samples.X, np.array(X, dtype), strict=True)
     assert samples.X.flags.c_contiguous
     if y is None:
@@ -149,8 +150,132 @@ def test_errors_in_later_blocks(file, monkeypatch, text, message):
     assert message_of(file, text) == message
 
 
-def test_an_open_quote_does_not_swallow_the_lines_below(file):
-    assert message_of(file, 'a,b\n1,2\n"1,2\n3,4\n').startswith("line 3: cannot be split into fields: ")
+OPEN_QUOTES = [
+    ('a,b\n1,2\n"1,2\n3,4\n', 3),
+    ('a\n1\n"2\n"\n', 3),
+    ('a,b\n1,"2\n3",4\n', 2),
+    ('a,b\n1,2\n3,"4\n', 3),
+    ('a\n"1"2\n', 2),
+    ('a,b\n1,2\n"3","4""\n', 3),
+    ('label,a\n"1\n",2\n', 2),
+]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1000])
+@pytest.mark.parametrize(("text", "line"), OPEN_QUOTES)
+def test_a_quote_is_closed_on_its_line(file, monkeypatch, text, line, block_bytes):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", block_bytes)
+    assert message_of(file, text).startswith(f"line {line}: cannot be split into fields: ")
+
+
+def test_an_open_quote_in_the_header_and_in_a_column_to_drop(file):
+    assert message_of(file, 'a,"b\n1,2\n').startswith("line 1: cannot be split into fields: ")
+    message = message_of(file, 'a,name\n1,"Ann\nB",2\n', drop=["name"])
+    assert message.startswith("line 2: cannot be split into fields: ")
+
+
+def test_lines_without_end(file, monkeypatch):
+    monkeypatch.setattr(kaggle_csv, "LONGEST_LINE", 10)
+    assert_samples(read_text(file, "a\n123456789\n"), [[123456789]], None, np.float32)
+    expected = "line 2 is longer than 10 characters; expected one sample per line"
+    assert message_of(file, "a\n12345678901\n") == expected
+    assert message_of(file, "a\n" + 1000 * "1,") == expected
+
+
+def test_more_numbers_than_memory(file, monkeypatch):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(files, "memory_bytes", lambda: 2)
+    assert_samples(read_text(file, "a\n1\n2\n"), [[1], [2]], None)
+    assert "the samples take 3 bytes, and this machine has 2 bytes" in message_of(file, "a\n1\n2\n3\n4\n")
+
+
+PASSENGERS = """id,name,age,fare,survived
+1,"Braund, Mr. Owen",22,7.25,0
+2,Cumings Mrs. John,38,71.5,1
+3,"He said ""no"", twice",26,8,1
+"""
+
+
+def test_columns_to_drop_may_hold_any_text(file):
+    samples = read_text(file, PASSENGERS, label="survived", drop=("id", "name"))
+    assert_samples(samples, [[22, 7.25], [38, 71.5], [26, 8]], [0, 1, 1], np.float32, ("age", "fare"))
+
+
+def test_faults_of_dropped_columns_do_not_matter_and_others_do(file):
+    message = message_of(file, PASSENGERS.replace("71.5", "much"), label="survived", drop=["name", "id"])
+    assert message == "line 3: column 'fare': expected a number, got 'much'"
+    message = message_of(file, PASSENGERS.replace("71.5", "7,1"), label="survived", drop=["name", "id"])
+    assert message == "line 3: found 6 fields, the header has 5"
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        (["c"], "there is no column 'c' to drop, found 3 columns: label, a, b"),
+        (["a", "A"], "there is no column 'A' to drop, found 3 columns: label, a, b"),
+        (["label"], "the column 'label' cannot be both the label and dropped"),
+        (["a", "b"], "expected columns of features beside 'label', found none"),
+    ],
+)
+def test_columns_that_cannot_be_dropped(file, drop, message):
+    assert message_of(file, "label,a,b\n1,2,3\n", drop=drop) == f"line 1: {message}"
+
+
+def test_a_text_is_no_list_of_columns(file):
+    with pytest.raises(TypeError, match=r"drop must be a list of names; got the text 'ab': write \['ab'\]"):
+        read_text(file, "a,b,c\n1,2,3\n", drop="ab")
+
+
+def test_names_that_occur_twice(file):
+    assert message_of(file, "a,b,a\n1,2,3\n") == "line 1: expected one column 'a', found 2; keep one of them"
+    assert_samples(read_text(file, "a,b,a\n1,2,3\n", drop=["a"]), [[2]], None, columns=("b",))
+
+
+def test_without_a_header_columns_have_numbers(file):
+    text = "5,0,255\n\n1,7,8\n"
+    assert_samples(read_text(file, text, header=False), [[5, 0, 255], [1, 7, 8]], None, columns=None)
+    assert_samples(read_text(file, text, header=False, label="1"), [[0, 255], [7, 8]], [5, 1], columns=None)
+    samples = read_text(file, text, header=False, label="3", drop=["2"], require_label=True)
+    assert_samples(samples, [[5], [1]], [255, 8], columns=None)
+    assert message_of(file, "1,2\n3\n", header=False) == "line 2: found 1 fields, the header has 2"
+    assert message_of(file, "a,b\n", header=False) == "line 1: column '1': expected a number, got 'a'"
+    assert message_of(file, "1,2\n", header=False, drop=["3"]).startswith("line 1: there is no column '3' to drop")
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1000])
+def test_columns_are_matched_by_name(file, monkeypatch, block_bytes):
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", block_bytes)
+    samples = read_text(file, "c,label,a,b\n1,2,3,4\n5,6,7,8\n", columns=("a", "b", "c"))
+    assert_samples(samples, [[3, 4, 1], [7, 8, 5]], [2, 6], columns=("a", "b", "c"))
+    samples = read_text(file, "c,id,a,b\n1,2,3,4.5\n", columns=("b", "a", "c"), drop=["id", "other"])
+    assert_samples(samples, [[4.5, 3, 1]], None, np.float32, columns=("b", "a", "c"))
+    samples = read_text(file, "1,2,3\n", columns=("b", "a", "c"), header=False)
+    assert_samples(samples, [[1, 2, 3]], None, columns=None)
+
+
+@pytest.mark.parametrize(
+    ("header", "found", "differences"),
+    [
+        ("a,b", "2 columns: a, b", "lacks 1 column: c"),
+        ("a,b,c,d", "4 columns: a, b, c, d", "adds 1 column: d"),
+        ("a,B,c", "3 columns: a, B, c", "lacks 1 column: b and adds 1 column: B"),
+        ("label", "0 columns", "lacks 3 columns: a, b, c"),
+    ],
+)
+def test_other_columns_are_refused(file, header, found, differences):
+    assert message_of(file, f"{header}\n1,2,3\n", columns=("a", "b", "c")) == (
+        f"line 1: expected the columns of the training, 3 columns: a, b, c; found {found}: the file {differences}; "
+        f"rename them, or leave columns out (--drop, --label)"
+    )
+
+
+def test_the_sets_of_columns_are_shortened(file):
+    names = [f"pixel{i}" for i in range(784)]
+    message = message_of(file, f"{','.join(names[1:])}\n", columns=names)
+    assert "784 columns: pixel0, pixel1, " in message
+    assert message.count(" ...") == 2
+    assert "lacks 1 column: pixel0;" in message
+    assert len(message) < 350
 
 
 def test_bytes_that_are_not_utf8(file):

@@ -24,7 +24,7 @@ def file(tmp_path_factory):
 
 def message_of(file, content):
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"IDX|gzip") as caught:
+    with pytest.raises(ValueError, match=r"IDX|gzip|take") as caught:
         read_idx(file)
     message = str(caught.value)
     assert message.startswith(f"{file}: ")
@@ -108,7 +108,7 @@ def test_a_lying_header_allocates_nothing(file, compress):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert f"expected {8 * (2**32 - 1) ** 3} bytes after its header, got 64" in message
+    assert f"the samples take {8 * (2**32 - 1) ** 3:,} bytes, and this machine has " in message
     assert peak < 4 << 20
 
 

@@ -139,6 +139,17 @@ def test_content_that_is_too_short_is_noticed(embedded_copy):
     assert_reported_as_damaged("ends too early")
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), EOFError("Compressed file ended"), ValueError("no seek"), OSError(5, "")]
+)
+def test_whatever_the_decoder_raises_is_a_damaged_file(monkeypatch, error):
+    def read(self, size=-1):
+        raise error
+
+    monkeypatch.setattr(lzma.LZMAFile, "read", read)
+    assert_reported_as_damaged(type(error).__name__ if isinstance(error, MemoryError) else "")
+
+
 def test_embedding_joins_the_published_files_without_loss(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(7)
     arrays = {

@@ -1,9 +1,10 @@
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
-from fastfnn.datasets import read_npz
+from fastfnn.datasets import files, read_npz
 
 X = np.arange(12).reshape(4, 3)
 Y = np.array([3, 0, 2, 1])
@@ -139,7 +140,102 @@ def test_not_an_archive(file, content):
 def test_an_archive_with_something_else_in_it(file):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("X", "no array")
-    assert "expected samples of shape" in message_of(file)
+    assert "cannot read the .npz archive: the magic string is not correct" in message_of(file)
+
+
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n"
+
+
+def write_member(file, header, content=bytes(24), version=(1, 0), **options):
+    """Write an archive with one array X, its header in any words."""
+    size = len(header).to_bytes(2 if version == (1, 0) else 4, "little")
+    with zipfile.ZipFile(file, "w", **options) as archive:
+        archive.writestr("X.npy", b"\x93NUMPY" + bytes(version) + size + header.encode("latin1") + content)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_version_and_method(file, version, method):
+    write_member(file, HEADER, version=version, compression=method)
+    np.testing.assert_array_equal(read_npz(file).X, np.zeros((2, 3), np.float32), strict=True)
+
+
+def test_a_file_of_python_2_is_read_without_a_word(file):
+    write_member(file, HEADER.replace("(2, 3)", "(2L, 3L)"))
+    assert read_npz(file).X.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("(2, 3)", "(1, 3)"),
+        ("(2, 3)", "(3, 3)"),
+        ("(2, 3)", "(-2, -3)"),
+        ("(2, 3)", "(1e9, 3)"),
+        ("(2, 3)", f"({2**62}, 4)"),
+        ("(2, 3)", "(" * 300),
+        ("(2, 3)", "-" * 3000 + "1"),
+        ("(2, 3)", "(2, 3\0)"),
+        ("(2, 3)", "__import__('os')"),
+        ("'<f4'", "'|O'"),
+        ("'<f4'", "'|V0'"),
+        ("'<f4'", "[('a', '<f4', -1)]"),
+        ("'<f4'", "'no type'"),
+        ("{", "'"),
+    ],
+)
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_headers_that_lie_or_mean_nothing(file, part, other, version):
+    write_member(file, HEADER.replace(part, other), version=version)
+    assert "cannot read the .npz archive: " in message_of(file)
+
+
+def test_a_version_to_come(file):
+    write_member(file, HEADER, version=(4, 0))
+    assert "we only support format version" in message_of(file)
+
+
+def test_a_header_that_declares_terabytes_takes_no_memory(file):
+    write_member(file, HEADER.replace("(2, 3)", f"({2**40}, 3)"))
+    tracemalloc.start()
+    try:
+        assert "X.npy holds " in message_of(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_an_archive_that_unpacks_to_more_than_the_memory(file, monkeypatch):
+    np.savez_compressed(file, X=np.zeros((1000, 1000), np.uint8))
+    assert file.stat().st_size < 10_000
+    monkeypatch.setattr(files, "memory_bytes", lambda: 1_000_000)
+    assert "X.npy: the samples take 1,000,128 bytes, and this machine has 1,000,000 bytes" in message_of(file)
+
+
+def samples_or_message(file):
+    try:
+        return read_npz(file)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_damage_gives_the_same_samples_or_one_line(file, seed):
+    rng = np.random.default_rng(seed)
+    np.savez_compressed(file, X=X, y=Y)
+    whole = file.read_bytes()
+    for _ in range(300):
+        content = bytearray(whole)
+        for position in rng.integers(0, len(whole), rng.integers(1, 4)):
+            content[position] ^= 1 << rng.integers(0, 8)
+        file.write_bytes(content)
+        samples = samples_or_message(file)
+        if isinstance(samples, str):
+            assert samples.startswith(f"{file}: ")
+            continue
+        np.testing.assert_array_equal(samples.X, X.astype(np.uint8), strict=True)
+        np.testing.assert_array_equal(samples.y, Y, strict=True)
 
 
 def test_a_damaged_archive(file):

@@ -57,6 +57,13 @@ def test_lines_come_ten_seconds_after_the_last_line(clock, capsys):
         assert capsys.readouterr().out == "a report\n"
 
 
+def test_years_to_come_are_shown(clock, capsys):
+    with ProgressLines(1000) as lines:
+        clock.now += 10
+        lines.advance(epoch(1, n_epochs=2**63 - 1))
+        assert "999999999 days" in capsys.readouterr().out
+
+
 def test_stages_move_a_bar(capsys):
     console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
     with StageDisplay(console, 2) as display:

@@ -63,6 +63,15 @@ def test_another_optimizer_brings_its_learning_rate(changes, rate):
         {"backend": 3},
         {"data": 3},
         {"optimizer": "lbfgs"},
+        {"optimizer": ["sgd"]},
+        {"optimizer": {}},
+        {"recipe": 3},
+        {"recipe": None},
+        {"label": None},
+        {"drop": "a"},
+        {"header": 1},
+        {"iterations": 2**63},
+        {"batch_size": 10**30},
     ],
 )
 def test_values_that_do_not_fit_are_named(changes):

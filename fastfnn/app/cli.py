@@ -17,17 +17,19 @@ from fastfnn._checks import FLOAT_DTYPES, check_choice
 from fastfnn.app import run_folder
 from fastfnn.app.compile_progress import watched_kernels
 from fastfnn.app.config_file import read_config
+from fastfnn.app.data import read_like
 from fastfnn.app.divergence import DivergenceError
 from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
+from fastfnn.app.terminal import prepare_streams
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
-from fastfnn.datasets import read_dataset
+from fastfnn.datasets.by_path import files_of
 from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
 from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
-from fastfnn.recipes.settings import Settings, parse_hidden, settle
+from fastfnn.recipes.settings import LABEL, Settings, parse_hidden, settle
 
 DIVERGED: Final = 1
 BAD_INPUT: Final = 2
@@ -50,6 +52,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    prepare_streams()
     app()
 
 
@@ -103,6 +106,14 @@ def train(
     drop_last: Annotated[
         bool | None, typer.Option(help="Skip a last mini-batch that is smaller than the others.")
     ] = None,
+    label: Annotated[str | None, typer.Option(help="Column of a CSV file with the labels; by default label.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Column of a CSV file to leave out; can be repeated.")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(help="CSV files begin with the names of their columns; without, these are called 1, 2, ..."),
+    ] = None,
     input_scale: Annotated[
         float | None, typer.Option(help="Factor of byte inputs; 1/255 unless the recipe has another.")
     ] = None,
@@ -140,6 +151,7 @@ def train(
             "--iterations, --threads and --checkpoint-every can be changed."
         ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
 ) -> None:
     """Train a network, and write model, history, settings and pictures into a folder.
 
@@ -149,6 +161,9 @@ def train(
         "recipe": recipe,
         "data": None if data is None else str(data.absolute()),
         "test_data": None if test_data is None else str(test_data.absolute()),
+        "label": label,
+        "drop": tuple(drop) if drop else None,
+        "header": header,
         "backend": backend,
         "dtype": dtype,
         "input_format": input_format,
@@ -171,12 +186,13 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
+        others = {"out": out, "config": config, "overwrite": overwrite}
         changes = [name for name in given if name not in RESUMABLE]
-        _check_resumed(resume, [*changes, *(["out"] if out else []), *(["config"] if config else [])])
+        _check_resumed(resume, [*changes, *(name for name, value in others.items() if value)])
         config, out = resume / run_folder.CONFIG, resume
     of_config = {} if config is None else read_config(config)
     settings = _settings(of_config, given)
-    if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None):
+    if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None, overwrite):
         raise typer.Exit(INTERRUPTED)
 
 
@@ -188,12 +204,21 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV file to write: ImageId,Label.")],
     backend: Annotated[str, typer.Option(help="numba or numpy.")] = "numba",
     input_format: Annotated[str, typer.Option(help=f"{', '.join(INPUT_FORMATS)}, as for train.")] = "auto",
+    label: Annotated[str, typer.Option(help="Column of a CSV file with the labels.")] = LABEL,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Column of a CSV file to leave out; can be repeated.")
+    ] = None,
+    header: Annotated[bool, typer.Option(help="A CSV file begins with the names of its columns.")] = True,
 ) -> None:
-    """Write the predicted label of each sample as CSV; if the samples have labels, print the accuracy."""
+    """Write the predicted label of each sample as CSV; if the samples have labels, print the accuracy.
+
+    Columns are matched by the names that the model keeps, and numbers are treated as in its training.
+    """
     check_input_format(input_format)
+    run_folder.require_no_input(out, [model, *files_of(data)])
     run_folder.require_writable(out)
     network = Network.load(model, backend)
-    samples = read_dataset(data)
+    samples = read_like(network.data_form, data, {"label": label, "drop": drop or (), "header": header})
     check_inputs(samples.X, network.n_inputs, f"{data}: X")
     predicted = network.predict(samples.X, input_format)
     if predicted.ndim != 1:
@@ -253,7 +278,7 @@ def _check_resumed(folder: Path, given: list[str]) -> None:
 
 
 def _settings(config: dict[str, Any], given: dict[str, Any]) -> Settings:
-    recipe = get_recipe(given.get("recipe") or config.get("recipe") or DEFAULT_RECIPE)
+    recipe = get_recipe(given.get("recipe", config.get("recipe", DEFAULT_RECIPE)))
     return settle(recipe.defaults, recipe.optimizers, config, given)
 
 

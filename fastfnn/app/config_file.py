@@ -42,13 +42,24 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     require_file(path)
     try:
         config = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is no TOML file: {error}") from error
     known = [field.name for field in dataclasses.fields(Settings)]
     for name in config:
         if name not in known:
             raise ValueError(f"{os.fspath(path)}: {name!r} is no setting; the settings are {', '.join(known)}")
+        if _holds_wide_number(config[name]):
+            raise ValueError(f"{os.fspath(path)}: {name} has more than 64 bits")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+
+
+def _holds_wide_number(value: Any) -> bool:
+    """Tell whether a value holds a whole number beyond 64 bits, which Python may refuse to print."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return any(map(_holds_wide_number, value))
+    return isinstance(value, int) and abs(value) >= 2**63
 
 
 def _toml(value: str | float | tuple[int, ...]) -> str:

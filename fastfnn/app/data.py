@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn.data_form import DataForm
 from fastfnn.datasets import Dataset, Labelled, read_dataset
+from fastfnn.datasets.by_path import files_of
 from fastfnn.inputs.validation import check_inputs
 from fastfnn.losses import SoftmaxCrossEntropy
 from fastfnn.model import check_samples
@@ -31,6 +37,8 @@ class Task:
         Labels of the training samples.
     test : Dataset or None
         Test samples, with or without labels.
+    form : DataForm
+        Form of the training data.
     held_out : Labelled or None
         Samples on which the network is evaluated after each epoch.
     """
@@ -38,6 +46,7 @@ class Task:
     X: NDArray[Any]
     y: NDArray[np.int64]
     test: Dataset | None
+    form: DataForm
     held_out: Labelled | None = None
 
     @property
@@ -53,7 +62,7 @@ class Task:
 
     def input_scale(self, settings: Settings) -> float:
         """Return the factor of uint8 inputs; 1 if the training data are floats, because nothing is scaled then."""
-        if self.X.dtype != np.uint8:
+        if not self.form.is_bytes:
             return 1.0
         return PIXEL_SCALE if settings.input_scale is None else settings.input_scale
 
@@ -66,18 +75,62 @@ def load_task(recipe: Recipe, settings: Settings) -> Task:
     ValueError, TypeError, OSError
         If a file cannot be read, training data have no labels, or training and test data do not fit.
     """
+    _check_columns(settings)
     if settings.data is None:
         train, test = recipe.load_data(settings)
     else:
-        train, test = read_dataset(settings.data), None
-    if settings.test_data is not None:
-        test = read_dataset(settings.test_data)
+        train, test = read_dataset(settings.data, **settings.columns_read), None
     if train.y is None:
-        raise ValueError(f"{settings.data}: there are no labels to learn; a CSV file needs a column 'label'")
+        raise ValueError(
+            f"{settings.data}: there are no labels to learn; a CSV file needs a column {settings.label!r}, or "
+            f"--label with the name of another"
+        )
+    form = DataForm(train.columns, train.X.dtype == np.uint8)
+    if settings.input_scale not in (None, 1.0) and not form.is_bytes:
+        raise ValueError(
+            f"input_scale is a factor of bytes; got {settings.input_scale} for other numbers: leave it out, and "
+            f"scale the data"
+        )
+    if settings.test_data is not None:
+        test = read_like(form, settings.test_data, settings.columns_read)
     labelled, held_out = recipe.hold_out(Labelled(train.X, train.y), test)
-    task = Task(labelled.X, labelled.y, test, held_out)
+    task = Task(labelled.X, labelled.y, test, form, held_out)
     _check_test(task, settings.dtype)
     return task
+
+
+def input_files(settings: Settings) -> list[Path]:
+    """Return the files that the settings name, as far as they are there."""
+    paths = [Path(path) for path in (settings.data, settings.test_data) if path is not None]
+    return [file for path in paths for file in files_of(path)]
+
+
+def read_like(form: DataForm | None, path: str | os.PathLike[str], columns_read: Mapping[str, Any]) -> Dataset:
+    """Read samples for a network that was trained on data of a known or unknown form.
+
+    Parameters
+    ----------
+    form : DataForm or None
+        Form of the training data. Columns are brought into its order, and numbers into its kind.
+    path : path-like
+        The file or folder.
+    columns_read : mapping
+        `label`, `drop` and `header`, as in `fastfnn.datasets.read_dataset`.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        If the file cannot be read, or does not have this form.
+    """
+    if form is None:
+        return read_dataset(path, **columns_read)
+    samples = read_dataset(path, **columns_read, columns=form.columns)
+    return dataclasses.replace(samples, X=form.numbers(samples.X, os.fspath(path)))
+
+
+def _check_columns(settings: Settings) -> None:
+    if settings.data is None and settings.test_data is None and settings.names_columns:
+        raise ValueError("label, drop and no-header say what is in a CSV file: give --data as well")
 
 
 def _check_test(task: Task, dtype: str) -> None:

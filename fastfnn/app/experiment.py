@@ -18,10 +18,11 @@ from fastfnn import plots
 from fastfnn.app import run_folder
 from fastfnn.app.compile_progress import KernelWatch, watched_kernels
 from fastfnn.app.config_file import write_config
-from fastfnn.app.data import Task, load_task
+from fastfnn.app.data import Task, input_files, load_task
 from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import progress_display, say
 from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, is_due, shown_warnings
+from fastfnn.app.terminal import spinner
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
@@ -36,7 +37,9 @@ from fastfnn.recipes.settings import Settings, make_optimizer
 from fastfnn.training.events import Callback
 
 
-def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False) -> bool:
+def run(
+    settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False, overwrite: bool = False
+) -> bool:
     """Train as `settings` say, print the progress, and write the files into the folder `out`.
 
     Parameters
@@ -49,6 +52,8 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
         Names of settings that the user chose: a recipe's grid does not vary them.
     resume : bool
         Whether to continue from the checkpoint in the folder.
+    overwrite : bool
+        Whether the folder may hold another run, which is replaced.
 
     Returns
     -------
@@ -65,8 +70,9 @@ def run(settings: Settings, out: Path, given: Collection[str] = (), resume: bool
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
-    run_folder.make_folder(out)
-    with nullcontext() if settings.threads is None else threads(settings.threads), shown_warnings():
+    run_folder.require_free(out, input_files(settings), overwrite or resume)
+    limited = nullcontext() if settings.threads is None else threads(settings.threads)
+    with run_folder.made_folder(out), limited, shown_warnings():
         experiment = Experiment(settings, recipe, load_task(recipe, settings))
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
         return experiment.run(out, grid, resume)
@@ -98,6 +104,9 @@ class Experiment:
         held_out = self.task.held_out
         chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
         network = chosen.build_network()
+        say(network.plan(self.task.X, self.task.y, chosen.build_optimizer(), **chosen._options()).summary)
+        if not resume:
+            run_folder.remove_old(out, but=() if chosen is self else (run_folder.GRID,))
         chosen._draw_samples(out)
         trained = chosen._train(network, out, resume)
         trained.divergence.require_good()
@@ -125,7 +134,9 @@ class Experiment:
     def build_network(self) -> Network:
         """Build the untrained network."""
         settings, task = self.settings, self.task
-        return self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
+        network = self.recipe.build_network(settings, task.n_inputs, task.n_classes, task.input_scale(settings))
+        network.data_form = task.form
+        return network
 
     def build_optimizer(self) -> Optimizer:
         """Build the optimizer, before its first step."""
@@ -234,7 +245,6 @@ class Experiment:
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
             # The reports first: a resumed run drops those after the checkpoint and makes them again.
             callbacks += [SavedReports(out / run_folder.HISTORY, reporter, checkpoint), checkpoint]
-        say(network.plan(task.X, task.y, optimizer, **self._options()).summary)
         with display, np.errstate(over="ignore", invalid="ignore"):
             self.fit(network, optimizer, callbacks=callbacks, history=history)
             if history.interrupted:
@@ -284,6 +294,6 @@ class Experiment:
 @contextmanager
 def _shown(what: str) -> Iterator[KernelWatch]:
     """Show the name of a long task, and of the kernel that is being prepared for it."""
-    status = Console().status(what)
+    status = spinner(what)
     with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
         yield watch

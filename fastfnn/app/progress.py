@@ -14,6 +14,9 @@ from fastfnn.training.events import Epoch
 
 SECONDS_BETWEEN_LINES = 10.0
 
+# The longest time that Python can write.
+LONGEST_TIME = timedelta(days=timedelta.max.days)
+
 
 def say(text: str) -> None:
     """Print a line immediately, even into a pipe; a bar on the terminal moves below it."""
@@ -156,4 +159,4 @@ def _figures(epoch: Epoch, n_samples: int) -> str:
 
 def _time_left(epoch: Epoch) -> timedelta:
     seconds = epoch.record["seconds"] / epoch.number * (epoch.n_epochs - epoch.number)
-    return timedelta(seconds=round(seconds))
+    return timedelta(seconds=round(min(seconds, LONGEST_TIME.total_seconds())))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn._checks import is_whole
 from fastfnn.files.atomic import check_writable, write_and_rename
+from fastfnn.recipes.spiral import REGIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,23 +32,75 @@ CONFUSION = "confusion.png"
 GRID = "grid.png"
 CHECKPOINT = "checkpoint.safetensors"
 
+# Files that show that a folder holds a run, and pictures, which a training that failed early may have left.
+RESULTS = (MODEL, CHECKPOINT, HISTORY, CONFIG, SUBMISSION)
+PICTURES = (SAMPLES, CURVES, CONFUSION, GRID, REGIONS)
+
 DOTS_PER_INCH = 150
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder if it is missing, and check that files can be written into it.
+def require_free(folder: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+    """Check that a new run may write its files into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which need not exist.
+    inputs : iterable of Path
+        Files that the run reads.
+    overwrite : bool
+        Whether the files of an earlier run may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If a file that the run would write is one of its inputs, or belongs to another run.
+    """
+    for name in (*RESULTS, *PICTURES):
+        require_no_input(folder / name, inputs)
+    found = [name for name in RESULTS if (folder / name).exists()]
+    if found and not overwrite:
+        files = ", ".join(found)
+        raise ValueError(
+            f"the folder {folder} holds a run ({files}): replace it with --overwrite, or choose another --out"
+        )
+
+
+def require_no_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError if a file that would be written is one of the inputs, by whatever name or link."""
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ValueError(f"{path} is the same file as the input {source}: choose another --out")
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Create a folder for a `with` block, and check that files can be written; what stays empty is removed again.
 
     Raises
     ------
     OSError
-        If they cannot be written.
+        If files cannot be written into it.
     """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        _try_to_write_in(path)
-    except OSError as error:
-        reason = f"cannot write into the folder {path} ({error.strerror}): choose another --out"
-        raise type(error)(error.errno, reason) from error
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _try_to_write_in(path)
+        except OSError as error:
+            reason = f"cannot write into the folder {path} ({error.strerror}): choose another --out"
+            raise type(error)(error.errno, reason) from error
+        yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it is not empty, or was never made
+                folder.rmdir()
+
+
+def remove_old(folder: Path, but: Collection[str] = ()) -> None:
+    """Remove the files of an earlier run that a new one may not replace, except those named in `but`."""
+    for name in {CHECKPOINT, SUBMISSION, *PICTURES}.difference(but):
+        (folder / name).unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
@@ -79,7 +136,29 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     OSError, ValueError
         If they cannot be read.
     """
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        reports = [json.loads(line) for line in lines]
+        json.dumps(reports, allow_nan=False)  # they will be written again
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it is not JSON, line by line ({error})") from error
+    for number, report in enumerate(reports, start=1):
+        if not _is_report(report):
+            raise ValueError(f"{path} is damaged: line {number} is no report of an iteration")
+    return reports
+
+
+def _is_report(report: Any) -> bool:
+    """Tell whether a report holds what the curves and later reports are made of."""
+    return (
+        isinstance(report, dict)
+        and is_whole(report.get("iteration"))
+        and all(_is_finite(report.get(name)) for name in ("iteration", "loss", "accuracy", "seconds"))
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    return (isinstance(value, float) and math.isfinite(value)) or (is_whole(value) and abs(value) <= sys.maxsize)
 
 
 def write_submission(path: Path, labels: NDArray[np.int64]) -> None:

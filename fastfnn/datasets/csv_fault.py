@@ -26,8 +26,13 @@ def _line_fault(line: str, header: Header) -> str | None:
         return str(error)
     if len(fields) != len(header.names):
         return f"found {len(fields)} fields, the header has {len(header.names)}"
+    features = set(header.feature_columns)
     for column, (name, field) in enumerate(zip(header.names, fields, strict=True)):
-        fault = _label_fault(field) if column == header.label_column else _feature_fault(field)
+        fault = None
+        if column == header.label_column:
+            fault = _label_fault(field)
+        elif column in features:
+            fault = _feature_fault(field)
         if fault is not None:
             return f"column {reprlib.repr(name)}: {fault}"
     return None

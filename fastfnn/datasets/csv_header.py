@@ -1,23 +1,37 @@
-"""The header line of a CSV file: the names of its columns, and the position of the label."""
+"""The header line of a CSV file: the names of its columns, and the positions of label and features."""
 
 import csv
 import re
 import textwrap
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Columns that a user wants from a CSV file, as in `fastfnn.datasets.read_csv`."""
+
+    label: str
+    require_label: bool
+    drop: Collection[str]
+    columns: Sequence[str] | None
+
+
 class Header(NamedTuple):
-    """The columns of a CSV file, in file order."""
+    """The columns of a CSV file, in file order, and the positions of those that are read."""
 
     names: list[str]
     label_column: int | None
+    feature_columns: list[int]
 
     @property
-    def feature_columns(self) -> list[int]:
-        """The positions of all columns but the label."""
-        return [column for column in range(len(self.names)) if column != self.label_column]
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in the order in which they are read."""
+        return tuple(self.names[column] for column in self.feature_columns)
 
 
 def split_line(line: str) -> list[str]:
@@ -35,29 +49,81 @@ def split_line(line: str) -> list[str]:
         raise ValueError(f"cannot be split into fields: {error}") from error
 
 
-def parse_header(line: str, label: str, require_label: bool) -> Header:
+def parse_header(line: str, choice: Choice) -> Header:
     """Parse the header line.
 
     Raises
     ------
     ValueError
-        When the line holds only numbers, a column has no name, the label occurs twice, a required label is
-        missing, or there is no feature column.
+        When the line holds only numbers, a column has no name, two have the same, a required label or a column to
+        drop is missing, there is no feature column, or the features are not those of `choice.columns`.
     """
     names = split_line(line)
     if all(NUMBER.fullmatch(name) for name in names):
-        raise ValueError("there is no header: expected the names of the columns, got only numbers; add them")
+        raise ValueError(
+            "there is no header: expected the names of the columns, got only numbers; add them, or read the file "
+            "without a header (--no-header, header=False)"
+        )
+    return _chosen(names, choice, choice.columns)
+
+
+def numbered_columns(line: str, choice: Choice) -> Header:
+    """Name the columns of a file without a header 1, 2, 3, ...; `line` is its first one.
+
+    Raises
+    ------
+    ValueError
+        As for `parse_header`. The names in `choice.columns` are not compared with these numbers.
+    """
+    return _chosen([str(number) for number in range(1, len(split_line(line)) + 1)], choice, None)
+
+
+def _chosen(names: list[str], choice: Choice, columns: Sequence[str] | None) -> Header:
     if "" in names:
         raise ValueError(f"column {names.index('') + 1} has no name; name it or remove the column")
-    if names.count(label) > 1:
-        raise ValueError(f"expected one column {label!r}, found {names.count(label)}; keep one of them")
-    if require_label and label not in names:
-        raise ValueError(f"expected a column {label!r} with the labels, found {_shortened(names)}")
-    if names == [label]:
-        raise ValueError(f"expected columns of features beside {label!r}, found none")
-    return Header(names, names.index(label) if label in names else None)
+    if choice.require_label and choice.label not in names:
+        raise ValueError(f"expected a column {choice.label!r} with the labels, found {shortened(names)}")
+    places = {name: place for place, name in enumerate(names) if name not in choice.drop}
+    _require_distinct([name for name in names if name not in choice.drop])
+    label_column = places.pop(choice.label, None)
+    if columns is None:
+        _require_dropped(names, choice)
+        columns = list(places)
+    elif places.keys() != set(columns):
+        raise ValueError(_other_columns(columns, list(places)))
+    if not columns:
+        raise ValueError(f"expected columns of features beside {choice.label!r}, found none")
+    return Header(names, label_column, [places[name] for name in columns])
 
 
-def _shortened(names: list[str]) -> str:
+def _require_distinct(names: list[str]) -> None:
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise ValueError(f"expected one column {name!r}, found {count}; keep one of them")
+
+
+def _require_dropped(names: list[str], choice: Choice) -> None:
+    for name in choice.drop:
+        if name == choice.label:
+            raise ValueError(f"the column {name!r} cannot be both the label and dropped")
+        if name not in names:
+            raise ValueError(f"there is no column {name!r} to drop, found {shortened(names)}")
+
+
+def _other_columns(expected: Sequence[str], found: Sequence[str]) -> str:
+    """Describe how the columns of a file differ from those of the training."""
+    missing = [name for name in expected if name not in set(found)]
+    additional = [name for name in found if name not in set(expected)]
+    differences = [
+        f"{what} {shortened(names)}" for what, names in (("lacks", missing), ("adds", additional)) if names
+    ]
+    return (
+        f"expected the columns of the training, {shortened(expected)}; found {shortened(found)}: the file "
+        f"{' and '.join(differences)}; rename them, or leave columns out (--drop, --label)"
+    )
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the number of columns and the first of their names."""
     listed = textwrap.shorten(", ".join(names), width=60, placeholder=" ...")
-    return f"{len(names)} column{'s' if len(names) > 1 else ''}: {listed}"
+    return f"{len(names)} column{'' if len(names) == 1 else 's'}{': ' if names else ''}{listed}"

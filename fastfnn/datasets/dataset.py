@@ -17,10 +17,13 @@ class Dataset:
         Samples, one per row.
     y : ndarray of shape (n_samples,), dtype int64, or None
         Label of each row, 0 or greater; None when the samples have no labels.
+    columns : tuple of str, or None
+        Names of the columns of X; None when the file has none.
     """
 
     X: npt.NDArray[Any]
     y: npt.NDArray[np.int64] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 class Labelled(NamedTuple):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,24 @@ def require_file(path: PathLike) -> None:
         raise FileNotFoundError(f"{path}: there is no such file; check the path")
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path}: expected a file, but this is a folder; give a file inside it")
+
+
+def require_memory(n_bytes: int, path: PathLike) -> None:
+    """Raise ValueError if the samples of a file take more bytes than the machine has memory."""
+    available = memory_bytes()
+    if n_bytes > available:
+        raise ValueError(
+            f"{path}: the samples take {n_bytes:,} bytes, and this machine has {available:,} bytes of memory; the "
+            f"file is damaged, or too large to read"
+        )
+
+
+def memory_bytes() -> int:
+    """Return the size of the machine's memory; the largest array where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip
+from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip, require_memory
 
 DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),
@@ -42,17 +42,21 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
     Raises
     ------
     ValueError
-        When the file is not an IDX file, is shorter or longer than its header says, or is damaged gzip.
+        When the file is not an IDX file, is shorter or longer than its header says, declares more than the
+        machine's memory, or is damaged gzip.
     OSError
         When the file is missing or cannot be opened.
 
     Notes
     -----
-    Memory grows with the data actually in the file: a header with a wrong size costs nothing.
+    Memory grows with the data actually in the file: a header with a wrong size costs nothing. One that declares more
+    than the machine's memory is refused at once.
     """
     with open_plain_or_gzip(path) as stream:
         dtype, shape = _read_header(stream, path)
-        content = _read_exactly(stream, dtype.itemsize * math.prod(shape), path)
+        n_bytes = dtype.itemsize * math.prod(shape)
+        require_memory(n_bytes, path)
+        content = _read_exactly(stream, n_bytes, path)
     numbers = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="), copy=False)
     try:
         return numbers.reshape(shape)

@@ -8,7 +8,13 @@ from fastfnn.datasets.idx import read_idx
 
 
 def read_idx_folder(folder: Path) -> Dataset:
-    """Read the images file of a folder with its labels file; of several pairs, the one called `train`."""
+    """Read the images file of a folder with its labels file; see `pair_in`."""
+    images, labels = pair_in(folder)
+    return _read_pair(folder / images, None if labels is None else folder / labels)
+
+
+def pair_in(folder: Path) -> tuple[str, str | None]:
+    """Return the names of a folder's images file and labels file; of several pairs, the one called `train`."""
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     if sum("images" in name for name in names) > 1:
         names = [name for name in names if name.startswith("train")]
@@ -18,15 +24,21 @@ def read_idx_folder(folder: Path) -> Dataset:
             f"{folder}: expected one IDX file whose name contains 'images', such as "
             f"train-images-idx3-ubyte.gz, found none; give the path of the data file itself"
         )
-    labels = _only(names, "labels", folder)
-    return _read_pair(folder / images, None if labels is None else folder / labels)
+    return images, _only(names, "labels", folder)
 
 
 def read_idx_images(images: Path) -> Dataset:
     """Read a file of images, with the labels file of matching name beside it, if there is one."""
-    labels = images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1"))
-    is_there = "images" in images.name and labels.is_file()
+    labels = labels_beside(images)
+    is_there = labels != images and labels.is_file()
     return _read_pair(images, labels if is_there else None)
+
+
+def labels_beside(images: Path) -> Path:
+    """Return where the labels of a file of images are looked for; without `images` in its name, the file itself."""
+    if "images" not in images.name:
+        return images
+    return images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1"))
 
 
 def _only(names: list[str], word: str, folder: Path) -> str | None:

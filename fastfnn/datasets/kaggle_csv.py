@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,28 @@ import numpy.typing as npt
 
 from fastfnn.datasets.conversion import are_labels
 from fastfnn.datasets.csv_fault import first_fault
-from fastfnn.datasets.csv_header import Header, parse_header
+from fastfnn.datasets.csv_header import Choice, Header, numbered_columns, parse_header, split_line
 from fastfnn.datasets.dataset import Dataset
-from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip
+from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip, require_memory
 
 # Bytes of text in memory at a time, beside the arrays parsed from it.
 BLOCK_BYTES = 8 << 20
 
+# Characters of the longest line. A file without line ends has a longer one, and so may a small compressed file.
+LONGEST_LINE = 64 << 20
+
 NumberedLines = list[tuple[int, str]]
 
 
-def read_csv(path: PathLike, label: str = "label", require_label: bool = False) -> Dataset:
+def read_csv(
+    path: PathLike,
+    label: str = "label",
+    require_label: bool = False,
+    *,
+    drop: Collection[str] = (),
+    header: bool = True,
+    columns: Sequence[str] | None = None,
+) -> Dataset:
     """Read a CSV file of numbers, such as train.csv and test.csv of Kaggle's digit recogniser.
 
     Parameters
@@ -33,34 +44,54 @@ def read_csv(path: PathLike, label: str = "label", require_label: bool = False) 
         Without a column of this name the samples are unlabelled.
     require_label : bool
         Whether to reject a file without labels.
+    drop : collection of str
+        Names of columns to leave out. They may hold any text.
+    header : bool
+        Whether the first line holds the names of the columns. Without a header the columns are called "1", "2", ...
+    columns : sequence of str, optional
+        Names of the features in the order wanted, such as `network.data_form.columns`. The file must have these
+        features, in any order, and no others. Ignored without a header.
 
     Returns
     -------
     Dataset
         X of shape (n_samples, n_features): uint8 when all features are written as integers from 0 to 255,
-        otherwise float32. y of shape (n_samples,), int64, or None.
+        otherwise float32. y of shape (n_samples,), int64, or None. `columns` holds the names of the features, or
+        None without a header.
 
     Raises
     ------
     ValueError
-        When the file is empty, has no header or nothing below it, lacks a required label, or has an invalid
-        line. The message names the file, the line (the first line is 1) and the column.
+        When the file is empty, has no header or nothing below it, lacks a required label or a column, or has an
+        invalid line. The message names the file, the line (the first line is 1) and the column.
     OSError
         When the file is missing or cannot be opened.
     """
+    choice = Choice(label, require_label, _as_names(drop), columns)
     with open_plain_or_gzip(path) as stream, _as_text(stream) as file:
-        number, line = _first_written_line(file, path)
+        lines = _written_lines(file, path)
+        first = next(lines, None)
+        if first is None:
+            raise ValueError(f"{path}: the file is empty; expected a header line and numbers below it")
+        number, line = first
         try:
-            header = parse_header(line, label, require_label)
+            chosen = parse_header(line, choice) if header else numbered_columns(line, choice)
         except ValueError as error:
             raise ValueError(f"{path}: line {number}: {error}") from error
-        samples = [_parse_block(block, header, path) for block in _blocks(file, number + 1)]
+        samples = _parse_all(_blocks(lines, [] if header else [first]), chosen, path)
     if not samples:
         raise ValueError(f"{path}: there is a header but no line of numbers below it")
     X = np.concatenate([features for features, _ in samples])
-    if header.label_column is None:
-        return Dataset(X)
-    return Dataset(X, np.concatenate([labels for _, labels in samples]).astype(np.int64))
+    names = chosen.feature_names if header else None
+    if chosen.label_column is None:
+        return Dataset(X, columns=names)
+    return Dataset(X, np.concatenate([labels for _, labels in samples]).astype(np.int64), names)
+
+
+def _as_names(drop: Collection[str]) -> Collection[str]:
+    if isinstance(drop, str):
+        raise TypeError(f"drop must be a list of names; got the text {drop!r}: write [{drop!r}]")
+    return drop
 
 
 def _as_text(stream: ByteStream) -> io.TextIOWrapper:
@@ -68,20 +99,41 @@ def _as_text(stream: ByteStream) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
-def _first_written_line(file: io.TextIOWrapper, path: PathLike) -> tuple[int, str]:
-    for number, line in enumerate(file, start=1):
+def _written_lines(file: io.TextIOWrapper, path: PathLike) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers from 1."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise ValueError(
+                f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; expected one sample per line"
+            )
         if not line.isspace():
-            return number, line
-    raise ValueError(f"{path}: the file is empty; expected a header line and numbers below it")
+            yield number, line
 
 
-def _blocks(file: io.TextIOWrapper, number: int) -> Iterator[NumberedLines]:
-    """Yield the remaining lines in blocks, without blank lines, numbered from `number`."""
-    while lines := file.readlines(BLOCK_BYTES):
-        block = [(n, line) for n, line in enumerate(lines, start=number) if not line.isspace()]
-        if block:
+def _blocks(lines: Iterator[tuple[int, str]], block: NumberedLines) -> Iterator[NumberedLines]:
+    """Yield the lines in blocks; `block` holds those that were read before."""
+    n_characters = sum(len(line) for _, line in block)
+    for numbered in lines:
+        block.append(numbered)
+        n_characters += len(numbered[1])
+        if n_characters >= BLOCK_BYTES:
             yield block
-        number += len(lines)
+            block, n_characters = [], 0
+    if block:
+        yield block
+
+
+def _parse_all(
+    blocks: Iterator[NumberedLines], header: Header, path: PathLike
+) -> list[tuple[npt.NDArray[Any], npt.NDArray[np.float64]]]:
+    samples, n_bytes = [], 0
+    for block in blocks:
+        samples.append(_parse_block(block, header, path))
+        n_bytes += sum(array.nbytes for array in samples[-1])
+        require_memory(n_bytes, path)
+    return samples
 
 
 def _parse_block(
@@ -98,9 +150,13 @@ def _parse_block(
 
 
 def _require_fields(lines: list[str], n_fields: int) -> None:
-    """Reject a line with too many or too few fields: `numpy.loadtxt` accepts it when given `usecols`."""
-    if any(line.count(",") != n_fields - 1 for line in lines):
+    """Reject a line with too many or too few fields, or with an open quote: `numpy.loadtxt` accepts both."""
+    if any(_count_fields(line) != n_fields for line in lines):
         raise ValueError(f"expected {n_fields} fields in every line")
+
+
+def _count_fields(line: str) -> int:
+    return len(split_line(line)) if '"' in line else line.count(",") + 1
 
 
 def _parse_features(lines: list[str], header: Header) -> npt.NDArray[Any]:

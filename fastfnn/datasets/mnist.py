@@ -74,8 +74,8 @@ def _fill_from_embedded(*arrays: npt.NDArray[np.uint8]) -> None:
                 digest.update(array.data)
             # lzma notices missing last bytes only at the end of the stream.
             stream.read(1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise _damaged(str(error)) from error
+    except (OSError, EOFError, ValueError, MemoryError, lzma.LZMAError) as error:
+        raise _damaged(str(error) or type(error).__name__) from error
     if digest.hexdigest() != SHA256:
         raise _damaged(f"expected SHA-256 {SHA256}, got {digest.hexdigest()}")
 

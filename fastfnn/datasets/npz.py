@@ -1,15 +1,18 @@
 """NumPy's .npz archives, with the usual names of samples and labels in them."""
 
+import math
+import textwrap
+import warnings
 import zipfile
-import zlib
-from typing import Any, BinaryIO
+from collections.abc import Collection
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfnn.datasets.conversion import as_dataset
 from fastfnn.datasets.dataset import Dataset
-from fastfnn.datasets.files import PathLike, require_file
+from fastfnn.datasets.files import PathLike, require_file, require_memory
 
 # The names usual with scikit-learn, and those in archives that Keras ships; the first pair found is read.
 ARRAY_NAMES = (("X", "y"), ("x_train", "y_train"))
@@ -51,21 +54,45 @@ def read_npz(path: PathLike) -> Dataset:
 
 
 def _read_arrays(file: BinaryIO, path: PathLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-    # Beside the expected ones: zipfile raises RuntimeError for encrypted members and, as NotImplementedError,
-    # for unknown compression, and OSError when a damaged offset leads out of the file.
-    unreadable = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            X_name, y_name = _names_in(archive.files)
-            # asarray, because NumPy returns a member of the archive that is not an array as bytes.
-            X = np.asarray(archive[X_name])
-            return X, np.asarray(archive[y_name]) if y_name in archive.files else None
-    except unreadable as error:
-        reason = " ".join(str(error).split())
+        with zipfile.ZipFile(file) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # files of Python 2 take longer
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            X_name, y_name = _names_in(members)
+            for name in members.values():
+                archive.open(name).close()  # compares the two places where a member's name is written
+            X = _read_array(archive, members[X_name])
+            return X, _read_array(archive, members[y_name]) if y_name in members else None
+    # Damaged content makes zipfile and NumPy's parser of headers raise nearly anything.
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 300) or type(error).__name__
         raise ValueError(f"{path}: cannot read the .npz archive: {reason}") from error
 
 
-def _names_in(found: list[str]) -> tuple[str, str]:
+def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    n_bytes = archive.getinfo(name).file_size
+    require_memory(n_bytes, name)
+    with archive.open(name) as member:
+        _require_content(member, n_bytes, name)
+    with archive.open(name) as member:
+        array = np.lib.format.read_array(member, allow_pickle=False)
+        # The end of a member is also where zipfile compares its checksum.
+        if member.read(1):
+            raise ValueError(f"{name} is longer than its header says")
+    return array
+
+
+def _require_content(member: IO[bytes], n_bytes: int, name: str) -> None:
+    """Raise ValueError if the header of a member declares an array that is larger than the member."""
+    is_first = np.lib.format.read_magic(member) == (1, 0)
+    # Versions 2 and 3 differ in the characters that a name within the dtype may have.
+    read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(member)
+    if dtype.itemsize * math.prod(shape) > n_bytes:
+        raise ValueError(f"{name} holds {n_bytes:,} bytes; its header declares an array of {dtype} {shape}")
+
+
+def _names_in(found: Collection[str]) -> tuple[str, str]:
     for names in ARRAY_NAMES:
         if names[0] in found:
             return names

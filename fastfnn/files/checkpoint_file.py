@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,22 @@ import numpy as np
 from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
-from fastfnn._checks import is_whole
+from fastfnn._checks import check_count, check_non_negative, check_whole
+from fastfnn.data_form import DataForm, from_entry, to_entry
 from fastfnn.files.container import read_model, require_finite, write_model
+from fastfnn.files.described import (
+    Check,
+    check_fields,
+    check_finite_number,
+    check_number,
+    check_object,
+    check_text,
+    faults_naming,
+    fields_of,
+    list_of,
+    none_or,
+    values_of,
+)
 from fastfnn.history import History, Record, Sums, Unfinished
 
 KIND = "checkpoint"
@@ -37,7 +50,7 @@ class OptimizerState:
     learning_rate : float
         Its own learning rate, not that of a schedule.
     state : dict
-        By name, an array or a number for each parameter.
+        By name, an array, a number or None for each parameter.
     """
 
     kind: str
@@ -55,17 +68,20 @@ class CheckpointContent:
     ----------
     architecture : dict
         Architecture of the network.
+    data_form : DataForm or None
+        What the files of the training looked like.
     parameters : dict
         Parameters of the network by name.
     optimizer : OptimizerState
         State of the optimizer.
-    random : dict
+    random : mapping
         State of the network's random generator.
     history : History
         History of the training run.
     """
 
     architecture: dict[str, Any]
+    data_form: DataForm | None
     parameters: Arrays
     optimizer: OptimizerState
     random: Mapping[str, Any]
@@ -80,22 +96,21 @@ def write_checkpoint(path: str | os.PathLike[str], content: CheckpointContent) -
     OSError
         If the file cannot be written; an existing file stays unchanged.
     ValueError
-        If a parameter holds NaN or inf.
+        If a parameter, or the state of the optimizer, holds NaN or inf.
     TypeError
         If a record holds something else than numbers and texts.
     """
-    require_finite(content.parameters)
     arrays = {f"network.{name}": array for name, array in content.parameters.items()}
-    optimizer = content.optimizer
+    optimizer, history = content.optimizer, content.history
     numbers: dict[str, list[float | None]] = {}
     for name, values in optimizer.state.items():
         numbers[name] = [None if isinstance(value, np.ndarray) else value for value in values]
         arrays |= {f"optimizer.{name}.{i}": value for i, value in enumerate(values) if isinstance(value, np.ndarray)}
-    history = content.history
     described = {
         "kind": KIND,
         "version": __version__,
         "network": content.architecture,
+        "data_form": None if content.data_form is None else to_entry(content.data_form),
         "optimizer": {
             "type": optimizer.kind,
             "options": optimizer.options,
@@ -129,130 +144,126 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointContent:
             f"{name} was written by fastfnn {described.get('version')}, and this is {__version__}: "
             f"resume it with that version, or train anew"
         )
+    with faults_naming(path, "describes no training run that can be resumed"):
+        return _content(check_fields("the checkpoint", described, FIELDS), tensors)
+
+
+def check_random(name: str, state: Any) -> dict[str, Any]:
+    """Return the state of a random generator, if NumPy takes it."""
+    fields = check_object(name, state)
+    generator = getattr(np.random, check_text(f"{name}.bit_generator", fields.get("bit_generator")), None)
+    if not (isinstance(generator, type) and issubclass(generator, np.random.BitGenerator)):
+        raise ValueError(f"{name}.bit_generator must be one of numpy.random; got {fields['bit_generator']!r}")
     try:
-        return _content(described, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{name} describes no training run that can be resumed: {error!r}") from error
+        generator(0).state = fields
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"{name} is no state of {fields['bit_generator']}: {error!r} is missing") from error
+    return fields
 
 
-def _content(described: dict[str, Any], tensors: Arrays) -> CheckpointContent:
-    of_optimizer = described["optimizer"]
-    expect(of_optimizer["n_steps"], _is_count, "optimizer.n_steps")
-    expect(of_optimizer["learning_rate"], _is_rate, "optimizer.learning_rate")
-    state = {name: _values(name, values, tensors) for name, values in of_optimizer["state"].items()}
-    used = {f"optimizer.{name}.{i}" for name, values in of_optimizer["state"].items() for i in range(len(values))}
-    strange = [name for name in tensors if not name.startswith("network.") and name not in used]
-    if strange:
-        raise ValueError(f"tensors that belong to nothing: {strange}")
-    history = History()
-    history.records.extend(_record(record, number) for number, record in enumerate(described["history"], 1))
-    if described["unfinished"] is not None:
-        history.unfinished = _unfinished(described["unfinished"], len(history))
+def check_index(name: str, value: Any) -> int:
+    """Return a number of things, from 0 up."""
+    return check_whole(name, value, least=0, largest=2**63 - 1)
+
+
+def check_scalar(name: str, value: Any) -> Any:
+    """Return a number, a flag, a text or None, as records and options hold them."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    return check_number(name, value)
+
+
+SUMS: dict[str, Check] = {
+    "loss": check_number,
+    "weight": check_non_negative,
+    "n_correct": check_index,
+    "n_rows": check_index,
+}
+UNFINISHED: dict[str, Check] = {
+    "epoch": check_count,
+    "batch_size": check_count,
+    "order": check_text,
+    "random": check_random,
+    "total": fields_of(SUMS),
+    "call": fields_of(SUMS),
+    "seconds": check_non_negative,
+}
+OPTIMIZER: dict[str, Check] = {
+    "type": check_text,
+    "options": values_of(check_scalar),
+    "n_steps": check_index,
+    "learning_rate": check_non_negative,
+    "state": values_of(list_of(none_or(check_finite_number))),
+}
+FIELDS: dict[str, Check] = {
+    "format": check_count,
+    "kind": check_text,
+    "version": check_text,
+    "network": check_object,
+    "data_form": none_or(check_object),
+    "optimizer": fields_of(OPTIMIZER),
+    "random": check_random,
+    "history": list_of(values_of(check_scalar)),
+    "unfinished": none_or(fields_of(UNFINISHED)),
+}
+
+
+def _content(fields: dict[str, Any], tensors: Arrays) -> CheckpointContent:
+    require_finite(tensors)
+    of_optimizer = fields["optimizer"]
+    parameters = {
+        name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")
+    }
     return CheckpointContent(
-        architecture=described["network"],
-        parameters={
-            name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")
-        },
+        architecture=fields["network"],
+        data_form=from_entry(fields["data_form"], None),
+        parameters=parameters,
         optimizer=OptimizerState(
-            expect(of_optimizer["type"], lambda value: isinstance(value, str), "optimizer.type"),
-            expect(of_optimizer["options"], lambda value: isinstance(value, dict), "optimizer.options"),
+            of_optimizer["type"],
+            of_optimizer["options"],
             of_optimizer["n_steps"],
             of_optimizer["learning_rate"],
-            state,
+            _state(of_optimizer["state"], {name: tensors[name] for name in tensors if not name.startswith("network.")}),
         ),
-        random=random_state(described["random"]),
-        history=history,
+        random=fields["random"],
+        history=_history(fields["history"], fields["unfinished"]),
     )
 
 
-def expect(value: Any, fits: Callable[[Any], bool], name: str) -> Any:
-    """Return a value if it fits.
+def _state(described: dict[str, list[float | None]], tensors: Arrays) -> dict[str, list[Any]]:
+    """Put tensors in their places in an optimizer's state.
 
     Raises
     ------
     ValueError
-        If it does not; the message has its name.
+        If a tensor has no place.
     """
-    if not fits(value):
-        raise ValueError(f"{name} is {value!r}")
-    return value
+    places = {f"optimizer.{name}.{i}" for name, values in described.items() for i in range(len(values))}
+    if not tensors.keys() <= places:
+        raise ValueError(f"the tensors {sorted(tensors.keys() - places)} belong to nothing")
+    return {
+        name: [tensors.get(f"optimizer.{name}.{i}", value) for i, value in enumerate(values)]
+        for name, values in described.items()
+    }
 
 
-def random_state(state: Any) -> dict[str, Any]:
-    """Return the state of a random generator if NumPy takes it.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError, AttributeError, OverflowError
-        If it does not.
-    """
-    generator = getattr(np.random, state["bit_generator"])
-    if not (isinstance(generator, type) and issubclass(generator, np.random.BitGenerator)):
-        raise ValueError(f"{generator!r} is no random generator")
-    generator(0).state = state
-    checked: dict[str, Any] = state
-    return checked
-
-
-def _values(name: str, values: list[Any], tensors: Arrays) -> list[Any]:
-    """Return the state of each parameter: a tensor where there is one, else a finite number or None."""
-    found = []
-    for i, value in enumerate(values):
-        key = f"optimizer.{name}.{i}"
-        if key in tensors:
-            require_finite({key: tensors[key]})
-            found.append(tensors[key])
-        else:
-            found.append(expect(value, lambda value: value is None or _is_finite(value), key))
-    return found
-
-
-def _record(record: Any, number: int) -> Record:
-    expect(record["epoch"], lambda epoch: epoch == number, "the number of an epoch")
-    expect(record["seconds"], _is_rate, "the seconds of an epoch")
-    for name, value in record.items():
-        expect(value, lambda value: value is None or isinstance(value, (int, float, str)), f"{name} of a record")
-    checked: Record = record
-    return checked
-
-
-def _unfinished(described: dict[str, Any], n_epochs: int) -> Unfinished:
-    unfinished = Unfinished(
-        **described
-        | {
-            "total": _sums(described["total"]),
-            "call": _sums(described["call"]),
-            "random": random_state(described["random"]),
-        }
-    )
-    expect(unfinished.epoch, lambda epoch: epoch == n_epochs + 1, "unfinished.epoch")
-    expect(unfinished.batch_size, lambda size: _is_count(size) and size > 0, "unfinished.batch_size")
-    expect(unfinished.seconds, _is_rate, "unfinished.seconds")
-    expect(unfinished.n_samples, lambda n: n > 0, "unfinished.n_samples")
-    return unfinished
-
-
-def _sums(values: dict[str, Any]) -> Sums:
-    sums = Sums(**values)
-    for value in (sums.loss, sums.weight):
-        expect(value, lambda value: isinstance(value, (int, float)), "unfinished sums")
-    for value in (sums.n_correct, sums.n_rows):
-        expect(value, _is_count, "unfinished sums")
-    return sums
+def _history(records: list[Record], unfinished: dict[str, Any] | None) -> History:
+    """Return a history; raise ValueError if its epochs are not numbered from 1."""
+    history = History()
+    for number, record in enumerate(records, 1):
+        if check_index("the epoch of a record", record.get("epoch")) != number:
+            raise ValueError(f"the epoch of record {number} must be {number}; got {record['epoch']!r}")
+        check_non_negative("the seconds of a record", record.get("seconds"))
+        history.records.append(record)
+    if unfinished is None:
+        return history
+    sums = {name: Sums(**unfinished[name]) for name in ("total", "call")}
+    history.unfinished = Unfinished(**unfinished | sums)
+    if history.unfinished.epoch != len(records) + 1 or history.unfinished.n_samples == 0:
+        raise ValueError(f"the unfinished epoch must be epoch {len(records) + 1}, begun; got {history.unfinished}")
+    return history
 
 
 def _plain(record: Record) -> dict[str, Any]:
     """Return a record with NumPy's numbers as Python's."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in record.items()}
-
-
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and 0 <= value < 2**63
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _is_rate(value: Any) -> bool:
-    return _is_finite(value) and value >= 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import FLOAT_DTYPES, unknown_name
 from fastfnn.backends import get_backend
+from fastfnn.data_form import from_entry, to_entry
 from fastfnn.files.container import fill, read_model, write_model
 from fastfnn.files.described import (
     Check,
@@ -46,12 +47,15 @@ REQUIRED: dict[str, Check] = {
     "input_scale": check_finite_number,
     "layers": list_of(check_object),
 }
-OPTIONAL: dict[str, Check] = {"loss": check_object}
+OPTIONAL: dict[str, Check] = {"loss": check_object, "data_form": check_object}
 
 
 def save_network(path: str | os.PathLike[str], model: Model) -> None:
     """Write a network to a model file; see `fastfnn.Network.save`."""
-    write_model(path, model.architecture, model.parameters)
+    described = model.architecture
+    if model.data_form is not None:
+        described["data_form"] = to_entry(model.data_form)
+    write_model(path, described, model.parameters)
 
 
 def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M:
@@ -67,6 +71,7 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
         layers = [layer_from(config, tensors, i) for i, config in enumerate(fields["layers"])]
         loss = loss_from(fields["loss"]) if "loss" in fields else SoftmaxCrossEntropy()
         model = kind(layers, backend, fields["dtype"], input_scale=fields["input_scale"], loss=loss)
+        model.data_form = from_entry(fields.get("data_form"), model.n_inputs)
         check_class_weight(model)
     fill(model.parameters, tensors, path)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -13,6 +14,7 @@ from fastfnn_kernels.reference.activations import LEAK
 from fastfnn_kernels.reference.gelu import CUBIC, SLOPE
 from numpy.typing import NDArray
 
+from fastfnn.data_form import to_entry
 from fastfnn.files.atomic import write_and_rename
 from fastfnn.files.container import require_finite
 from fastfnn.layers import (
@@ -185,7 +187,10 @@ def model_of(network: Model) -> Any:
         producer_name="fastfnn",
         producer_version=__version__,
     )
-    onnx.helper.set_model_props(model, {"input_scale": repr(network.input_scale)})
+    properties = {"input_scale": repr(network.input_scale)}
+    if network.data_form is not None:
+        properties["data_form"] = json.dumps(to_entry(network.data_form))
+    onnx.helper.set_model_props(model, properties)
     return model
 
 

@@ -27,6 +27,6 @@ def get_recipe(name: str) -> Recipe:
     ValueError
         If no recipe has that name.
     """
-    if name in RECIPES:
+    if isinstance(name, str) and name in RECIPES:
         return RECIPES[name]
     raise unknown_name("recipe", name, RECIPES)

@@ -28,6 +28,11 @@ from fastfnn.optimizers import Optimizer
 
 LARGEST_SEED = 2**32 - 1
 
+# The largest whole number that every TOML reader takes.
+LARGEST_COUNT = 2**63 - 1
+
+LABEL = "label"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,6 +70,12 @@ class Settings:
         Factor of byte inputs; 1/255, as for pixels, when None.
     data, test_data : str, optional
         Files to train and to test on; the recipe's own data when `data` is None.
+    label : str
+        Name of the column with the labels in CSV files.
+    drop : tuple of str
+        Names of columns of CSV files that are left out.
+    header : bool
+        Whether CSV files begin with the names of their columns.
     backend : str
         "numba" or "numpy".
     dtype : str
@@ -99,6 +110,9 @@ class Settings:
     input_scale: float | None = None
     data: str | None = None
     test_data: str | None = None
+    label: str = LABEL
+    drop: tuple[str, ...] = ()
+    header: bool = True
     backend: str = "numba"
     dtype: str = "float32"
     input_format: str = "auto"
@@ -106,13 +120,14 @@ class Settings:
     checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("recipe", "optimizer", "backend", "data", "test_data"):
+        for name in ("recipe", "optimizer", "backend", "label"):
             _check_text(name, getattr(self, name))
+        for name in ("data", "test_data"):
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name))
         _check_hidden(self.hidden)
-        if not isinstance(self.optimizer_options, tuple):
-            raise ValueError(f"optimizer_options must be a list of texts; got {self.optimizer_options!r}")
-        for option in self.optimizer_options:
-            _check_text("an optimizer option", option)
+        for name in ("optimizer_options", "drop"):
+            _check_texts(name, getattr(self, name))
         for name, check in _CHECKS.items():
             if getattr(self, name) is not None or name not in _OPTIONAL:
                 object.__setattr__(self, name, check(name, getattr(self, name)))
@@ -120,13 +135,31 @@ class Settings:
         check_choice("dtype", self.dtype, FLOAT_DTYPES)
         check_input_format(self.input_format)
 
+    @property
+    def columns_read(self) -> dict[str, Any]:
+        """Arguments of `fastfnn.datasets.read_dataset` for CSV files."""
+        return {"label": self.label, "drop": self.drop, "header": self.header}
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether label, drop or header differ from what they are by default."""
+        return (self.label, self.drop, self.header) != (LABEL, (), True)
+
+
+def _check_number(name: str, value: Any) -> int:
+    number = check_count(name, value)
+    if number > LARGEST_COUNT:
+        raise ValueError(f"{name} must be at most {LARGEST_COUNT}; got {number}")
+    return number
+
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "iterations": check_count,
-    "report_every": check_count,
-    "batch_size": check_count,
-    "threads": check_count,
-    "checkpoint_every": check_count,
+    "iterations": _check_number,
+    "report_every": _check_number,
+    "batch_size": _check_number,
+    "threads": _check_number,
+    "checkpoint_every": _check_number,
+    "header": check_flag,
     "learning_rate": check_positive,
     "l2": check_non_negative,
     "l2_bias": check_non_negative,
@@ -195,7 +228,7 @@ def _parse_option(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:  # ValueError for numbers of thousands of digits, too
         raise ValueError(f"an optimizer option must be NAME=VALUE, such as rho=0.95; got {text!r}") from error
 
 
@@ -220,6 +253,19 @@ def _check_hidden(hidden: Any) -> None:
         raise ValueError(f"hidden must be widths from 1 up, such as 256,128; got {hidden!r}")
 
 
+def _check_texts(name: str, values: Any) -> None:
+    if not isinstance(values, tuple):
+        raise ValueError(f"{name} must be a list of texts; got {values!r}")
+    for value in values:
+        _check_text(f"each of {name}", value)
+
+
 def _check_text(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, str):
+    if not isinstance(value, str):
         raise ValueError(f"{name} must be a text in quotes; got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name} must be valid Unicode, because config.toml holds it; got {value!r}: rename it"
+        ) from None
