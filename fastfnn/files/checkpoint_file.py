@@ -223,7 +223,9 @@ def _content(fields: dict[str, Any], tensors: Arrays) -> CheckpointContent:
             of_optimizer["options"],
             of_optimizer["n_steps"],
             of_optimizer["learning_rate"],
-            _state(of_optimizer["state"], {name: tensors[name] for name in tensors if not name.startswith("network.")}),
+            _state(
+                of_optimizer["state"], {name: tensors[name] for name in tensors if not name.startswith("network.")}
+            ),
         ),
         random=fields["random"],
         history=_history(fields["history"], fields["unfinished"]),
