@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
 from fastfnn._warnings import warn
-from fastfnn.data_form import require_same
+from fastfnn.data_form import from_entry, require_same, to_entry
 from fastfnn.history import History
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -128,6 +128,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     # Imported here and below: importing this module must not load safetensors.
     from fastfnn.files.checkpoint_file import read_checkpoint
     from fastfnn.files.container import check_tensors, fill
+    from fastfnn.files.described import faults_naming
 
     content = read_checkpoint(path)
     name = os.fspath(path)
@@ -138,14 +139,16 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     if content.random["bit_generator"] != network.rng.bit_generator.state["bit_generator"]:
         raise ValueError(f"{name} holds the state of another random generator, {content.random['bit_generator']}")
     _check_optimizer(name, content.optimizer, _state_of(optimizer))
-    require_same(content.data_form, network.data_form, name)
+    with faults_naming(path, "is not of these data"):
+        data_form = from_entry(content.data_form, network.n_inputs)
+    require_same(data_form, network.data_form, name)
     check_tensors(network.parameters, content.parameters, path)
     optimizer.restore(network.parameter_arrays, content.optimizer.n_steps, content.optimizer.state)
     optimizer.claim(network.layers[0])
     optimizer.learning_rate = content.optimizer.learning_rate
     fill(network.parameters, content.parameters, path)
     network.rng.bit_generator.state = content.random
-    network.data_form = content.data_form or network.data_form
+    network.data_form = data_form or network.data_form
     return content.history
 
 
@@ -160,7 +163,7 @@ def _save(
 
     content = CheckpointContent(
         architecture=network.architecture,
-        data_form=network.data_form,
+        data_form=None if network.data_form is None else to_entry(network.data_form),
         parameters=parameters,
         optimizer=_state_of(optimizer),
         random=network.rng.bit_generator.state,

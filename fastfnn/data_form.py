@@ -65,8 +65,8 @@ def to_entry(form: DataForm) -> dict[str, Any]:
     return {"columns": None if form.columns is None else list(form.columns), "is_bytes": form.is_bytes}
 
 
-def from_entry(entry: Any, n_inputs: int | None) -> DataForm | None:
-    """Return the form of a network of `n_inputs` inputs, if known, from a file; None if the file holds none.
+def from_entry(entry: Any, n_inputs: int) -> DataForm | None:
+    """Return the form of a network of `n_inputs` inputs from a file; None if the file holds none.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def from_entry(entry: Any, n_inputs: int | None) -> DataForm | None:
         raise ValueError(f"data_form must hold columns and is_bytes; got {reprlib.repr(entry)}")
     columns = entry["columns"]
     form = DataForm(tuple(columns) if isinstance(columns, list) else columns, entry["is_bytes"])
-    if form.columns is not None and n_inputs not in (None, len(form.columns)):
+    if form.columns is not None and len(form.columns) != n_inputs:
         raise ValueError(f"data_form must name {n_inputs} columns, the network's inputs; got {len(form.columns)}")
     return form
 

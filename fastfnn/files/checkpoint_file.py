@@ -13,7 +13,6 @@ from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_count, check_non_negative, check_whole
-from fastfnn.data_form import DataForm, from_entry, to_entry
 from fastfnn.files.container import read_model, require_finite, write_model
 from fastfnn.files.described import (
     Check,
@@ -68,8 +67,8 @@ class CheckpointContent:
     ----------
     architecture : dict
         Architecture of the network.
-    data_form : DataForm or None
-        What the files of the training looked like.
+    data_form : dict or None
+        Entry of what the files of the training looked like; see `fastfnn.data_form`.
     parameters : dict
         Parameters of the network by name.
     optimizer : OptimizerState
@@ -81,7 +80,7 @@ class CheckpointContent:
     """
 
     architecture: dict[str, Any]
-    data_form: DataForm | None
+    data_form: dict[str, Any] | None
     parameters: Arrays
     optimizer: OptimizerState
     random: Mapping[str, Any]
@@ -110,7 +109,7 @@ def write_checkpoint(path: str | os.PathLike[str], content: CheckpointContent) -
         "kind": KIND,
         "version": __version__,
         "network": content.architecture,
-        "data_form": None if content.data_form is None else to_entry(content.data_form),
+        "data_form": content.data_form,
         "optimizer": {
             "type": optimizer.kind,
             "options": optimizer.options,
@@ -196,7 +195,6 @@ OPTIMIZER: dict[str, Check] = {
     "state": values_of(list_of(none_or(check_finite_number))),
 }
 FIELDS: dict[str, Check] = {
-    "format": check_count,
     "kind": check_text,
     "version": check_text,
     "network": check_object,
@@ -211,21 +209,20 @@ FIELDS: dict[str, Check] = {
 def _content(fields: dict[str, Any], tensors: Arrays) -> CheckpointContent:
     require_finite(tensors)
     of_optimizer = fields["optimizer"]
+    others = {name: tensor for name, tensor in tensors.items() if not name.startswith("network.")}
     parameters = {
         name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")
     }
     return CheckpointContent(
         architecture=fields["network"],
-        data_form=from_entry(fields["data_form"], None),
+        data_form=fields["data_form"],
         parameters=parameters,
         optimizer=OptimizerState(
             of_optimizer["type"],
             of_optimizer["options"],
             of_optimizer["n_steps"],
             of_optimizer["learning_rate"],
-            _state(
-                of_optimizer["state"], {name: tensors[name] for name in tensors if not name.startswith("network.")}
-            ),
+            _state(of_optimizer["state"], others),
         ),
         random=fields["random"],
         history=_history(fields["history"], fields["unfinished"]),
