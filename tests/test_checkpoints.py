@@ -181,18 +181,19 @@ from fastfnn import Adam, History
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from pathlib import Path
 
-def train(path, tell=lambda n_epochs: None):
+def train(path, tell=lambda n_epochs: None, every=1):
     net, optimizer = small_network(), Adam(0.01)
     history = load_checkpoint(path, net, optimizer) if path.exists() else History()
     tell(len(history))
-    net.fit(*samples(200), optimizer, epochs=250, batch_size=7, history=history, callbacks=[Checkpoint(path)])
+    callbacks = [Checkpoint(path, every), lambda epoch: tell(epoch.number)]
+    net.fit(*samples(200), optimizer, epochs=250, batch_size=7, history=history, callbacks=callbacks)
 """
 
 # A fork starts as a new process does, but for the imports, which are there already.
 KILL = (
     TRAIN
     + """
-def start_and_kill(path, seconds):
+def start_and_kill(path, n_epochs, seconds):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -200,15 +201,15 @@ def start_and_kill(path, seconds):
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as told:
-        begun_with = int(told.readline())
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
+        begun_with, *_ = [int(told.readline()) for _ in range(1 + n_epochs)]
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
     return begun_with
 
 chance, path = random.Random(0), Path(sys.argv[1])
-print(*(start_and_kill(path, 0.06 * chance.random()) for _ in range(40)))
+print(*(start_and_kill(path, chance.randrange(6), 0.02 * chance.random()) for _ in range(40)))
 """
 )
 
@@ -218,9 +219,9 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
     begun = list(map(int, run(KILL, killed).split()))
     assert len(begun) == 40
     assert begun == sorted(begun)
-    assert len(set(begun)) > 10
-    for path in (killed, whole):
-        run(TRAIN + "train(Path(sys.argv[1]))", path)
+    assert len(set(begun)) > 20
+    run(TRAIN + "train(Path(sys.argv[1]))", killed)
+    run(TRAIN + "train(Path(sys.argv[1]), every=400)", whole)
     (one, parameters), (other, parameters_of_other) = read_model(whole), read_model(killed)
     assert without_seconds(one.pop("history")) == without_seconds(other.pop("history"))
     assert one == other

@@ -64,8 +64,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            print(f"error: {reason}", file=sys.stderr)
+            print(f"error: {_reason(error)}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from error
         except DivergenceError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -75,6 +74,13 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(INTERRUPTED) from error
 
     return guarded
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error on one line; that of a file without the number of the error."""
+    is_of_file = isinstance(error, OSError) and error.filename is not None and error.strerror is not None
+    text = f"{error.filename}: {error.strerror}" if is_of_file else str(error)  # type: ignore[attr-defined]
+    return " ".join(text.split()) or type(error).__name__
 
 
 @app.command()
