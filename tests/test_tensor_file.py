@@ -133,6 +133,11 @@ def test_headers_that_cannot_be(name, path):
     refused(path)
 
 
+def test_very_many_dimensions_are_not_multiplied(path):
+    write(path, WRONG_HEADERS["very many dimensions"], b"\0" * 8)
+    assert refused(path).endswith("'a' has 100000 dimensions; NumPy has at most 64")
+
+
 def test_a_type_that_numpy_has_not_is_refused_when_it_is_read(path):
     write(path, {"a": entry("BF16", (4,)), "b": entry("F32", (1,), (8, 12))}, b"\0" * 12)
     with opened(path) as file:

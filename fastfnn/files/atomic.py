@@ -90,7 +90,8 @@ def _target_of(path: PathLike) -> tuple[Path, int | None]:
         raise IsADirectoryError(errno.EISDIR, "it is a folder: choose another name")
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is a device, a pipe or a socket: choose another name")
-    os.close(os.open(path, os.O_WRONLY))  # a folder would let a file be replaced that itself may not be changed
+    # A folder lets a file be replaced that itself may not be changed. Not waiting, if a pipe has taken its place.
+    os.close(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
     return _without_link(path), stat.S_IMODE(status.st_mode)
 
 
