@@ -219,7 +219,6 @@ def test_architectures_that_cannot_be(name, path):
 
 
 def test_json_of_any_depth(path):
-    # Some depths are read and cannot be written again, which the digest takes.
     for depth in (*range(850, 1000), 10**4, 10**6):
         model_file(path, '{"format": 2, "sha256": "", "a": ' + "[" * depth + "]" * depth + "}", TENSORS)
         _, error = loaded_or_refused(path)
