@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -180,6 +181,13 @@ def test_a_file_that_is_cut_while_it_is_read(path):
         os.truncate(path, 4096)
         with pytest.raises(ValueError, match="or is truncated: it ends inside 'a'"):
             file.read("a")
+
+
+def test_a_disk_that_fails_while_a_file_is_read(path):
+    save_file({"a": np.ones(3)}, path)
+    message = re.escape(f"[Errno {errno.EIO}] cannot read the file {path} (Input/output error)")
+    with pytest.raises(OSError, match=f"^{message}$"), opened(path):
+        raise OSError(errno.EIO, "Input/output error")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file that is replaced")
