@@ -18,6 +18,13 @@ def path(tmp_path):
     return tmp_path / "model.safetensors"
 
 
+def loaded_or_refused(path):
+    try:
+        return Network.load(path, "numpy"), None
+    except ValueError as error:
+        return None, error
+
+
 def model_file(path, architecture, tensors):
     if isinstance(architecture, dict):
         architecture = {"format": FORMAT, **architecture}
@@ -186,7 +193,7 @@ WRONG_ARCHITECTURES = {
     "an unfinished object": '{"format": 2,',
     "a number of many digits": '{"format": ' + "1" * 5000 + "}",
     "format true": '{"format": true}',
-    "format a float": '{"format": 2.0}',
+    "format a float": '{"format": 2.5}',
     "format a list": '{"format": [2]}',
     "format of lines": '{"format": "\\n\\n"}',
     "format of any length": '{"format": "' + "x" * 10**6 + '"}',
@@ -209,6 +216,13 @@ WRONG_ARCHITECTURES = {
 def test_architectures_that_cannot_be(name, path):
     model_file(path, WRONG_ARCHITECTURES[name], TENSORS)
     refused_model(path)
+
+
+def test_json_of_any_depth(path):
+    for depth in (*range(850, 1000), 10**4, 10**6):
+        model_file(path, '{"format": 2, "sha256": "", "a": ' + "[" * depth + "]" * depth + "}", TENSORS)
+        _, error = loaded_or_refused(path)
+        assert "is damaged" in str(error)
 
 
 def test_no_architecture_at_all(path):
@@ -244,13 +258,6 @@ def mutated(value, rng):
         i = int(rng.integers(len(value)))
         return [*value[:i], *([mutated(value[i], rng)] * int(rng.integers(3))), *value[i + 1 :]]
     return others[rng.integers(len(others))]
-
-
-def loaded_or_refused(path):
-    try:
-        return Network.load(path, "numpy"), None
-    except ValueError as error:
-        return None, error
 
 
 def test_random_architectures_with_a_right_digest_are_loaded_in_full_or_refused(path):

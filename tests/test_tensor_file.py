@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -133,6 +134,11 @@ def test_headers_that_cannot_be(name, path):
     refused(path)
 
 
+def test_very_many_dimensions_are_not_multiplied(path):
+    write(path, WRONG_HEADERS["very many dimensions"], b"\0" * 8)
+    assert refused(path).endswith("'a' has 100000 dimensions; NumPy has at most 64")
+
+
 def test_a_type_that_numpy_has_not_is_refused_when_it_is_read(path):
     write(path, {"a": entry("BF16", (4,)), "b": entry("F32", (1,), (8, 12))}, b"\0" * 12)
     with opened(path) as file:
@@ -175,6 +181,13 @@ def test_a_file_that_is_cut_while_it_is_read(path):
         os.truncate(path, 4096)
         with pytest.raises(ValueError, match="or is truncated: it ends inside 'a'"):
             file.read("a")
+
+
+def test_a_disk_that_fails_while_a_file_is_read(path):
+    save_file({"a": np.ones(3)}, path)
+    message = re.escape(f"[Errno {errno.EIO}] cannot read the file {path} (Input/output error)")
+    with pytest.raises(OSError, match=f"^{message}$"), opened(path):
+        raise OSError(errno.EIO, "Input/output error")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file that is replaced")

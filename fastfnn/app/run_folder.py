@@ -89,7 +89,7 @@ def made_folder(path: Path) -> Iterator[None]:
             _try_to_write_in(path)
         except OSError as error:
             reason = f"cannot write into the folder {path} ({error.strerror}): choose another --out"
-            raise type(error)(error.errno, reason) from error
+            raise type(error)(reason) from error
         yield
     finally:
         for folder in missing:
@@ -114,7 +114,7 @@ def require_writable(path: Path) -> None:
     try:
         check_writable(path)
     except OSError as error:
-        raise type(error)(error.errno, f"{error.strerror}; choose another --out", str(path)) from None
+        raise type(error)(error.errno, f"{error.strerror}: choose another --out") from None
 
 
 def write_history(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:

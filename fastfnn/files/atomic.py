@@ -69,8 +69,8 @@ def _errors_naming(path: PathLike) -> Iterator[None]:
     except OSError as error:
         reason, folder = error.strerror or str(error), _without_link(Path(path)).parent
         if isinstance(error, FileNotFoundError) and not os.path.exists(folder):
-            reason = f"there is no folder {folder}: create it first"
-        raise OSError(error.errno, f"cannot write the file ({reason})", os.fspath(path)) from None
+            reason = f"there is no folder {folder}"
+        raise OSError(error.errno, f"cannot write the file {os.fspath(path)} ({reason})") from None
 
 
 def _target_of(path: PathLike) -> tuple[Path, int | None]:
@@ -87,10 +87,11 @@ def _target_of(path: PathLike) -> tuple[Path, int | None]:
     except FileNotFoundError:
         return _without_link(path), None
     if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder: choose another name")
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket: choose another name")
-    os.close(os.open(path, os.O_WRONLY))  # a folder would let a file be replaced that itself may not be changed
+        raise OSError(errno.EINVAL, "it is a device or a pipe")
+    # A folder lets a file be replaced that itself may not be changed. Not waiting, if a pipe has taken its place.
+    os.close(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
     return _without_link(path), stat.S_IMODE(status.st_mode)
 
 

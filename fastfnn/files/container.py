@@ -91,7 +91,7 @@ def _architecture_in(metadata: dict[str, str], name: str) -> dict[str, Any]:
         if "format" not in architecture:
             raise ValueError("it has no field 'format'")
     version = architecture["format"]
-    if type(version) is not int or version != FORMAT:
+    if version != FORMAT:
         got = in_brief(repr(version))
         raise ValueError(f"{name} is of format {got}; this version of fastfnn reads format {FORMAT}")
     return architecture

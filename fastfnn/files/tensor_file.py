@@ -108,14 +108,17 @@ def opened(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
     FileNotFoundError
         If there is no such file.
     OSError
-        If it cannot be opened.
+        If it cannot be read. The message names it.
     ValueError
         If its header is damaged, or does not describe the bytes behind it.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no model file {os.fspath(path)}")
-    with open(path, "rb") as file:
-        yield TensorFile(file, path)
+    try:
+        with open(path, "rb") as file:
+            yield TensorFile(file, path)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot read the file {os.fspath(path)} ({error.strerror})") from None
 
 
 def _header_of(file: io.BufferedReader, size: int) -> dict[str, Any]:
