@@ -126,13 +126,18 @@ def test_out_is_looked_at_before_the_data(train_csv, tmp_path):
         ("seed = ", "no TOML file"),
         ("speed = 3", "'speed' is no setting"),
         ("iterations = 'all'", "iterations must be"),
+        ("seed = 1979-05-27", "seed must be"),
+        ("recipe = ['spiral']", "unknown recipe"),
+        ("optimizer.name = 'sgd'", "optimizer must be one of"),
+        ("data = 3", "data must be"),
+        (f"threads = {'9' * 5000}", "no TOML file"),
     ],
 )
 def test_wrong_config(train_csv, old_run, tmp_path, content, message):
     (tmp_path / "config.toml").write_text(content)
-    assert message in fail(
-        "train", "--config", tmp_path / "config.toml", "--data", train_csv, "--out", old_run, "--overwrite"
-    )
+    error = fail("train", "--config", tmp_path / "config.toml", "--data", train_csv, "--out", old_run, "--overwrite")
+    assert message in error
+    assert str(tmp_path / "config.toml") in error
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -176,10 +176,12 @@ def test_an_open_quote_in_the_header_and_in_a_column_to_drop(file):
 
 def test_lines_without_end(file, monkeypatch):
     monkeypatch.setattr(kaggle_csv, "LONGEST_LINE", 10)
-    assert_samples(read_text(file, "a\n123456789\n"), [[123456789]], None, np.float32)
-    expected = "line 2 is longer than 10 characters; expected one sample per line"
-    assert message_of(file, "a\n12345678901\n") == expected
-    assert message_of(file, "a\n" + 1000 * "1,") == expected
+    monkeypatch.setattr(kaggle_csv, "BLOCK_BYTES", 1)
+    assert_samples(read_text(file, "a\n\n123456789\n"), [[123456789]], None, np.float32)
+    expected = "line 3 is longer than 10 characters; expected one sample per line"
+    assert message_of(file, "a\n1\n123456789012\n") == expected
+    assert message_of(file, "a\n1\n" + 1000 * "1,") == expected
+    assert message_of(file, 1000 * "1,").startswith("line 1 is longer than 10 characters")
 
 
 def test_more_numbers_than_memory(file, monkeypatch):

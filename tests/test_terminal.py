@@ -79,6 +79,15 @@ def test_closed_streams(data, tmp_path, closing):
     assert (b"the files are in" in ended.stdout) == (">&-" not in closing.split())
 
 
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path, closing):
+    prepare = "from fastfnn.app.terminal import prepare_streams; prepare_streams(); "
+    program = prepare + "print(open('a', 'w').fileno(), file=open('b', 'w'))"
+    shell = ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-c", program]
+    subprocess.run(shell, cwd=tmp_path, check=True, timeout=100)
+    assert int((tmp_path / "b").read_text()) > 2
+
+
 def on_terminal(*arguments, **environment):
     """Run the program on a terminal, and return its exit code and what the terminal shows."""
     shown, screen = pty.openpty()

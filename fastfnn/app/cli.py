@@ -196,7 +196,7 @@ def train(
         changes = [name for name in given if name not in RESUMABLE]
         _check_resumed(resume, [*changes, *(name for name, value in others.items() if value)])
         config, out = resume / run_folder.CONFIG, resume
-    of_config = {} if config is None else read_config(config)
+    of_config = {} if config is None else _settings_in(config, given)
     settings = _settings(of_config, given)
     if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None, overwrite):
         raise typer.Exit(INTERRUPTED)
@@ -281,6 +281,16 @@ def _check_resumed(folder: Path, given: list[str]) -> None:
     for name in (run_folder.CONFIG, run_folder.CHECKPOINT, run_folder.HISTORY):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}: resume the folder of a run with --checkpoint-every")
+
+
+def _settings_in(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Read a config.toml; what is wrong in it is reported with its name."""
+    config = read_config(path)
+    try:
+        _settings(config, {name: value for name, value in given.items() if name == "recipe"})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return config
 
 
 def _settings(config: dict[str, Any], given: dict[str, Any]) -> Settings:

@@ -1,6 +1,8 @@
 """CSV files in the format of Kaggle's digit recogniser: a header, a label column, one sample per line."""
 
+import csv
 import io
+import itertools
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -10,12 +12,12 @@ import numpy.typing as npt
 
 from fastfnn.datasets.conversion import are_labels
 from fastfnn.datasets.csv_fault import first_fault
-from fastfnn.datasets.csv_header import Choice, Header, numbered_columns, parse_header, split_line
+from fastfnn.datasets.csv_header import Choice, Header, numbered_columns, parse_header
 from fastfnn.datasets.dataset import Dataset
 from fastfnn.datasets.files import ByteStream, PathLike, open_plain_or_gzip, require_memory
 
 # Bytes of text in memory at a time, beside the arrays parsed from it.
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 
 # Characters of the longest line. A file without line ends has a longer one, and so may a small compressed file.
 LONGEST_LINE = 64 << 20
@@ -69,16 +71,16 @@ def read_csv(
     """
     choice = Choice(label, require_label, _as_names(drop), columns)
     with open_plain_or_gzip(path) as stream, _as_text(stream) as file:
-        lines = _written_lines(file, path)
-        first = next(lines, None)
+        blocks = _blocks(file, path)
+        first = next(blocks, None)
         if first is None:
             raise ValueError(f"{path}: the file is empty; expected a header line and numbers below it")
-        number, line = first
+        number, line = first[0]
         try:
             chosen = parse_header(line, choice) if header else numbered_columns(line, choice)
         except ValueError as error:
             raise ValueError(f"{path}: line {number}: {error}") from error
-        samples = _parse_all(_blocks(lines, [] if header else [first]), chosen, path)
+        samples = _parse_all(itertools.chain([first[1:] if header else first], blocks), chosen, path)
     if not samples:
         raise ValueError(f"{path}: there is a header but no line of numbers below it")
     X = np.concatenate([features for features, _ in samples])
@@ -99,37 +101,29 @@ def _as_text(stream: ByteStream) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
 
 
-def _written_lines(file: io.TextIOWrapper, path: PathLike) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their numbers from 1."""
-    number = 0
-    while line := file.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(line) > LONGEST_LINE:
+def _blocks(file: io.TextIOWrapper, path: PathLike) -> Iterator[NumberedLines]:
+    """Yield the lines that are not blank in blocks, with their numbers from 1."""
+    number = 1
+    while text := file.read(BLOCK_BYTES):
+        end = file.readline(LONGEST_LINE)
+        lines = text.split("\n")
+        lines[-1] += end.removesuffix("\n")
+        if len(end) == LONGEST_LINE and not end.endswith("\n"):
             raise ValueError(
-                f"{path}: line {number} is longer than {LONGEST_LINE:,} characters; expected one sample per line"
+                f"{path}: line {number + len(lines) - 1} is longer than {LONGEST_LINE:,} characters; expected one "
+                f"sample per line"
             )
-        if not line.isspace():
-            yield number, line
-
-
-def _blocks(lines: Iterator[tuple[int, str]], block: NumberedLines) -> Iterator[NumberedLines]:
-    """Yield the lines in blocks; `block` holds those that were read before."""
-    n_characters = sum(len(line) for _, line in block)
-    for numbered in lines:
-        block.append(numbered)
-        n_characters += len(numbered[1])
-        if n_characters >= BLOCK_BYTES:
+        block = [(n, line) for n, line in enumerate(lines, start=number) if line and not line.isspace()]
+        if block:
             yield block
-            block, n_characters = [], 0
-    if block:
-        yield block
+        number += len(lines)
 
 
 def _parse_all(
     blocks: Iterator[NumberedLines], header: Header, path: PathLike
 ) -> list[tuple[npt.NDArray[Any], npt.NDArray[np.float64]]]:
     samples, n_bytes = [], 0
-    for block in blocks:
+    for block in filter(None, blocks):
         samples.append(_parse_block(block, header, path))
         n_bytes += sum(array.nbytes for array in samples[-1])
         require_memory(n_bytes, path)
@@ -151,12 +145,19 @@ def _parse_block(
 
 def _require_fields(lines: list[str], n_fields: int) -> None:
     """Reject a line with too many or too few fields, or with an open quote: `numpy.loadtxt` accepts both."""
-    if any(_count_fields(line) != n_fields for line in lines):
+    counts = _count_fields(lines)
+    if len(counts) != len(lines) or any(count != n_fields for count in counts):
         raise ValueError(f"expected {n_fields} fields in every line")
 
 
-def _count_fields(line: str) -> int:
-    return len(split_line(line)) if '"' in line else line.count(",") + 1
+def _count_fields(lines: list[str]) -> list[int]:
+    """Return the number of fields of each record; an open quote joins lines to one record, or is an error."""
+    if not any('"' in line for line in lines):
+        return [line.count(",") + 1 for line in lines]
+    try:
+        return [len(record) for record in csv.reader(lines, strict=True)]
+    except csv.Error as error:
+        raise ValueError(f"cannot be split into fields: {error}") from error
 
 
 def _parse_features(lines: list[str], header: Header) -> npt.NDArray[Any]:
