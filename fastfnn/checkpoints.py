@@ -120,7 +120,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
             f"{name} was written by fastfnn {described['version']}, and this is {__version__}: "
             f"resume it with that version, or train anew"
         )
-    if described["network"] != network.architecture:
+    if not network.is_described_by(described["network"]):
         raise ValueError(
             f"{name} is of another architecture: expected {network.architecture}; got {described['network']}"
         )
@@ -137,6 +137,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     check_tensors(network.parameters, of_network, path)
     optimizer.restore(network.parameter_arrays, of_optimizer["n_steps"], state)
     fill(network.parameters, of_network, path)
+    network.predicts_columns = described["network"].get("predicts_columns") is True
     optimizer.learning_rate = of_optimizer["learning_rate"]
     network.rng.bit_generator.state = described["random"]
     history = History()

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from fastfnn.execution import obstacles
 from fastfnn.execution.layerwise import Forward
-from fastfnn.execution.plan import Propagation, plan_evaluation, plan_few_rows, plan_prediction
+from fastfnn.execution.plan import ExecutionPlan, Propagation, plan_evaluation, plan_few_rows, plan_prediction
 from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
 from fastfnn.execution.whole_stack import StackForward
 from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.row_blocks import RowBlocks
 from fastfnn.inputs.targets import Targets
+from fastfnn.inputs.validation import check_finite
 from fastfnn.model import Model
 
 
@@ -43,11 +44,12 @@ class Predictor:
             Maps outputs of some rows, row by row, to a new array with as many rows.
         """
         stack = self._few_rows[input_format] if input_format in self._few_rows else self._planned(input_format)
-        if stack is not None and X.shape[0] <= stack.max_rows and not isinstance(X, Csr):
-            return finish(stack.logits(X))
         model = self._model
+        if stack is not None and len(X) <= stack.max_rows and type(X) is np.ndarray:
+            check_finite(X, model.dtype, "X")
+            return finish(stack.logits(X))
         plan = plan_prediction(model, profile(X, model.dtype), input_format)
-        return _in_blocks(model, prepare(model, X, plan), plan.propagation, finish)
+        return _in_blocks(model, X, plan, finish)
 
     def _planned(self, input_format: str) -> StackForward | None:
         """Plan predictions of a few rows, once; None if one call cannot compute all layers."""
@@ -58,24 +60,42 @@ class Predictor:
 
 
 def _in_blocks(
-    model: Model, blocks: RowBlocks, propagation: Propagation, finish: Callable[[NDArray[Any]], NDArray[Any]]
+    model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan, finish: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> NDArray[Any]:
+    """Predict block by block. Samples of an array are checked block by block too, while they are in the cache."""
+    is_sparse = isinstance(X, Csr)
+    if is_sparse:
+        check_finite(X, model.dtype, "X")
+    blocks = prepare(model, X, plan)
     nothing = finish(np.empty((0, model.n_outputs), model.dtype))
     made = np.empty((blocks.n_rows, *nothing.shape[1:]), nothing.dtype)
-    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
+    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), plan.propagation)
     for first in range(0, blocks.n_rows, blocks.rows_of_block):
         part = made[first : first + blocks.rows_of_block]
+        if not is_sparse:
+            check_finite(X[first : first + len(part)], model.dtype, "X", first)
         part[...] = finish(forward.logits(blocks.block(first, first + len(part))))
     return made
 
 
 def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagation) -> tuple[float, float]:
-    """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong."""
+    """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong.
+
+    Both are NaN if a parameter is NaN or infinite: a kernel may skip it, and NaN has no class.
+    """
+    if not all(map(_is_finite, model.parameter_arrays)):
+        return math.nan, math.nan
     forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
     scale = scale_of_mean(y.total_weight)
     of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]
     loss, n_correct = sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
-    return loss, n_correct / len(y) if model.loss.counts_correct else math.nan
+    has_accuracy = model.loss.counts_correct and not math.isnan(loss)
+    return loss, n_correct / len(y) if has_accuracy else math.nan
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    """Tell whether all numbers are finite; their sum of squares, if it is, takes a third of the time to say so."""
+    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def evaluate_samples(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> tuple[float, float]:

@@ -43,9 +43,7 @@ class StackForward:
         """Return the last layer's outputs."""
         if X.dtype != self._model.dtype or not X.flags.c_contiguous:
             X = self._model.samples(X).dense(slice(None))
-        weights, biases, activations = zip(
-            *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
-        )
+        weights, biases, activations = zip(*[layer.fused for layer in self._layers], strict=True)
         return self._kernels.stack_forward(X, weights, biases, activations, self._skip_below)
 
 

@@ -46,6 +46,7 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} describes no network that this version can build: {error}") from error
     fill(model.parameters, tensors, path)
+    model.predicts_columns = architecture.get("predicts_columns") is True
     return model
 
 

@@ -103,9 +103,19 @@ class Dense(Layer):
         return self._bias
 
     @property
+    def fused(self) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
+        """Weights, bias and activation, for kernels of several layers. A property each would take four times as long."""
+        return self._weights, self._bias, self.activation
+
+    @property
     def parameters(self) -> dict[str, NDArray[Any]]:
         """The weights, and the bias if there is one."""
         return {"weights": self.weights} | ({} if self.bias is None else {"bias": self.bias})
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The learning rate factor."""
+        return {"learning_rate_factor": self.learning_rate_factor}
 
     def __repr__(self) -> str:
         return "Dense({n_inputs}, {n_outputs}, activation={activation!r}, use_bias={use_bias})".format(

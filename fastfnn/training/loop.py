@@ -61,7 +61,9 @@ def fit(
             epochs = Epochs(model, training_set.blocks, y, optimizer, options, plan)
             for number in range(len(history) + 1, options.epochs + 1):
                 if options.schedule is not None:
-                    optimizer.learning_rate = scheduled_rate(options.schedule, number, history)
+                    optimizer.learning_rate = scheduled_rate(
+                        options.schedule, number, history, model.dtype, model.rate_factors
+                    )
                 record = {"epoch": number, **epochs.run(interrupt), "seconds": time.perf_counter() - start}
                 if options.schedule is not None:
                     record["learning_rate"] = optimizer.learning_rate
