@@ -373,7 +373,8 @@ def _weights(name: str, weights: Any) -> NDArray[np.float64]:
     numbers = as_numbers(weights, name)
     if numbers.ndim != 1:
         raise TypeError(f"{name} must be a sequence of numbers; got an array of shape {numbers.shape}")
-    numbers = numbers.astype(np.float64)
+    with np.errstate(over="ignore"):
+        numbers = numbers.astype(np.float64)
     if not (np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
         raise ValueError(
             f"{name} must hold finite numbers from 0 up, one of them above 0; got {numbers.tolist()[:9]}"
@@ -389,7 +390,7 @@ def _converted(name: str, weights: NDArray[np.float64], dtype: np.dtype[Any]) ->
         found = unfit[0] if len(unfit) else f"a sum of {weights.sum()}"
         raise ValueError(
             f"{name} must hold 0 or numbers from {tiny:.2g} up with a sum of at most {1 / tiny:.2g}, for means in "
-            f"{dtype}; got {found}: divide all weights by their largest"
+            f"{dtype}; got {found}: scale them, or set small ones to 0"
         )
     return weights.astype(dtype)
 

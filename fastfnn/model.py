@@ -64,7 +64,8 @@ class Model:
         self.input_scale = check_scale("input_scale", input_scale, self.dtype)
         self.layers = tuple(layers)
         self.widths = output_widths(self.layers)
-        for part in (self.loss, *self.layers):
+        parts: tuple[Loss | Layer, ...] = (self.loss, *self.layers)
+        for part in parts:
             check_held(f"{type(part).__name__}: ", part.numbers, self.dtype)
         self._n_inputs = next(layer.n_inputs for layer in self.layers if layer.n_inputs is not None)
         self.rng = np.random.default_rng(seed)
@@ -117,10 +118,10 @@ class Model:
             "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
         } | ({"predicts_columns": True} if self.predicts_columns else {})
 
-    def is_described_by(self, architecture: dict[str, Any]) -> bool:
+    def is_described_by(self, architecture: Any) -> bool:
         """Tell whether a description is of this network, whatever the shape of its last targets."""
         shape = {"predicts_columns": True}
-        return architecture | shape == self.architecture | shape
+        return isinstance(architecture, dict) and architecture | shape == self.architecture | shape
 
     @property
     def rate_factors(self) -> set[float]:

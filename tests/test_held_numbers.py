@@ -1,6 +1,7 @@
 """Rates, epsilons, penalties, scales and weights must be numbers that the network's dtype can hold."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def assert_refused_in_float32_alone(message, optimizer=None, **options):
     net, optimizer = small_network("numpy", "float32"), optimizer or SGD(0.1)
     before = bytes_of(net), pickle.dumps(optimizer)
     for call in (net.fit, net.plan):
-        with pytest.raises(ValueError, match=f"{message}.*float32"):
+        with pytest.raises(ValueError, match=re.escape(message)):
             call(X, Y, optimizer, **options)
     assert (bytes_of(net), pickle.dumps(optimizer)) == before
     with np.errstate(over="ignore"):
@@ -87,7 +88,7 @@ def test_rates_of_a_schedule_are_checked_before_they_are_used(rates, epoch):
 
     options = {"epochs": len(rates), "schedule": schedule}
     message = f"schedule's learning rate for epoch {epoch} must be a number that float32 can hold; got {rates[-1]}"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         net.fit(X, Y, optimizer, **options, callbacks=[lambda epoch: seen.append(bytes_of(net))])
     assert len(seen) == epoch - 1
     assert optimizer.learning_rate == [0.25, *rates][epoch - 1]
@@ -146,7 +147,7 @@ WEIGHTS = {
 def test_weights_of_samples_and_classes(name):
     weights = WEIGHTS[name]
     message = r" must hold 0 or numbers from 1.2e-38 up with a sum of at most 8.5e\+37, for means in float32; got "
-    with pytest.raises(ValueError, match=f"sample_weight{message}.*: divide all weights by their largest"):
+    with pytest.raises(ValueError, match=f"sample_weight{message}.*: scale them, or set small ones to 0"):
         small_network("numpy", "float32").fit(X, Y, SGD(0.1), sample_weight=weights)
     history = small_network("numpy", "float64").fit(X, Y, SGD(0.1), sample_weight=weights)
     assert np.isfinite(history["loss"][0])

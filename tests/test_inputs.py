@@ -11,6 +11,7 @@ from scipy import sparse
 
 import fastfnn
 from fastfnn import SGD, Dense, Network
+from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.inputs.arrays import as_numbers
 from fastfnn.inputs.samples import samples_of
 
@@ -63,7 +64,7 @@ LAYOUTS = {
     "a field": lambda X: (
         np.stack([X, X]).transpose(1, 2, 0).copy().view([("a", X.dtype), ("b", X.dtype)])["a"][..., 0]
     ),
-    "matrix": np.asmatrix,
+    "matrix": lambda X: X.view(np.matrix),
     "interface": OfInterface,
     "DataFrame": pandas.DataFrame,
     "tensor": OfMethod,
@@ -115,16 +116,14 @@ def test_numbers_of_every_type_are_converted_and_not_scaled(backend, number_type
 
 
 @each_backend
-@pytest.mark.parametrize("number_type", [*TYPES, "uint8"])
+@pytest.mark.parametrize("number_type", [*(name for name in TYPES if name != "float16"), "uint8"])
 @pytest.mark.parametrize("layout", ["csr_array", "csc_array", "coo_matrix", "lil_array"])
 def test_sparse_arrays_of_every_type(backend, number_type, layout):
+    """SciPy has no float16."""
     X = (WHOLE > 0 if number_type == "bool" else WHOLE).astype(number_type)
-    floats = X.astype(np.float32)
-    if number_type == "float16":
-        held = sparse.csr_array((X[X != 0], np.nonzero(X)[1], np.append(0, np.cumsum((X != 0).sum(axis=1)))), X.shape)
-    else:
-        held = getattr(sparse, layout)(X)
+    held = getattr(sparse, layout)(X)
     assert held.dtype == X.dtype
+    floats = X.astype(np.float32)
     plain = sparse.csr_array(floats / 8 if number_type == "uint8" else floats)
     assert_same_in_every_method(held, plain, backend, "float32")
 
@@ -186,7 +185,7 @@ COLUMNS = {
     "text": (["x"] * 3, "got text: encode labels with scikit-learn's LabelEncoder"),
     "categories": (pandas.Categorical(["x", "y", "x"]), "got text: encode labels"),
     "None": ([None, 1, 2], None),
-    "missing": (pandas.array([1, None, 2], dtype="Int64"), "got objects such as <NA>: fill gaps and convert"),
+    "missing": (pandas.array([None, 1, 2], dtype="Int64"), None),
     "objects": (pandas.Series([1, 2, (3,)]), r"got objects such as \(3,\): fill gaps and convert"),
     "dates": (pandas.to_datetime(["2020", "2021", "2022"]), "convert dates to numbers"),
     "complex": (np.ones(3) + 1j, "pass real and imaginary parts as separate numbers"),
@@ -212,7 +211,7 @@ FORMS = {
     "categories": lambda y: pandas.Series(y, dtype="category"),
     "Int64": lambda y: pandas.Series(y, dtype="Int64"),
     "DataFrame": pandas.DataFrame,
-    "matrix": lambda y: np.asmatrix(y).T,
+    "matrix": lambda y: np.asarray(y)[:, None].view(np.matrix),
     "tensor": OfMethod,
     "backwards": lambda y: np.asarray(y)[::-1].copy()[::-1],
     **{name: lambda y, name=name: np.asarray(y).astype(name) for name in (*TYPES[1:-2], "uint8", ">i4")},
@@ -315,14 +314,14 @@ def test_the_last_targets_decide_the_shape():
 def test_a_checkpoint_keeps_the_shape_and_takes_networks_of_either(tmp_path):
     X, _ = samples(30)
     net, optimizer = of_one_output("huber"), SGD(0.01)
-    watch = fastfnn.checkpoints.Checkpoint(tmp_path / "checkpoint")
+    watch = Checkpoint(tmp_path / "checkpoint")
     net.fit(X, np.zeros((30, 1)), optimizer, callbacks=[watch])
     fresh = of_one_output("huber")
-    fastfnn.checkpoints.load_checkpoint(tmp_path / "checkpoint", fresh, SGD(0.01))
+    load_checkpoint(tmp_path / "checkpoint", fresh, SGD(0.01))
     assert fresh.predict(X).shape == (30, 1)
-    fastfnn.checkpoints.load_checkpoint(tmp_path / "checkpoint", net, optimizer)
+    load_checkpoint(tmp_path / "checkpoint", net, optimizer)
     net.fit(X, np.zeros(30), SGD(0.01), callbacks=[watch])
-    fastfnn.checkpoints.load_checkpoint(tmp_path / "checkpoint", fresh, SGD(0.01))
+    load_checkpoint(tmp_path / "checkpoint", fresh, SGD(0.01))
     assert fresh.predict(X).shape == (30,)
 
 

@@ -69,7 +69,7 @@ KINDS = {
     "tuple": lambda X: tuple(map(tuple, X)),
     "Fortran": np.asfortranarray,
     "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
-    "matrix": np.asmatrix,
+    "matrix": lambda X: X.view(np.matrix),
     "masked": np.ma.array,
     "DataFrame": lambda X: pandas.DataFrame({"a": X[:, 0], "b": X[:, 1] / 2}, index=range(100, 100 + len(X))),
     "strings": lambda X: X.astype(str),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +20,8 @@ INPUT_FORMATS = ("auto", "dense", "sparse")
 # Rows that are searched for NaN and inf at once.
 ROWS_AT_ONCE = 3072
 
-# dtypes whose products NumPy computes with BLAS.
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+# Largest number of each dtype of networks.
+LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
 def check_input_format(input_format: Any) -> None:
@@ -44,14 +43,15 @@ def check_inputs(X: Any, n_inputs: int | None, name: str = "X") -> NDArray[Any] 
         If X has another shape.
     """
     is_sparse = type(X) is not np.ndarray and hasattr(X, "tocsr")
-    array = X if is_sparse else as_numbers(X, name)
+    array: Any = X if is_sparse else as_numbers(X, name)
     shape = array.shape
     if len(shape) != 2:
         raise ValueError(f"{name} must have shape (n_samples, n_inputs); got {shape}: reshape it")
     if n_inputs is not None and shape[1] != n_inputs:
         raise ValueError(f"{name} must have {n_inputs} columns, the network's inputs; got shape {shape}")
     if not is_sparse:
-        return array
+        checked: NDArray[Any] = array
+        return checked
     if array.dtype.kind not in REAL:
         remedy = REMEDIES.get(array.dtype.kind, "convert it with astype(float)")
         raise TypeError(f"{name} must hold real numbers; got {array.dtype}: {remedy}")
@@ -74,24 +74,17 @@ def check_finite(X: NDArray[Any] | Csr, dtype: np.dtype[Any], name: str, first_r
     """
     if X.dtype.kind != "f":
         return
-    largest = _largest(dtype)
-    for first, part in _parts(X):
+    largest = LARGEST[dtype]
+    parts = ((0, X),) if X.shape[0] <= ROWS_AT_ONCE and not isinstance(X, Csr) else _parts(X)
+    for first, part in parts:
         if not _is_within(largest, part):
             _refuse_beyond(largest, part, X, first_row + first, dtype, name)
-
-
-@functools.cache
-def _largest(dtype: np.dtype[Any]) -> float:
-    return float(np.finfo(dtype).max)
 
 
 def _parts(X: NDArray[Any] | Csr) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield all values in parts, each after the index of its first row."""
     if isinstance(X, Csr):
         yield 0, X.values
-        return
-    if len(X) <= ROWS_AT_ONCE:
-        yield 0, X
         return
     for first in range(0, len(X), ROWS_AT_ONCE):
         yield first, X[first : first + ROWS_AT_ONCE]
@@ -100,10 +93,9 @@ def _parts(X: NDArray[Any] | Csr) -> Iterator[tuple[int, NDArray[Any]]]:
 def _is_within(largest: float, values: NDArray[Any]) -> bool:
     """Tell whether all values are within -largest to largest; NaN is not.
 
-    If their sum of squares is, all of them are. It takes one pass instead of two.
+    If their sum of squares is, all of them are. It takes one pass instead of two, and no copy of contiguous values.
     """
-    flags = values.flags
-    if flags.c_contiguous and flags.aligned and values.dtype in FLOATS and float(np.vdot(values, values)) <= largest:
+    if values.flags.c_contiguous and float(np.vdot(values, values)) <= largest:
         return True
     return -largest <= float(values.min(initial=0)) and float(values.max(initial=0)) <= largest
 

@@ -104,7 +104,7 @@ class Dense(Layer):
 
     @property
     def fused(self) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
-        """Weights, bias and activation, for kernels of several layers. A property each would take four times as long."""
+        """Weights, bias and activation for a kernel of several layers: one call instead of three properties."""
         return self._weights, self._bias, self.activation
 
     @property

@@ -26,7 +26,7 @@ class Adam(Optimizer):
     """
 
     _STATE = ("first_moments", "second_moments")
-    _NUMBERS = ("learning_rate", "epsilon")
+    _NUMBERS: tuple[str, ...] = ("learning_rate", "epsilon")
     _SHARES = ("beta1", "beta2")
     _BY_ELEMENT = True
 
