@@ -6,6 +6,7 @@ sample weights it is the weighted mean: the weighted sum divided by the sum of t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import check_positive, check_share, unknown_name
 from fastfnn.backends import get_backend
-from fastfnn.inputs.arrays import as_labels, as_numbers, is_column
+from fastfnn.inputs.arrays import as_labels, as_numbers, has_squares_within, is_column
 from fastfnn.inputs.targets import Targets
 
 __all__ = [
@@ -140,8 +141,9 @@ class SoftmaxCrossEntropy(Loss):
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class of the largest output."""
-        _require_no_nan(outputs)
         classes: NDArray[np.int64] = outputs.argmax(axis=1)
+        if len(classes) != 1 or math.isnan(outputs.item(classes.item())):  # NaN counts as the largest
+            _require_no_nan(outputs)
         return classes
 
     def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -397,7 +399,7 @@ def _converted(name: str, weights: NDArray[np.float64], dtype: np.dtype[Any]) ->
 
 def _require_no_nan(outputs: NDArray[Any]) -> None:
     """Raise ValueError if an output is NaN: it says nothing about a class."""
-    if not np.vdot(outputs, outputs) >= 0:  # a sum of squares takes one call, and is NaN only if an output is
+    if not has_squares_within(math.inf, outputs):
         raise ValueError(
             "the network's outputs are NaN: its parameters are NaN or too large, as after training that diverged"
         )
