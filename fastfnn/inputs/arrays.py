@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import vdot
 from numpy.typing import NDArray
 
 # Kinds of dtypes that hold real numbers: booleans, integers and floats.
@@ -69,17 +70,17 @@ def as_labels(values: Any, name: str) -> NDArray[Any]:
 def has_squares_within(bound: Any, array: NDArray[Any]) -> bool:
     """Tell whether sums of squares of an array's floats, part by part, are at most `bound`.
 
-    This is the fastest test for NaN and inf: 784 numbers take a third of a microsecond. NaN never passes, and
-    infinity passes only an infinite bound. Large finite numbers may fail it too.
+    This is the fastest test for NaN and inf: 784 numbers take half a microsecond. NaN never passes, and infinity
+    passes only an infinite bound. Large finite numbers may fail it too; `vdot` does not warn of their overflow.
     """
-    flat = array.ravel()
-    if flat.size <= SQUARES_AT_ONCE:
-        within: bool = flat.dot(flat) <= bound
+    if array.size <= SQUARES_AT_ONCE:
+        within: bool = vdot(array, array) <= bound
         return within
+    flat = array.ravel()
     n_at_once = 4 * SQUARES_AT_ONCE if flat.itemsize == 4 else SQUARES_AT_ONCE
     for first in range(0, flat.size, n_at_once):
         part = flat[first : first + n_at_once]
-        if not part.dot(part) <= bound:
+        if not vdot(part, part) <= bound:
             return False
     return True
 
