@@ -291,7 +291,7 @@ class Network(Model):
         return self._predict(X, input_format, functools.partial(self.loss.probabilities, self.kernels))
 
     def _predict(self, X: Inputs, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-        predicted = self._predictor.predict(check_inputs(X, self.n_inputs), input_format, finish)
+        predicted = self._predictor.predict(check_inputs(X, self._n_inputs), input_format, finish)
         return predicted[:, None] if self.predicts_columns and predicted.ndim == 1 else predicted
 
     @functools.cached_property

@@ -1,6 +1,6 @@
 """Memory of trainings and predictions on wide sparse arrays, whatever the first layer is, in a process of their own.
 
-An array of 5,000 x 60,000 float32 numbers would take 1.2 GB written out in full.
+An array of 2,000 x 40,000 float32 numbers takes 320 MB written out in full, and outputs and gradients as much each.
 """
 
 import json
@@ -53,7 +53,7 @@ def work(n_rows, n_inputs):
 
 work(300, 50)
 before = memory("VmRSS")
-work(5_000, 60_000)
+work(2_000, 40_000)
 print(json.dumps(memory("VmHWM") - before))
 """
 
@@ -77,12 +77,17 @@ def grown(first, backend, form="{}", options="{}"):
 
 
 @pytest.mark.parametrize("name", FIRST_LAYERS)
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
-def test_no_first_layer_makes_a_sparse_array_dense(name, backend):
-    assert grown(FIRST_LAYERS[name], backend) < 500 * MEGABYTE
+def test_no_first_layer_makes_a_sparse_array_dense(name):
+    assert grown(FIRST_LAYERS[name], "numba") < 250 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", ["dropout", "dense"])
+def test_neither_does_numpy(name):
+    """Its dropout has intermediate results of 64 bits."""
+    assert grown(FIRST_LAYERS[name], "numpy") < 450 * MEGABYTE
 
 
 def test_neither_do_large_batches_nor_the_dense_format():
-    assert grown(FIRST_LAYERS["dropout"], "numba", options="{'batch_size': 4_000}") < 500 * MEGABYTE
-    assert grown(FIRST_LAYERS["dense"], "numpy", options="{'batch_size': 2_500}") < 500 * MEGABYTE
-    assert grown(FIRST_LAYERS["dense"], "numba", form="{'input_format': 'dense'}") < 500 * MEGABYTE
+    assert grown(FIRST_LAYERS["dropout"], "numba", options="{'batch_size': 1_500}") < 250 * MEGABYTE
+    assert grown(FIRST_LAYERS["dense"], "numpy", options="{'batch_size': 900}") < 250 * MEGABYTE
+    assert grown(FIRST_LAYERS["dense"], "numba", form="{'input_format': 'dense'}") < 250 * MEGABYTE
