@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,9 +81,42 @@ def check_part(name: str, value: Any) -> float:
 def check_scale(name: str, value: Any, dtype: np.dtype[Any]) -> float:
     """Return a finite nonzero number that `dtype` can hold; raise ValueError for anything else."""
     number = _as_float(value)
-    if not 0 < abs(number) <= float(np.finfo(dtype).max):
+    if number == 0 or not held(number, dtype):
         raise ValueError(f"{name} must be a finite number other than 0 in {dtype}; got {shown(value)}")
     return number
+
+
+def check_held(owner: str, numbers: Mapping[str, float], dtype: np.dtype[Any], below: float = math.inf) -> None:
+    """Raise ValueError for a number that `dtype` rounds to 0, or up to a bound.
+
+    Parameters
+    ----------
+    owner : str
+        Prefix of the names in messages: what takes the numbers.
+    numbers : mapping of str to float
+        Numbers by name; finite ones, except for those of a user's own.
+    dtype : dtype
+        dtype of the network.
+    below : float
+        Bound that no number may reach in `dtype`.
+    """
+    for name, number in numbers.items():
+        if not (held(number, dtype) and _rounded(number, dtype) < below):
+            raise ValueError(
+                f"{owner}{name} must be a number that {dtype} can hold; got {shown(number)}, which becomes "
+                f"{_rounded(number, dtype)}: take another, or a network with dtype='float64'"
+            )
+
+
+def held(number: float, dtype: np.dtype[Any]) -> bool:
+    """Tell whether a number stays finite in `dtype`, and nonzero if it is."""
+    rounded = _rounded(number, dtype)
+    return math.isfinite(rounded) and (rounded != 0) == (number != 0)
+
+
+def _rounded(number: float, dtype: np.dtype[Any]) -> float:
+    with np.errstate(over="ignore", under="ignore"):
+        return float(dtype.type(float(number)))
 
 
 def check_flag(name: str, value: Any) -> bool:

@@ -132,7 +132,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
 
     content = read_checkpoint(path)
     name = os.fspath(path)
-    if content.architecture != network.architecture:
+    if not network.is_described_by(content.architecture):
         raise ValueError(
             f"{name} is of another architecture: expected {network.architecture}; got {content.architecture}"
         )
@@ -149,6 +149,7 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     fill(network.parameters, content.parameters, path)
     network.rng.bit_generator.state = content.random
     network.data_form = data_form or network.data_form
+    network.predicts_columns = content.architecture.get("predicts_columns") is True
     return content.history
 
 

@@ -6,8 +6,10 @@ sample weights it is the weighted mean: the weighted sum divided by the sum of t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import check_positive, check_share, unknown_name
 from fastfnn.backends import get_backend
+from fastfnn.inputs.arrays import as_labels, as_numbers, has_squares_within, is_column
 from fastfnn.inputs.targets import Targets
 
 __all__ = [
@@ -76,6 +79,11 @@ class Loss(ABC):
         """
         raise ValueError(f"{self!r} is no loss of probabilities: call predict")
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The arguments that enter computations as numbers of the network's dtype, by name."""
+        return {}
+
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments that recreate this loss."""
         return {}
@@ -116,7 +124,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"class_weight must have {n_outputs} numbers, one for each of the network's outputs; "
                 f"got {len(self.class_weight)}"
             )
-        return Targets(labels, self.class_weight.astype(dtype)[labels])
+        return Targets(labels, _converted("class_weight", self.class_weight[labels], dtype))
 
     def loss_and_gradient(
         self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
@@ -134,12 +142,19 @@ class SoftmaxCrossEntropy(Loss):
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the class of the largest output."""
         classes: NDArray[np.int64] = outputs.argmax(axis=1)
+        if len(classes) != 1 or math.isnan(outputs.item(classes.item())):  # NaN counts as the largest
+            _require_no_nan(outputs)
         return classes
 
     def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the softmax."""
         probabilities: NDArray[Any] = kernels.softmax(outputs)
         return probabilities
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The label smoothing."""
+        return {"label_smoothing": self.label_smoothing}
 
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments that recreate this loss."""
@@ -159,19 +174,21 @@ class ElementwiseLoss(Loss):
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
         """Return finite numbers of the network's dtype."""
-        numbers = np.asarray(y)
-        if numbers.dtype.kind not in "biuf":
-            raise TypeError(f"{name} must hold numbers; got {numbers.dtype}: convert it with y.astype(numpy.float32)")
+        numbers = as_numbers(y, name)
         shapes = [(n_samples, n_outputs), (n_samples,)] if n_outputs == 1 else [(n_samples, n_outputs)]
         if numbers.shape not in shapes:
             raise ValueError(f"{name} must have shape {' or '.join(map(str, shapes))}; got {numbers.shape}")
-        values = np.ascontiguousarray(numbers.reshape(n_samples, n_outputs), dtype)
+        given = numbers.reshape(n_samples, n_outputs)
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(given, dtype)
         unfit = np.argwhere(~(np.isfinite(values) & (values >= self._LEAST) & (values <= self._LARGEST)))
         if len(unfit):
             row, column = unfit[0]
-            found = f"{values[row, column]} in row {row}, column {column}"
-            raise ValueError(f"{name} must hold {self._wanted()} for {self!r}; got {found}")
-        return Targets(values)
+            found = f"{given[row, column]!s} in row {row}, column {column}"
+            overflows = np.isfinite(given[row, column]) and not np.isfinite(values[row, column])
+            why = f", which {dtype} cannot hold" if overflows else ""
+            raise ValueError(f"{name} must hold {self._wanted()} for {self!r}; got {found}{why}")
+        return Targets(values, are_columns=is_column(numbers))
 
     def _wanted(self) -> str:
         least, largest = self._LEAST, self._LARGEST
@@ -218,6 +235,11 @@ class Huber(ElementwiseLoss):
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = check_positive("delta", delta)
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The delta."""
+        return {"delta": self.delta}
+
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments that recreate this loss."""
         return {"delta": self.delta}
@@ -253,6 +275,7 @@ class BinaryCrossEntropy(ElementwiseLoss):
 
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return 1 where the probability is above 0.5, else 0."""
+        _require_no_nan(outputs)
         return (_as_targets(outputs) > 0).astype(np.int64)
 
     def probabilities(self, kernels: Kernels, outputs: NDArray[Any]) -> NDArray[Any]:
@@ -297,8 +320,11 @@ def with_sample_weight(
     weights = _weights(name, sample_weight)
     if len(weights) != len(targets):
         raise ValueError(f"{name} must have {len(targets)} numbers, one for each sample; got {len(weights)}")
-    both = weights.astype(dtype) if targets.weights is None else weights.astype(dtype) * targets.weights
-    return Targets(targets.values, both)
+    both = _converted(name, weights, dtype)
+    if targets.weights is not None:
+        _converted(f"{name} times class_weight", weights * targets.weights, dtype)
+        both *= targets.weights
+    return replace(targets, weights=both)
 
 
 def softmax_cross_entropy(
@@ -327,18 +353,14 @@ def softmax_cross_entropy(
     TypeError, ValueError
         If a dtype, a shape or a label does not fit.
     """
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
+    labels = as_labels(labels, "labels")
     logits = np.ascontiguousarray(logits)
     loss, gradient = get_backend(backend).softmax_cross_entropy(logits, labels.astype(np.int64))
     return loss, gradient
 
 
 def _classes(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.int64]:
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integer labels; got {labels.dtype}: convert it with y.astype(numpy.int64)")
+    labels = as_labels(y, name)
     if labels.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), one label a sample; got {labels.shape}")
     outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
@@ -350,15 +372,37 @@ def _classes(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.in
 
 
 def _weights(name: str, weights: Any) -> NDArray[np.float64]:
-    numbers = np.asarray(weights)
-    if numbers.dtype.kind not in "biuf" or numbers.ndim != 1:
-        raise TypeError(f"{name} must be a sequence of numbers; got {numbers.dtype} of shape {numbers.shape}")
-    numbers = numbers.astype(np.float64)
+    numbers = as_numbers(weights, name)
+    if numbers.ndim != 1:
+        raise TypeError(f"{name} must be a sequence of numbers; got an array of shape {numbers.shape}")
+    with np.errstate(over="ignore"):
+        numbers = numbers.astype(np.float64)
     if not (np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
         raise ValueError(
             f"{name} must hold finite numbers from 0 up, one of them above 0; got {numbers.tolist()[:9]}"
         )
     return numbers
+
+
+def _converted(name: str, weights: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Convert the samples' weights to `dtype`, in which means are computed: they are multiplied and divided by."""
+    tiny = float(np.finfo(dtype).tiny)
+    unfit = weights[(weights > 0) & ((weights < tiny) | (weights > 1 / tiny))]
+    if len(unfit) or weights.sum() > 1 / tiny:
+        found = unfit[0] if len(unfit) else f"a sum of {weights.sum()}"
+        raise ValueError(
+            f"{name} must hold 0 or numbers from {tiny:.2g} up with a sum of at most {1 / tiny:.2g}, for means in "
+            f"{dtype}; got {found}: scale them, or set small ones to 0"
+        )
+    return weights.astype(dtype)
+
+
+def _require_no_nan(outputs: NDArray[Any]) -> None:
+    """Raise ValueError if an output is NaN: it says nothing about a class."""
+    if not has_squares_within(math.inf, outputs):
+        raise ValueError(
+            "the network's outputs are NaN: its parameters are NaN or too large, as after training that diverged"
+        )
 
 
 def _as_targets(outputs: NDArray[Any]) -> NDArray[Any]:

@@ -1,25 +1,32 @@
-"""Metrics of predictions. Labels are integers from 0 up, as everywhere in the package."""
+"""Metrics of predictions.
+
+Labels are integers from 0 up, or booleans, as everywhere in the package: arrays of shape (n_samples,) or
+(n_samples, 1), lists or Series.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastfnn._checks import check_whole
+from fastfnn.inputs.arrays import as_labels, as_numbers
 
 
-def accuracy(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
+def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
     """Return the share of samples whose class was predicted.
 
     Parameters
     ----------
-    labels, predicted : ndarrays of integers, shape (n_samples,)
+    labels, predicted : array-likes of integers, shape (n_samples,)
         True and predicted classes.
 
     Raises
     ------
+    TypeError
+        If an argument is masked, or does not hold numbers of its kind.
     ValueError
         If they are empty, or of different lengths.
     """
@@ -27,29 +34,33 @@ def accuracy(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     return float(np.mean(labels == predicted))
 
 
-def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5) -> float:
+def top_k_accuracy(labels: ArrayLike, probabilities: ArrayLike, k: int = 5) -> float:
     """Return the share of samples whose class is among the `k` most probable ones.
 
     Parameters
     ----------
-    labels : ndarray of integers, shape (n_samples,)
+    labels : array-like of integers, shape (n_samples,)
         True classes.
-    probabilities : ndarray, shape (n_samples, n_classes)
+    probabilities : array-like, shape (n_samples, n_classes)
         Probabilities, or scores. Among equally probable classes, lower numbers rank first.
     k : int
         Number of classes taken, from 1 to n_classes.
 
     Raises
     ------
+    TypeError
+        If an argument is masked, or does not hold numbers of its kind.
     ValueError
         If there are no samples, lengths differ, a label is not a class, or `k` is out of range.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    labels, probabilities = _labels("labels", labels), as_numbers(probabilities, "probabilities").astype(float)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
             "expected probabilities (n_samples, n_classes) and as many labels; "
             f"got {probabilities.shape} and {labels.shape}"
         )
+    if np.isnan(probabilities).any():
+        raise ValueError("probabilities must not be NaN: the network that they are from may have diverged")
     n_classes = probabilities.shape[1]
     k = check_whole("k", k, 1, n_classes, ", the number of classes")
     if labels.min() < 0 or labels.max() >= n_classes:
@@ -58,14 +69,12 @@ def top_k_accuracy(labels: NDArray[Any], probabilities: NDArray[Any], k: int = 5
     return float(np.mean((best == labels[:, np.newaxis]).any(axis=1)))
 
 
-def confusion_matrix(
-    labels: NDArray[Any], predicted: NDArray[Any], n_classes: int | None = None
-) -> NDArray[np.int64]:
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int | None = None) -> NDArray[np.int64]:
     """Count how often each class (row) was predicted as each class (column).
 
     Parameters
     ----------
-    labels, predicted : ndarrays of integers, shape (n_samples,)
+    labels, predicted : array-likes of integers, shape (n_samples,)
         True and predicted classes.
     n_classes : int, optional
         Number of rows and columns; one more than the largest class when None.
@@ -76,6 +85,8 @@ def confusion_matrix(
 
     Raises
     ------
+    TypeError
+        If an argument is masked, or does not hold numbers of its kind.
     ValueError
         If they are empty, of different lengths, or not from 0 to n_classes - 1.
     """
@@ -87,18 +98,20 @@ def confusion_matrix(
     return np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def macro_f1(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
+def macro_f1(labels: ArrayLike, predicted: ArrayLike) -> float:
     """Return the mean over the classes of 2 TP / (2 TP + FP + FN).
 
     The classes are those that occur among labels or predictions, equally weighted.
 
     Parameters
     ----------
-    labels, predicted : ndarrays of integers, shape (n_samples,)
+    labels, predicted : array-likes of integers, shape (n_samples,)
         True and predicted classes.
 
     Raises
     ------
+    TypeError
+        If an argument is masked, or does not hold numbers of its kind.
     ValueError
         If they are empty, of different lengths, or negative.
     """
@@ -108,13 +121,14 @@ def macro_f1(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     return float(np.mean(2 * np.diag(counts)[occurs] / of_class[occurs]))
 
 
-def _pair(labels: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
+def _pair(labels: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    labels, predicted = _labels("labels", labels), _labels("predicted", predicted)
     if labels.ndim != 1 or labels.shape != predicted.shape or not len(labels):
         raise ValueError(
             f"expected as many predictions as labels, and some; got {predicted.shape} and {labels.shape}"
         )
-    for name, array in (("labels", labels), ("predicted", predicted)):
-        if array.dtype.kind not in "iu":
-            raise ValueError(f"{name} must be integers; got {array.dtype}")
-    return labels.astype(np.int64), predicted.astype(np.int64)
+    return labels, predicted
+
+
+def _labels(name: str, labels: Any) -> NDArray[np.int64]:
+    return as_labels(labels, name).astype(np.int64)

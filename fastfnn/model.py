@@ -11,7 +11,7 @@ import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import DTypeLike, NDArray
 
-from fastfnn._checks import check_scale, float_dtype
+from fastfnn._checks import check_held, check_scale, float_dtype
 from fastfnn.backends import get_backend
 from fastfnn.data_form import DataForm
 from fastfnn.inputs.csr import Csr
@@ -44,9 +44,13 @@ class Model:
         All parameters in order; separate arrays if a user-defined class holds some of them.
     data_form : DataForm or None
         Form of the files that the network was trained on; None if unknown.
+    predicts_columns : bool
+        Whether predictions of a single output have shape (n_samples, 1), as the targets of the last training run had,
+        instead of (n_samples,).
     """
 
     data_form: DataForm | None = None
+    predicts_columns = False
 
     def __init__(
         self,
@@ -64,6 +68,9 @@ class Model:
         self.input_scale = check_scale("input_scale", input_scale, self.dtype)
         self.layers = tuple(layers)
         self.widths = output_widths(self.layers)
+        parts: tuple[Loss | Layer, ...] = (self.loss, *self.layers)
+        for part in parts:
+            check_held(f"{type(part).__name__}: ", part.numbers, self.dtype)
         self._n_inputs = next(layer.n_inputs for layer in self.layers if layer.n_inputs is not None)
         self.rng = np.random.default_rng(seed)
         for layer in self.layers:
@@ -104,13 +111,26 @@ class Model:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """Description of the network in a model file, without its parameters."""
+        """Description of the network in a model file, without its parameters.
+
+        "predicts_columns" is present only if it is true.
+        """
         return {
             "dtype": self.dtype.name,
             "input_scale": self.input_scale,
             "loss": {"type": type(self.loss).__name__, **self.loss.config()},
             "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
-        }
+        } | ({"predicts_columns": True} if self.predicts_columns else {})
+
+    def is_described_by(self, architecture: Any) -> bool:
+        """Tell whether a description is of this network, whatever the shape of its last targets."""
+        shape = {"predicts_columns": True}
+        return isinstance(architecture, dict) and architecture | shape == self.architecture | shape
+
+    @property
+    def rate_factors(self) -> set[float]:
+        """Factors of the learning rate in layers with parameters, where there are others than 1."""
+        return {layer.learning_rate_factor for layer in self.layers if layer.parameters} - {1}
 
     def reset(self, seed: int | None = None) -> None:
         """Draw new initial parameters into the existing arrays: the network forgets its training.
@@ -127,6 +147,7 @@ class Model:
             self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.reset_parameters(self.rng)
+        self.predicts_columns = False
 
     def store_parameters(self) -> None:
         """Store the parameters in one vector again, where a layer has replaced one of its arrays."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastfnn.history import History
 from fastfnn.inputs.protection import write_protected
@@ -20,10 +20,8 @@ from fastfnn.training.events import Callback, StepCallback
 
 # The files that plan and compute are imported where they are needed: `import fastfnn` does without them.
 if TYPE_CHECKING:
-    from fastfnn.execution.options import Options
     from fastfnn.execution.plan import ExecutionPlan
     from fastfnn.execution.prediction import Predictor
-    from fastfnn.training.loop import Checked
 
 
 class Network(Model):
@@ -76,15 +74,15 @@ class Network(Model):
     def fit(
         self,
         X: Inputs,
-        y: NDArray[Any],
+        y: ArrayLike,
         optimizer: Optimizer,
         epochs: int = 1,
         batch_size: int | None = None,
         *,
         shuffle: bool = True,
         drop_last: bool = False,
-        sample_weight: NDArray[Any] | None = None,
-        validation_data: tuple[Inputs, NDArray[Any]] | None = None,
+        sample_weight: ArrayLike | None = None,
+        validation_data: tuple[Inputs, ArrayLike] | None = None,
         l2: float = 0.0,
         l2_bias: float = 0.0,
         clip_value: float | None = None,
@@ -99,11 +97,13 @@ class Network(Model):
 
         Parameters
         ----------
-        X : ndarray or sparse array of uint8, float32 or float64, shape (n_samples, n_inputs)
-            Samples: an array in memory, an `np.memmap`, or a SciPy sparse array in any format. X is never copied as a
-            whole unless most of it is zero. X, y, weights and validation data are write-protected while `fit` runs.
-        y : ndarray, shape (n_samples,) or (n_samples, n_outputs)
-            Targets of the network's loss; integers from 0 to n_outputs - 1 for softmax cross-entropy.
+        X : array-like or sparse array of real numbers, shape (n_samples, n_inputs)
+            Samples: an array, an `np.memmap`, lists, a DataFrame, or a SciPy sparse array in any format. Only bytes
+            (uint8) are multiplied by `input_scale`. Blocks of rows are converted to the network's dtype. An array is
+            never copied as a whole unless most of it is zero. Arrays are write-protected while `fit` runs.
+        y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Targets of the network's loss. Classes are integers from 0 to n_outputs - 1, or booleans; for them, or for
+            a single output, shape (n_samples, 1) is accepted too.
         optimizer : Optimizer
             Optimizer that updates the parameters. It keeps its state between calls.
         epochs : int
@@ -114,7 +114,7 @@ class Network(Model):
             Whether each epoch draws a new order of the samples for its mini-batches.
         drop_last : bool
             Whether an epoch skips a last mini-batch that is smaller than the others.
-        sample_weight : ndarray, shape (n_samples,), optional
+        sample_weight : array-like, shape (n_samples,), optional
             Weight of each sample, finite numbers from 0 up; 1 for all when None.
         validation_data : (X, y), optional
             Samples to evaluate after each epoch.
@@ -153,6 +153,7 @@ class Network(Model):
         """
         from fastfnn.execution.options import Options
         from fastfnn.execution.plan import log_plan
+        from fastfnn.execution.preparation import plan_checked
         from fastfnn.training.loop import fit
 
         options = Options(
@@ -171,20 +172,21 @@ class Network(Model):
         )
         training = self.check_samples(X, y, sample_weight=sample_weight)
         validation = None if validation_data is None else self.check_validation(validation_data)
-        plan = self._plan(training, optimizer, options)
+        plan = plan_checked(self, *training, options, optimizer)
         log_plan(plan)
+        self.predicts_columns = training[1].are_columns
         with write_protected([X, y, sample_weight, *(validation_data or ())]):
             return fit(self, training, optimizer, options, plan, validation, history)
 
     def plan(
         self,
         X: Inputs,
-        y: NDArray[Any],
+        y: ArrayLike,
         optimizer: Optimizer,
         epochs: int = 1,
         batch_size: int | None = None,
         *,
-        sample_weight: NDArray[Any] | None = None,
+        sample_weight: ArrayLike | None = None,
         validation_data: object = None,
         history: object = None,
         **options: Any,
@@ -218,26 +220,15 @@ class Network(Model):
         'dense inputs (100% non-zero), 1 row block, all layers in one call'
         """
         from fastfnn.execution.options import OPTION_NAMES, Options
+        from fastfnn.execution.preparation import plan_checked
 
         for name in options.keys() - OPTION_NAMES:
             raise TypeError(f"plan() got an unexpected keyword argument {name!r}: its arguments are those of fit")
         asked = Options(epochs, batch_size, **options)
-        return self._plan(self.check_samples(X, y, sample_weight=sample_weight), optimizer, asked)
-
-    def _plan(self, training: Checked, optimizer: Optimizer, options: Options) -> ExecutionPlan:
-        from fastfnn.execution.plan import plan_training
-        from fastfnn.execution.preparation import profile_repeated
-
-        samples, targets = training
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
-        options.check_batches(len(targets))
-        self.store_parameters()
-        data = profile_repeated(self, samples, options.batch_size is None, targets.weights is not None)
-        return plan_training(self, data, options, optimizer)
+        return plan_checked(self, *self.check_samples(X, y, sample_weight=sample_weight), asked, optimizer)
 
     def loss_and_gradients(
-        self, X: Inputs, y: NDArray[Any], l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
+        self, X: Inputs, y: ArrayLike, l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
     ) -> tuple[float, list[Gradient]]:
         """Compute the loss over all samples, and its gradient.
 
@@ -269,8 +260,8 @@ class Network(Model):
     def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the prediction for each sample.
 
-        It is the most probable class for softmax cross-entropy, 0 or 1 for binary cross-entropy, and a number
-        otherwise. The shape is (n_samples,) for one prediction per sample, else (n_samples, n_outputs).
+        It is the most probable class for softmax cross-entropy, of shape (n_samples,). Otherwise, it is 0 or 1 for
+        binary cross-entropy, or a number, and has the shape of y in `fit`, or (n_samples,) for an untrained output.
 
         Parameters
         ----------
@@ -280,14 +271,14 @@ class Network(Model):
         Raises
         ------
         TypeError, ValueError
-            If X or the format does not fit.
+            If X or the format does not fit, or the class would follow from an output that is NaN.
         """
         return self._predict(X, input_format, self.loss.predictions)
 
     def predict_proba(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the probability of each class for each sample, shape (n_samples, n_outputs).
 
-        For binary cross-entropy it is the probability that each output is 1, of shape (n_samples,) for one output.
+        For binary cross-entropy it is the probability that each output is 1, of the shape of `predict`.
 
         Parameters
         ----------
@@ -302,8 +293,8 @@ class Network(Model):
         return self._predict(X, input_format, functools.partial(self.loss.probabilities, self.kernels))
 
     def _predict(self, X: Inputs, input_format: str, finish: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-        check_input_format(input_format)
-        return self._predictor.predict(check_inputs(X, self.n_inputs), input_format, finish)
+        predicted = self._predictor.predict(check_inputs(X, self._n_inputs), input_format, finish)
+        return predicted[:, None] if self.predicts_columns and predicted.ndim == 1 else predicted
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
@@ -311,8 +302,10 @@ class Network(Model):
 
         return Predictor(self)
 
-    def evaluate(self, X: Inputs, y: NDArray[Any], input_format: str = "auto") -> tuple[float, float]:
+    def evaluate(self, X: Inputs, y: ArrayLike, input_format: str = "auto") -> tuple[float, float]:
         """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong.
+
+        Both are NaN if a parameter is NaN or infinite.
 
         Parameters
         ----------

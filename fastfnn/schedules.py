@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from fastfnn._checks import check_count, check_positive
+import numpy as np
+
+from fastfnn._checks import check_count, check_held, check_positive
 from fastfnn._monitor import Best
 from fastfnn.history import History
 
@@ -75,19 +77,36 @@ def on_plateau(
     return partial(_after_plateaus, learning_rate, factor, patience, monitor, watched)
 
 
-def scheduled_rate(schedule: Schedule, epoch: int, history: History) -> float:
+def scheduled_rate(
+    schedule: Schedule, epoch: int, history: History, dtype: np.dtype[Any], rate_factors: Collection[float] = ()
+) -> float:
     """Return a schedule's learning rate for an epoch.
+
+    Parameters
+    ----------
+    schedule : callable
+        The schedule.
+    epoch : int
+        Number of the epoch, counted from 1.
+    history : History
+        Records of the epochs before.
+    dtype : dtype
+        dtype of the parameters.
+    rate_factors : collection of float
+        Factors of the rate in single layers.
 
     Raises
     ------
     ValueError
-        If the rate is negative or not finite.
+        If the rate is negative or not finite, or becomes 0 or infinite in `dtype`.
     """
     rate = schedule(epoch, history)
     if not 0 <= rate < math.inf:
         raise ValueError(
             f"the schedule returned a learning rate of {rate} for epoch {epoch}; it must be finite, from 0 up"
         )
+    rates = {"": rate} | {f" times {factor}": rate * factor for factor in rate_factors}
+    check_held(f"the schedule's learning rate for epoch {epoch}", rates, dtype)
     return float(rate)
 
 

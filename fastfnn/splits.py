@@ -12,39 +12,40 @@ from fastfnn._checks import check_part
 
 
 def train_test_split(
-    X: Any, y: Any, test_size: float = 0.25, seed: int | None = None, stratify: bool = False
-) -> tuple[Any, Any, NDArray[Any], NDArray[Any]]:
+    *arrays: Any, test_size: float = 0.25, seed: int | None = None, stratify: Any = False
+) -> tuple[Any, ...]:
     """Split samples at random into a training set and a test set.
 
     A second call splits a validation set off the training set.
 
     Parameters
     ----------
-    X : ndarray or sparse array in CSR format, shape (n_samples, n_inputs)
-        Samples.
-    y : ndarray, shape (n_samples,)
-        Labels.
+    *arrays : array-likes, DataFrames, or sparse arrays in any format
+        Samples, their labels, and anything else with a row for each sample, such as weights.
     test_size : float
         Share of the samples in the test set, above 0 and below 1; rounded up to a whole sample.
     seed : int, optional
         Seed of the split; random when None.
-    stratify : bool
-        Whether each class keeps its share in both sets, to within a sample.
+    stratify : bool or array-like, shape (n_samples,)
+        Whether each class keeps its share in both sets, to within a sample. The classes are the second array, or the
+        array given here.
 
     Returns
     -------
-    X_train, X_test, y_train, y_test
-        Copies. Without `stratify`, their rows and order are those of scikit-learn's function of the same name with
-        `random_state=seed`.
+    tuple
+        The training part and the test part of each array, in order: `X_train, X_test, y_train, y_test` for X and y.
+        They are copies of the same kind: lists, DataFrames, sparse arrays of the same format. Without `stratify`,
+        their rows and order are those of scikit-learn's function of the same name with `random_state=seed`.
 
     Raises
     ------
     TypeError, ValueError
         If a size does not fit, or a part would be empty.
     """
-    labels, n_samples = np.asarray(y), X.shape[0]
-    if labels.shape != (n_samples,):
-        raise ValueError(f"y must hold one label for each of the {n_samples} rows of X; got shape {labels.shape}")
+    lengths = [_n_rows(array, number) for number, array in enumerate(arrays, start=1)]
+    if not lengths or len(set(lengths)) > 1:
+        raise ValueError(f"the arrays must have a row for each sample, as many in each; got {lengths or 'no array'}")
+    n_samples = lengths[0]
     test_size = check_part("test_size", test_size)
     n_test = math.ceil(test_size * n_samples)
     if not 0 < n_test < n_samples:
@@ -52,10 +53,46 @@ def train_test_split(
             f"test_size {test_size} leaves a part of {n_samples} samples empty: take another, or more samples"
         )
     order = np.random.RandomState(seed).permutation(n_samples)
-    if stratify:
+    labels = _labels(arrays, stratify, n_samples)
+    if labels is not None:
         order = _stratified(order, labels, n_test)
     test, train = order[:n_test], order[n_test:]
-    return X[train], X[test], labels[train], labels[test]
+    return tuple(_taken(array, rows) for array in arrays for rows in (train, test))
+
+
+def _n_rows(array: Any, number: int) -> int:
+    """Return the number of rows; sparse arrays have no length."""
+    shape = getattr(array, "shape", None)
+    if shape is not None and len(shape) > 0:
+        return int(shape[0])
+    if isinstance(array, (list, tuple)):
+        return len(array)
+    raise TypeError(f"argument {number} must be an array with a row for each sample; got {array!r}: name the options")
+
+
+def _taken(array: Any, rows: NDArray[np.int64]) -> Any:
+    """Copy some rows of anything that `_n_rows` counts, keeping its kind."""
+    if isinstance(array, (list, tuple)):
+        return type(array)([array[row] for row in rows])
+    if hasattr(array, "iloc"):
+        return array.iloc[rows]
+    if hasattr(array, "tocsr"):
+        return array.tocsr()[rows].asformat(array.format)
+    return array[rows]
+
+
+def _labels(arrays: tuple[Any, ...], stratify: Any, n_samples: int) -> NDArray[Any] | None:
+    """Return the classes whose shares are kept, or None."""
+    if isinstance(stratify, (bool, np.bool_)) or stratify is None:
+        if not stratify:
+            return None
+        if len(arrays) == 1:
+            raise ValueError("stratify=True takes the classes from the second array; pass it, or stratify=labels")
+        stratify = arrays[1]
+    labels = np.asarray(stratify)
+    if labels.shape not in ((n_samples,), (n_samples, 1)):
+        raise ValueError(f"classes to stratify by must have shape ({n_samples},); got {labels.shape}")
+    return labels.reshape(n_samples)
 
 
 def _stratified(order: NDArray[np.int64], labels: NDArray[Any], n_test: int) -> NDArray[np.int64]:

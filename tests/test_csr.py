@@ -267,9 +267,7 @@ BAD_X = {
         r"X must have shape \(n_samples, n_inputs\); got \(4,\)",
     ),
     "too few columns": (sparse.csr_array(GOOD_X[:, :3]), ValueError, "X must have 4 columns, the network's inputs"),
-    "int64": (sparse.csr_array(GOOD_X.astype(int)), TypeError, "X must be uint8, float32 or float64; got int64"),
-    "bool": (sparse.csr_array(GOOD_X > 0), TypeError, "X must be uint8, float32 or float64; got bool"),
-    "complex": (sparse.csr_array(GOOD_X + 0j), TypeError, "X must be uint8, float32 or float64; got complex128"),
+    "complex": (sparse.csr_array(GOOD_X + 0j), TypeError, "X must hold real numbers; got complex128: pass real and"),
     "a column too far": (damaged(indices=[0, 1, 4, 3]), ValueError, "X.indices must lie from 0 .*; got 0 to 4"),
     "a column before": (
         damaged(indices=[0, -1, 2, 3]),

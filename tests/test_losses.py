@@ -68,11 +68,13 @@ def test_dtypes_of_the_results(backend, dtype):
 
 
 @each_backend
-@pytest.mark.parametrize("label_dtype", ["int8", "uint8", "int32", "uint64"])
+@pytest.mark.parametrize("label_dtype", ["int8", "uint8", "int32", "uint64", ">i2", "bool"])
 def test_labels_of_any_integer_type(backend, label_dtype):
     logits = np.array([[0, 1, 2], [2, 1, 0.5]])
-    expected = softmax_cross_entropy(logits, np.array([2, 0]), backend)[0]
-    assert softmax_cross_entropy(logits, np.array([2, 0], label_dtype), backend)[0] == expected
+    expected = softmax_cross_entropy(logits, np.array([1, 0]), backend)[0]
+    assert softmax_cross_entropy(logits, np.array([1, 0], label_dtype), backend)[0] == expected
+    assert softmax_cross_entropy(logits, np.array([[1], [0]], label_dtype), backend)[0] == expected
+    assert softmax_cross_entropy(logits, [1, 0], backend)[0] == expected
 
 
 @each_backend
@@ -95,8 +97,9 @@ def test_no_rows_cost_nothing(backend):
 
 LOGITS = np.zeros((2, 3))
 FAULTS = [
-    (LOGITS, np.array([0.0, 1.0]), TypeError, "labels must be integers; got float64"),
-    (LOGITS, np.array([True, False]), TypeError, "labels must be integers; got bool"),
+    (LOGITS, np.array([0.0, 1.0]), TypeError, "labels must hold integer labels; got float64"),
+    (LOGITS, np.array(["a", "b"]), TypeError, "labels must hold real numbers; got text"),
+    (LOGITS, np.ma.array([0, 1]), TypeError, "labels is a masked array"),
     (LOGITS, np.array([0, 3]), ValueError, r"labels must lie from 0 to 2; got 0 to 3"),
     (LOGITS, np.array([0, -1]), ValueError, r"labels must lie from 0 to 2; got -1 to 0"),
     (LOGITS, np.array([0]), ValueError, r"labels must have shape \(2,\)"),

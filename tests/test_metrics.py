@@ -1,4 +1,5 @@
 import numpy as np
+import pandas
 import pytest
 from sklearn import metrics as sklearn_metrics
 
@@ -43,7 +44,6 @@ def test_the_first_of_equally_probable_classes_come_first():
     [
         (lambda: metrics.accuracy(np.zeros(3, int), np.zeros(2, int)), "as many predictions as labels"),
         (lambda: metrics.accuracy(np.zeros(0, int), np.zeros(0, int)), "as many predictions as labels, and some"),
-        (lambda: metrics.macro_f1(np.zeros(2), np.zeros(2, int)), "labels must be integers; got float64"),
         (lambda: metrics.confusion_matrix(np.array([0, 3]), np.array([0, 1]), 3), "from 0 to 2; got 0 to 3"),
         (lambda: metrics.confusion_matrix(np.array([0, -1]), np.array([0, 1])), "from 0 to 1; got -1 to 1"),
         (
@@ -57,3 +57,47 @@ def test_the_first_of_equally_probable_classes_come_first():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(2), "labels must hold integer labels; got float64"),
+        (["a", "b"], "labels must hold real numbers; got text: encode labels with scikit-learn's LabelEncoder"),
+        (np.ma.array([0, 1]), "labels is a masked array: fill its gaps with filled"),
+        ([0, None], "labels must hold real numbers; got objects such as None"),
+    ],
+)
+def test_other_types_are_refused(labels, message):
+    calls = [metrics.accuracy, metrics.confusion_matrix, metrics.macro_f1]
+    for call in calls:
+        with pytest.raises(TypeError, match=message):
+            call(labels, [0, 1])
+        with pytest.raises(TypeError, match=message.replace("labels", "predicted", 1)):
+            call([0, 1], labels)
+    with pytest.raises(TypeError, match=message):
+        metrics.top_k_accuracy(labels, np.ones((2, 3)))
+
+
+def test_probabilities_that_are_not_numbers_are_refused():
+    with pytest.raises(ValueError, match="probabilities must not be NaN"):
+        metrics.top_k_accuracy([0], [[0.5, np.nan]], 1)
+    with pytest.raises(TypeError, match="probabilities is a masked array"):
+        metrics.top_k_accuracy([0], np.ma.ones((1, 2)), 1)
+
+
+@pytest.mark.parametrize("form", [list, np.array, pandas.Series, lambda values: np.array(values)[:, None]])
+def test_labels_of_any_form(form):
+    labels, predicted = [0, 1, 2, 2], [0, 2, 2, 1]
+    assert metrics.accuracy(form(labels), form(predicted)) == 0.5
+    assert metrics.confusion_matrix(form(labels), predicted).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]
+    assert metrics.macro_f1(labels, form(predicted)) == metrics.macro_f1(labels, predicted)
+    assert metrics.top_k_accuracy(form(labels), np.eye(3)[predicted].tolist(), 1) == 0.5
+    assert metrics.accuracy(form([True, False]), form([True, True])) == 0.5
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float16"])
+def test_scores_of_any_type_are_ranked(dtype):
+    scores = np.array([[0, 1, 0], [1, 0, 0]], dtype)
+    assert metrics.top_k_accuracy([1, 0], scores, 1) == 1
+    assert metrics.top_k_accuracy([0, 1], scores, 1) == 0

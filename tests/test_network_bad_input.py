@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from networks import bytes_of, each_backend, samples, small_network
+from scipy import sparse
 
 import fastfnn
 from fastfnn import SGD, Dense, Network, ReLU
@@ -31,15 +32,45 @@ BAD_X = {
     "no dimension": (np.float64(1)[...], ValueError, r"shape \(n_samples, n_inputs\); got \(\)"),
     "too few columns": (GOOD_X[:, :3], ValueError, r"must have 4 columns, the network's inputs; got shape \(6, 3\)"),
     "transposed": (np.ones((4, 6)), ValueError, r"must have 4 columns, the network's inputs; got shape \(4, 6\)"),
-    "a list": (GOOD_X.tolist(), TypeError, "must be a NumPy array or a sparse array of SciPy; got list: convert it"),
-    "None": (None, TypeError, "must be a NumPy array or a sparse array of SciPy; got NoneType"),
-    "objects": (GOOD_X.astype(object), TypeError, "must be uint8, float32 or float64; got object: convert it"),
-    "int64": (np.ones((6, 4), np.int64), TypeError, "must be uint8, float32 or float64; got int64"),
-    "float16": (GOOD_X.astype(np.float16), TypeError, "must be uint8, float32 or float64; got float16"),
-    "bool": (GOOD_X > 0, TypeError, "must be uint8, float32 or float64; got bool"),
-    "complex": (GOOD_X + 0j, TypeError, "must be uint8, float32 or float64; got complex128"),
-    "foreign bytes": (GOOD_X.astype(">f8"), TypeError, "must be uint8, float32 or float64; got >f8"),
-    "strings": (GOOD_X.astype(str), TypeError, "must be uint8, float32 or float64; got <U"),
+    "a list of one row": (GOOD_X[0].tolist(), ValueError, r"shape \(n_samples, n_inputs\); got \(4,\): reshape it"),
+    "rows of different lengths": (
+        [[1, 2, 3, 4], [5, 6]],
+        TypeError,
+        "must be an array of numbers; got list: .*inhomog",
+    ),
+    "None": (None, TypeError, "must hold real numbers; got NoneType: pass an array, lists of numbers, a DataFrame"),
+    "a generator": ((row for row in GOOD_X), TypeError, "must hold real numbers; got generator: pass an array"),
+    "objects": (
+        GOOD_X.astype(object),
+        TypeError,
+        r"must hold real numbers; got objects: convert it with astype\(float",
+    ),
+    "None among numbers": (
+        [[1, 2, 3, None]] * 6,
+        TypeError,
+        "got objects such as None: fill gaps and convert it with",
+    ),
+    "complex": (GOOD_X + 0j, TypeError, "got complex128: pass real and imaginary parts as separate numbers"),
+    "strings": (
+        GOOD_X.astype(str),
+        TypeError,
+        "got text: encode .* features with its OneHotEncoder, or convert numer",
+    ),
+    "strings as objects": (GOOD_X.astype(str).astype(object), TypeError, "must hold real numbers; got text: encode"),
+    "bytes": (GOOD_X.astype("S9"), TypeError, "must hold real numbers; got text: encode labels with scikit-learn"),
+    "dates": (
+        np.zeros((6, 4), "M8[D]"),
+        TypeError,
+        r"got datetime64\[D\]: convert dates to numbers, such as days since",
+    ),
+    "durations": (np.zeros((6, 4), "m8[s]"), TypeError, r"got timedelta64\[s\]: divide durations by a unit"),
+    "fields": (np.zeros(6, "f4,f4,f4,i4"), TypeError, "pass its fields as columns of one number type"),
+    "masked": (
+        np.ma.masked_invalid(GOOD_X),
+        TypeError,
+        r"is a masked array: fill its gaps with filled\(value\), or leave",
+    ),
+    "masked rows": ([np.ma.masked_invalid(row) for row in GOOD_X], TypeError, "is a masked array: fill its gaps"),
 }
 
 BAD_SAMPLES = {
@@ -62,14 +93,29 @@ BAD_Y = {
     "label too large": (labels_with(3), ValueError, r"from 0 to 2, the network's outputs; got 3 in row 4"),
     "label too small": (labels_with(-1), ValueError, r"from 0 to 2, the network's outputs; got -1 in row 4"),
     "label above int64": (labels_with(0).astype(np.uint64) + np.uint64(2**63), ValueError, "from 0 to 2"),
-    "float labels": (GOOD_Y.astype(float), TypeError, "integer labels; got float64: convert it with y.astype"),
-    "bool labels": (GOOD_Y > 0, TypeError, "integer labels; got bool"),
-    "object labels": (GOOD_Y.astype(object), TypeError, "integer labels; got object"),
-    "string labels": (GOOD_Y.astype(str), TypeError, "integer labels; got <U"),
-    "None": (None, TypeError, "integer labels; got object"),
+    "float labels": (
+        GOOD_Y.astype(float),
+        TypeError,
+        r"integer labels; got float64: convert them with astype\(numpy",
+    ),
+    "object labels": (
+        GOOD_Y.astype(object),
+        TypeError,
+        "must hold real numbers; got objects: convert it with astype",
+    ),
+    "string labels": (GOOD_Y.astype(str), TypeError, "got text: encode labels with scikit-learn's LabelEncoder"),
+    "a list of strings": (["cat"] * 6, TypeError, "got text: encode labels with scikit-learn's LabelEncoder"),
+    "complex labels": (GOOD_Y + 0j, TypeError, "got complex128: pass real and imaginary parts"),
+    "masked labels": (np.ma.array(GOOD_Y), TypeError, r"is a masked array: fill its gaps with filled"),
+    "sparse labels": (
+        sparse.coo_array(GOOD_Y),
+        TypeError,
+        r"must be dense; got coo_array: convert it with toarray\(\)",
+    ),
+    "None": (None, TypeError, "must hold real numbers; got NoneType: pass an array"),
     "too few labels": (GOOD_Y[:5], ValueError, r"shape \(6,\), one label a sample; got \(5,\)"),
     "too many labels": (np.zeros(7, int), ValueError, r"shape \(6,\), one label a sample; got \(7,\)"),
-    "a column of labels": (GOOD_Y[:, None], ValueError, r"shape \(6,\), one label a sample; got \(6, 1\)"),
+    "a row of labels": (GOOD_Y[None], ValueError, r"shape \(6,\), one label a sample; got \(1, 6\)"),
     "one-hot labels": (np.eye(3, dtype=int)[GOOD_Y], ValueError, r"shape \(6,\), one label a sample; got \(6, 3\)"),
     "one label": (1, ValueError, r"shape \(6,\), one label a sample; got \(\)"),
 }
@@ -166,6 +212,13 @@ def test_predictions_refuse(name):
     assert_refused(lambda net, optimizer: net.predict_proba(X), error, message)
 
 
+@pytest.mark.parametrize("name", [name for name in BAD_SAMPLES if name != "no rows"])
+def test_predictions_refuse_what_is_not_finite(name):
+    X, _, error, message = BAD_SAMPLES[name]
+    assert_refused(lambda net, optimizer: net.predict(X), error, message)
+    assert_refused(lambda net, optimizer: net.predict_proba(X), error, message)
+
+
 @pytest.mark.parametrize("name", FIT_ARGUMENTS)
 def test_fit_refuses_the_argument(name):
     arguments, error, message = FIT_ARGUMENTS[name]
@@ -199,8 +252,9 @@ def test_values_beyond_the_range_of_the_network_are_refused(density):
     for backend in ("numba", "numpy"):
         net = small_network(backend, "float32")
         before = bytes_of(net)
-        with pytest.raises(ValueError, match="1e\\+300 in row 3, column 1"):
-            net.fit(X, GOOD_Y, SGD(0.1))
+        for call, arguments in ((net.fit, (GOOD_Y, SGD(0.1))), (net.predict, ()), (net.predict_proba, ())):
+            with pytest.raises(ValueError, match="1e\\+300 in row 3, column 1, which float32 cannot hold"):
+                call(X, *arguments)
         assert bytes_of(net) == before
 
 

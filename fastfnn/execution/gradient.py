@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from fastfnn._checks import check_held
 from fastfnn.execution.layerwise import LayerwiseGradient
 from fastfnn.execution.options import Penalty
 from fastfnn.execution.plan import ExecutionPlan, Propagation, plan_gradient
@@ -55,6 +56,7 @@ def loss_and_gradients(
     model: Model, X: NDArray[Any] | Csr, y: Targets, penalty: Penalty, input_format: str
 ) -> tuple[float, list[Gradient]]:
     """Compute the loss over checked samples, and its gradient; see `fastfnn.Network.loss_and_gradients`."""
+    check_held("", {"l2": penalty.weights, "l2_bias": penalty.bias}, model.dtype)
     plan = plan_gradient(model, profile(X, model.dtype, is_weighted=y.weights is not None), input_format)
     gradient = loss_gradient(model, len(y), penalty, plan)
     loss, _ = gradient.run(in_order(prepare(model, X, plan), y), y.total_weight)

@@ -73,9 +73,9 @@ def to_output_layer(model: Model, data: DataProfile) -> str | None:
 
 
 def to_sgd_kernels(
-    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed_rows: int
 ) -> str | None:
-    """Return why one call does not take many steps."""
+    """Return why one call does not take many steps; `packed_rows` are those of a packed block, 0 for dense inputs."""
     size = options.batch_size
     if size is None:
         return "a full batch has one step an epoch"
@@ -97,10 +97,11 @@ def to_sgd_kernels(
     obstacle = to_one_call(model)
     if obstacle is not None:
         return obstacle
-    if size > 1 and not packed:
+    if size > 1 and packed_rows == 0:
         return "batches of dense inputs are not among the kernels of SGD"
-    if size > thresholds.SGD_BATCH_ROWS:
-        return f"batches have more than {thresholds.SGD_BATCH_ROWS:,} rows"
+    largest = min(thresholds.SGD_BATCH_ROWS, packed_rows or thresholds.SGD_BATCH_ROWS)
+    if size > largest:
+        return f"batches have more than {largest:,} rows"
     n_used = data.n_rows // size * size if options.drop_last else data.n_rows
     return "an epoch has one batch" if size >= n_used else None
 

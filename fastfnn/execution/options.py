@@ -11,7 +11,7 @@ import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_flag, check_non_negative, check_optional_positive
+from fastfnn._checks import check_count, check_flag, check_held, check_non_negative, check_optional_positive
 from fastfnn.inputs.validation import check_input_format
 from fastfnn.schedules import Schedule
 
@@ -132,6 +132,11 @@ class Options:
             if not callable(callback):
                 raise TypeError(f"a callback must be callable; got {callback!r}")
         check_input_format(self.input_format)
+
+    def check_numbers(self, dtype: np.dtype[Any]) -> None:
+        """Raise ValueError for a penalty or a bound that the network's dtype cannot hold."""
+        names = ("l2", "l2_bias", "clip_value", "clip_norm")
+        check_held("", {name: bound for name in names if (bound := getattr(self, name)) is not None}, dtype)
 
     def check_batches(self, n_samples: int) -> None:
         """Raise ValueError if an epoch of `n_samples` would have no batch."""

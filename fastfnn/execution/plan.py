@@ -123,7 +123,7 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     """
     storage, rows, why_storage = _inputs(model, data, options.input_format, keep=options.batch_size is None)
     propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)
-    steps, why_steps = _steps(model, data, options, optimizer, storage is not Storage.DENSE)
+    steps, why_steps = _steps(model, data, options, optimizer, rows if storage is not Storage.DENSE else 0)
     update, why_update = _update(model, optimizer)
     because = (why_storage, why_propagation, why_steps, why_update)
     n_blocks = -(-min(options.batch_size or data.n_rows, data.n_rows) // rows)
@@ -206,17 +206,29 @@ def _inputs(model: Model, data: DataProfile, input_format: str, keep: bool = Tru
         worth = thresholds.PACKED_DENSITY if can_keep else _density_worth_packing(model)
         packed = data.density < worth
         why = f"{data.density:.0%} of the numbers are not zero, and packing pays below {worth:.0%}"
+    rows = _rows_of_block(model, data, packed)
     if not packed:
-        large = model.kernels.CAPABILITIES.splits_long_sums
-        rows = thresholds.ROWS_OF_LARGE_BLOCK if large else thresholds.ROWS_OF_BLOCK
         return Storage.DENSE, rows, f"dense inputs: {why}"
     if can_keep:
-        return Storage.PACKED_AND_KEPT, thresholds.ROWS_OF_BLOCK, f"packed inputs, kept for all passes: {why}"
+        return Storage.PACKED_AND_KEPT, rows, f"packed inputs, kept for all passes: {why}"
     if kept_bytes is not None:
         why += f"; not kept, because they take about {kept_bytes / 1e6:,.0f} MB"
     elif keep and data.is_mapped:
         why += "; not kept, because they are in a mapped file"
-    return Storage.PACKED, thresholds.ROWS_OF_BLOCK, f"packed inputs: {why}"
+    return Storage.PACKED, rows, f"packed inputs: {why}"
+
+
+def _rows_of_block(model: Model, data: DataProfile, packed: bool) -> int:
+    """Choose the rows of a block; blocks of a sparse array that are written out in full must be small."""
+    capabilities = model.kernels.CAPABILITIES
+    large = capabilities.splits_long_sums and not packed
+    rows = thresholds.ROWS_OF_LARGE_BLOCK if large else thresholds.ROWS_OF_BLOCK
+    if not data.is_sparse or (packed and capabilities.skips_zeros):
+        return rows
+    row_bytes = max(model.n_inputs, model.widths[0]) * model.dtype.itemsize
+    most = max(1, thresholds.WRITTEN_BYTES // row_bytes)
+    chunk = thresholds.ROWS_OF_CHUNK
+    return min(rows, most // chunk * chunk if most > chunk else most)
 
 
 def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tuple[bool | None, str]:
@@ -264,10 +276,10 @@ def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
 
 
 def _steps(
-    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed: bool
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed_rows: int
 ) -> tuple[Steps, str]:
-    """Choose the kernel calls of an epoch."""
-    obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, packed)
+    """Choose the kernel calls of an epoch; `packed_rows` are those of a packed block, 0 for dense inputs."""
+    obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, packed_rows)
     if obstacle is not None:
         return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"
     if options.batch_size == 1:

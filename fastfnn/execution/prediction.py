@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.execution import obstacles
+from fastfnn.execution.finite_outputs import shows_in_outputs
 from fastfnn.execution.layerwise import Forward
-from fastfnn.execution.plan import Propagation, plan_evaluation, plan_few_rows, plan_prediction
+from fastfnn.execution.plan import ExecutionPlan, Propagation, plan_evaluation, plan_few_rows, plan_prediction
 from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
 from fastfnn.execution.whole_stack import StackForward
+from fastfnn.inputs.arrays import has_squares_within
 from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.row_blocks import RowBlocks
 from fastfnn.inputs.targets import Targets
+from fastfnn.inputs.validation import LARGEST, check_finite, check_input_format
 from fastfnn.model import Model
 
 
@@ -26,6 +30,7 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._largest = LARGEST[model.dtype]
         self._few_rows: dict[str, StackForward | None] = {}
 
     def predict(
@@ -38,19 +43,26 @@ class Predictor:
         X : ndarray or Csr, shape (n_samples, n_inputs)
             Checked samples.
         input_format : {"auto", "dense", "sparse"}
-            As in `fastfnn.Network.predict`.
+            As in `fastfnn.Network.predict`; checked here, once for each format.
         finish : callable
             Maps outputs of some rows, row by row, to a new array with as many rows.
         """
-        stack = self._few_rows[input_format] if input_format in self._few_rows else self._planned(input_format)
-        if stack is not None and X.shape[0] <= stack.max_rows and not isinstance(X, Csr):
-            return finish(stack.logits(X))
+        try:
+            stack = self._few_rows[input_format]
+        except (KeyError, TypeError):
+            stack = self._planned(input_format)
         model = self._model
+        if stack is not None and X.shape[0] <= stack.max_rows and not isinstance(X, Csr):
+            # Nearly all rows pass the first check; the full one takes another microsecond.
+            if X.dtype.kind == "f" and not has_squares_within(self._largest, X):
+                check_finite(X, model.dtype, "X")
+            return finish(stack.logits(X))
         plan = plan_prediction(model, profile(X, model.dtype), input_format)
-        return _in_blocks(model, prepare(model, X, plan), plan.propagation, finish)
+        return _in_blocks(model, X, plan, finish)
 
     def _planned(self, input_format: str) -> StackForward | None:
         """Plan predictions of a few rows, once; None if one call cannot compute all layers."""
+        check_input_format(input_format)
         one_call = obstacles.to_one_call(self._model) is None
         stack = StackForward(self._model, plan_few_rows(self._model, input_format)) if one_call else None
         self._few_rows[input_format] = stack
@@ -58,24 +70,53 @@ class Predictor:
 
 
 def _in_blocks(
-    model: Model, blocks: RowBlocks, propagation: Propagation, finish: Callable[[NDArray[Any]], NDArray[Any]]
+    model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan, finish: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> NDArray[Any]:
+    """Predict block by block; samples of an array are checked block by block too, while they are in the cache."""
+    if isinstance(X, Csr):
+        check_finite(X, model.dtype, "X")
+    by_outputs = not isinstance(X, Csr) and X.dtype.kind == "f" and shows_in_outputs(model, X.size)
+    blocks = prepare(model, X, plan)
     nothing = finish(np.empty((0, model.n_outputs), model.dtype))
     made = np.empty((blocks.n_rows, *nothing.shape[1:]), nothing.dtype)
-    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
+    forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), plan.propagation)
     for first in range(0, blocks.n_rows, blocks.rows_of_block):
         part = made[first : first + blocks.rows_of_block]
-        part[...] = finish(forward.logits(blocks.block(first, first + len(part))))
+        end = first + len(part)
+        if not by_outputs:
+            _check_rows(X, first, end, model.dtype)
+        with np.errstate(over="ignore", invalid="ignore") if by_outputs else contextlib.nullcontext():
+            outputs = forward.logits(blocks.block(first, end))
+        if by_outputs and not has_squares_within(LARGEST[model.dtype], outputs):
+            _check_rows(X, first, end, model.dtype)
+        part[...] = finish(outputs)
     return made
 
 
+def _check_rows(X: NDArray[Any] | Csr, first: int, end: int, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if some rows of an array are not finite."""
+    if not isinstance(X, Csr):
+        check_finite(X[first:end], dtype, "X", first)
+
+
 def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagation) -> tuple[float, float]:
-    """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong."""
+    """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong.
+
+    Both are NaN if a parameter is NaN or infinite: a kernel may skip it, and NaN has no class.
+    """
+    if not all(map(_is_finite, model.parameter_arrays)):
+        return math.nan, math.nan
     forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
     scale = scale_of_mean(y.total_weight)
     of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]
     loss, n_correct = sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
-    return loss, n_correct / len(y) if model.loss.counts_correct else math.nan
+    has_accuracy = model.loss.counts_correct and not math.isnan(loss)
+    return loss, n_correct / len(y) if has_accuracy else math.nan
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    """Tell whether all numbers are finite."""
+    return has_squares_within(LARGEST[array.dtype], array) or bool(np.isfinite(array).all())
 
 
 def evaluate_samples(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> tuple[float, float]:

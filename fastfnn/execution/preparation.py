@@ -1,4 +1,4 @@
-"""Row blocks of samples, in the form that the plan specifies."""
+"""Plans of training runs whose arguments are checked, and row blocks of samples in the form that a plan specifies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.execution import thresholds
-from fastfnn.execution.plan import ExecutionPlan, Storage
+from fastfnn.execution.options import Options
+from fastfnn.execution.plan import ExecutionPlan, Storage, plan_training
 from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.density import DataProfile, profile
 from fastfnn.inputs.row_blocks import DenseBlocks, PackedBlocks, RowBlock, RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.model import Model
+from fastfnn.optimizers import Optimizer
 
 # Row blocks of one batch, with their targets.
 Batch = Iterable[tuple[RowBlock, Targets]]
@@ -32,6 +34,39 @@ def profile_repeated(model: Model, X: NDArray[Any] | Csr, in_order: bool, is_wei
     n_rows = min(data.n_rows, thresholds.ROWS_OF_BLOCK)
     block = model.samples(X).packed_alike(slice(0, n_rows))
     return data._replace(packed_bytes=block.nbytes * data.n_rows // n_rows)
+
+
+def plan_checked(
+    model: Model, X: NDArray[Any] | Csr, y: Targets, options: Options, optimizer: Optimizer
+) -> ExecutionPlan:
+    """Check the arguments of a training run that depend on its samples and on the model, and plan it.
+
+    Parameters
+    ----------
+    model : Model
+        Network to train.
+    X : ndarray or Csr, shape (n_samples, n_inputs)
+        Checked samples.
+    y : Targets
+        Targets of the samples.
+    options : Options
+        Arguments of the training run.
+    optimizer : Optimizer
+        Optimizer of the training run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
+    options.check_batches(len(y))
+    options.check_numbers(model.dtype)
+    optimizer.check_numbers(model.dtype, model.rate_factors)
+    model.store_parameters()
+    data = profile_repeated(model, X, options.batch_size is None, y.weights is not None)
+    return plan_training(model, data, options, optimizer)
 
 
 def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBlocks:

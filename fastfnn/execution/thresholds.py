@@ -14,6 +14,13 @@ ROWS_OF_BLOCK = 3072
 # Rows of a dense block on a backend that splits long sums itself. Larger blocks mean fewer barriers.
 ROWS_OF_LARGE_BLOCK = 3 * ROWS_OF_BLOCK
 
+# Bytes of a row block of a sparse array where it is written out in full: a choice, not a measurement. Layers before
+# the first `Dense` layer take outputs and gradients of the same size.
+WRITTEN_BYTES = 32 * 2**20
+
+# Rows whose sum is one chunk of a dense weight gradient. Blocks of whole chunks leave the order of sums as it is.
+ROWS_OF_CHUNK = 512
+
 # Share of non-zeros below which a product of packed inputs takes less time than a dense one. Forward product and
 # weight gradient together take 0.56 of the dense time at 20% non-zeros, 0.84 at 40%, and 1.11 at 50%.
 PACKED_DENSITY = 0.4

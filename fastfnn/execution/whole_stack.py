@@ -12,6 +12,7 @@ from fastfnn.execution.options import Penalty
 from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.execution.preparation import Batch, scale_of_mean
 from fastfnn.layers import Dense
+from fastfnn.layers.dense import arguments_of_layer
 from fastfnn.model import Model, start_gradients
 from fastfnn.parameters import FlatArrays
 
@@ -43,9 +44,7 @@ class StackForward:
         """Return the last layer's outputs."""
         if X.dtype != self._model.dtype or not X.flags.c_contiguous:
             X = self._model.samples(X).dense(slice(None))
-        weights, biases, activations = zip(
-            *[(layer.weights, layer.bias, layer.activation) for layer in self._layers], strict=True
-        )
+        weights, biases, activations = zip(*map(arguments_of_layer, self._layers), strict=True)
         return self._kernels.stack_forward(X, weights, biases, activations, self._skip_below)
 
 

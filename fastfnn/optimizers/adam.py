@@ -26,6 +26,8 @@ class Adam(Optimizer):
     """
 
     _STATE = ("first_moments", "second_moments")
+    _NUMBERS: tuple[str, ...] = ("learning_rate", "epsilon")
+    _SHARES = ("beta1", "beta2")
     _BY_ELEMENT = True
 
     def __init__(
@@ -66,6 +68,7 @@ class AdamW(Adam):
         Decay of every parameter: each step subtracts this share of it, times the learning rate.
     """
 
+    _NUMBERS = ("learning_rate", "epsilon", "weight_decay")
     _BY_ELEMENT = True
 
     def __init__(

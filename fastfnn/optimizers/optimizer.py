@@ -6,7 +6,7 @@ import copy
 import inspect
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_positive
+from fastfnn._checks import check_held, check_positive
 from fastfnn._memory import aligned_full
 from fastfnn.parameters import FlatArrays
 
@@ -43,6 +43,10 @@ class Optimizer(ABC):
 
     _STATE: tuple[str, ...] = ()
 
+    # Arguments that kernels take as numbers of the network's dtype, and others that must stay below 1 there too.
+    _NUMBERS: tuple[str, ...] = ("learning_rate",)
+    _SHARES: tuple[str, ...] = ()
+
     # Whether an element's update depends on its own gradient and state alone. Then one update can cover all
     # parameters. A derived class may compute more, so it does not inherit the flag and has to set it itself.
     _BY_ELEMENT = False
@@ -55,6 +59,27 @@ class Optimizer(ABC):
         self._known: weakref.ref[FlatArrays] | None = None
         self._owner: weakref.ref[Any] | None = None
         self._rate_beside_schedule: float | None = None
+
+    def check_numbers(self, dtype: np.dtype[Any], rate_factors: Collection[float] = ()) -> None:
+        """Check that a dtype can hold all numbers that a step computes with.
+
+        Parameters
+        ----------
+        dtype : dtype
+            dtype of the parameters.
+        rate_factors : collection of float
+            Factors of the learning rate.
+
+        Raises
+        ------
+        ValueError
+            If a number becomes 0 or infinite in `dtype`, or a share below 1 becomes 1.
+        """
+        numbers, shares = ({name: getattr(self, name) for name in names} for names in (self._NUMBERS, self._SHARES))
+        numbers |= {f"learning_rate times {factor}": self.learning_rate * factor for factor in rate_factors}
+        owner = f"{type(self).__name__}: "
+        check_held(owner, numbers, dtype)
+        check_held(owner, shares, dtype, below=1)
 
     @property
     def updates_by_element(self) -> bool:

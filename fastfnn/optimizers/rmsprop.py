@@ -47,6 +47,8 @@ class RMSprop(Optimizer):
     """
 
     _STATE = ("mean_squares",)
+    _NUMBERS = ("learning_rate", "epsilon", "initial")
+    _SHARES = ("rho",)
     _BY_ELEMENT = True
 
     def __init__(

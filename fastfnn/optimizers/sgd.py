@@ -26,6 +26,7 @@ class SGD(Optimizer):
     """
 
     _STATE = ("velocities",)
+    _SHARES = ("momentum",)
     _BY_ELEMENT = True
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:

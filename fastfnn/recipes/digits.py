@@ -49,7 +49,9 @@ def load_data(settings: Settings) -> tuple[Dataset, Dataset]:
 
 def hold_out(train: Labelled, test: Dataset | None) -> tuple[Labelled, Labelled]:
     """Set two fifths of the samples aside for validation."""
-    X, X_held_out, y, y_held_out = train_test_split(train.X, train.y, VALIDATION_SHARE, VALIDATION_SEED)
+    X, X_held_out, y, y_held_out = train_test_split(
+        train.X, train.y, test_size=VALIDATION_SHARE, seed=VALIDATION_SEED
+    )
     return Labelled(X, y), Labelled(X_held_out, y_held_out)
 
 

@@ -30,7 +30,7 @@ STANDARD: Mapping[str, Callable[..., Optimizer]] = {
 
 def set_aside(X: Any, y: Any, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Split samples at random into a training set and a test set, which gets `share` of them."""
-    X_train, X_test, y_train, y_test = train_test_split(X, y, share, seed)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=share, seed=seed)
     return Dataset(X_train, y_train), Dataset(X_test, y_test)
 
 

@@ -136,7 +136,9 @@ class _Run:
         """Run one epoch, record it and call the callbacks; return whether training ends."""
         history, options, optimizer = self.history, self._options, self._optimizer
         if options.schedule is not None:
-            optimizer.learning_rate = scheduled_rate(options.schedule, number, history)
+            model = self._model
+            rate = scheduled_rate(options.schedule, number, history, model.dtype, model.rate_factors)
+            optimizer.learning_rate = rate
         progress = self._unfinished or self._epochs.begin(number)
         self._unfinished = history.unfinished = None
         self._epochs.run(progress, interrupt)
