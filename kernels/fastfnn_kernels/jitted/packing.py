@@ -4,6 +4,9 @@ The first pass marks and counts the entries of each row or group of rows. This d
 group, so threads can write them independently in the second pass. Positions are collected without branches, which the
 CPU would often mispredict on pixel data. Every position is written to the slot of the next non-zero, and the slot
 advances only if it is one.
+
+Another thread may write to the inputs between the passes. The second pass keeps to the room that the first one
+counted: it leaves out further non-zeros, and stores zeros in place of missing ones.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.transfers import prefetch_rows
+from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import count_nonzero, mark, mark_any
 from fastfnn_kernels.jitted._products.tasks import next_task
 from fastfnn_kernels.packing import (
@@ -100,8 +104,9 @@ def _rows_of_group(rows: Any, batch_size: int, group: int) -> Any:
 @inline
 def _lines(x: Any, rows: Any) -> Any:
     """Return three rows; past the last row, the last is repeated, which marks nothing new."""
-    last = rows.size - 1
-    return x[rows[0]], x[rows[min(1, last)]], x[rows[min(2, last)]]
+    last, n = rows.size - 1, x.shape[0]
+    second, third = rows[min(1, last)], rows[min(2, last)]
+    return x[index_below(rows[0], n)], x[index_below(second, n)], x[index_below(third, n)]
 
 
 @inline
@@ -174,13 +179,15 @@ def _fill_groups(
 
 
 @inline
-def _collect(marks: Any, indices: Any) -> None:
-    """Write the positions of the ones."""
+def _collect(marks: Any, indices: Any) -> int:
+    """Fill `indices` with the positions of the ones, and with the last position if ones are missing; count them."""
     n, j = 0, 0
-    while n < indices.size:
+    while n < indices.size and j < marks.size:
         indices[n] = j
         n += marks[j]
         j += 1
+    indices[n:] = marks.size - 1
+    return n
 
 
 @inline
@@ -211,7 +218,7 @@ def _convert(source: Any, scale: Any, target: Any) -> None:
 @kernel
 def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
     for row in prange(rows.size):
-        offsets[row + 1] = count_nonzero(x[rows[row]])
+        offsets[row + 1] = count_nonzero(x[index_below(rows[row], x.shape[0])])
     _add_up(offsets)
 
 
@@ -225,10 +232,12 @@ def _fill_rows(
         marks = scratch[block]
         for row in range(block * BLOCK, min((block + 1) * BLOCK, rows.size)):
             first, end = offsets[row], offsets[row + 1]
-            line = x[rows[row]]
+            line = x[index_below(rows[row], x.shape[0])]
+            row_indices, row_values = indices[first:end], values[first:end]
             mark(line, marks)
-            _collect(marks, indices[first:end])
-            _take(line, indices[first:end], scale, values[first:end])
+            n_found = _collect(marks, row_indices)
+            _take(line, row_indices, scale, row_values)
+            row_values[n_found:] = 0
 
 
 @inline
