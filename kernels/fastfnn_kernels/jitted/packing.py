@@ -49,6 +49,9 @@ from fastfnn_kernels.packing import (
 # Groups or rows that a thread packs at a time.
 BLOCK = 16
 
+# Marks past the last column of a row. They add up to at least its length, so collecting ends there at the latest.
+END = 255
+
 # Distance in groups from the group being packed to the group being prefetched.
 AHEAD = 2
 
@@ -180,14 +183,13 @@ def _fill_groups(
 
 @inline
 def _collect(marks: Any, indices: Any) -> int:
-    """Fill `indices` with the positions of the ones, and with the last position if ones are missing; count them."""
+    """Write the positions of the ones until `indices` is full; return the number of positions passed."""
     n, j = 0, 0
-    while n < indices.size and j < marks.size:
+    while n < indices.size:
         indices[n] = j
         n += marks[j]
         j += 1
-    indices[n:] = marks.size - 1
-    return n
+    return j
 
 
 @inline
@@ -226,18 +228,21 @@ def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
 def _fill_rows(
     x: SourceIn2, rows: IntegersIn1, scale: Real, offsets: IntegersIn1, indices: OutIndices1, values: Out1
 ) -> None:
-    n_blocks = (rows.size + BLOCK - 1) // BLOCK
-    scratch = np.empty((n_blocks, x.shape[1]), np.uint8)
+    n_blocks, n_columns = (rows.size + BLOCK - 1) // BLOCK, x.shape[1]
+    scratch = np.empty((n_blocks, n_columns + n_columns // END + 1), np.uint8)
     for block in prange(n_blocks):
         marks = scratch[block]
+        marks[n_columns:] = END
         for row in range(block * BLOCK, min((block + 1) * BLOCK, rows.size)):
             first, end = offsets[row], offsets[row + 1]
             line = x[index_below(rows[row], x.shape[0])]
-            row_indices, row_values = indices[first:end], values[first:end]
-            mark(line, marks)
-            n_found = _collect(marks, row_indices)
-            _take(line, row_indices, scale, row_values)
-            row_values[n_found:] = 0
+            mark(line, marks[:n_columns])
+            if _collect(marks, indices[first:end]) > n_columns:  # non-zeros have gone since they were counted
+                found = first + _sum(marks[:n_columns])
+                for n in range(found, end):
+                    indices[n], values[n] = n_columns - 1, 0
+                end = found
+            _take(line, indices[first:end], scale, values[first:end])
 
 
 @inline
