@@ -124,7 +124,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"class_weight must have {n_outputs} numbers, one for each of the network's outputs; "
                 f"got {len(self.class_weight)}"
             )
-        return Targets(labels, _converted("class_weight", self.class_weight[labels], dtype))
+        return Targets(labels, _converted("class_weight", self.class_weight.take(labels), dtype))
 
     def loss_and_gradient(
         self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None

@@ -174,7 +174,6 @@ class Network(Model):
         validation = None if validation_data is None else self.check_validation(validation_data)
         plan = plan_checked(self, *training, options, optimizer)
         log_plan(plan)
-        self.predicts_columns = training[1].are_columns
         with write_protected([X, y, sample_weight, *(validation_data or ())]):
             return fit(self, training, optimizer, options, plan, validation, history)
 

@@ -64,6 +64,7 @@ def fit(
     optimizer.claim(model.layers[0])
     run = _Run(model, training, optimizer, options, plan, validation, History() if history is None else history)
     history = run.history
+    model.predicts_columns = training[1].are_columns
     with postponed_interrupt() as interrupt:
         try:
             run.train(interrupt)
