@@ -21,7 +21,7 @@ from fastfnn.app.data import read_like
 from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
-from fastfnn.app.terminal import prepare_streams
+from fastfnn.app.terminal import prepare_streams, require_written
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets.by_path import files_of
@@ -58,6 +58,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            require_written()
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             print(f"error: {reason}", file=sys.stderr)
