@@ -104,6 +104,7 @@ def _as_bytes(X: NDArray[Any], name: str) -> NDArray[np.uint8]:
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
             f"{name}: the network was trained on whole numbers from 0 to 255; got {X[row, column]} in sample "
-            f"{row + 1}, column {column + 1}: give numbers as they were in the training data"
+            f"{row + 1}, column {column + 1}: give such numbers, or train on numbers with decimal points, which "
+            f"are not scaled"
         )
     return converted

@@ -223,9 +223,19 @@ def test_columns_that_cannot_be_dropped(file, drop, message):
     assert message_of(file, "label,a,b\n1,2,3\n", drop=drop) == f"line 1: {message}"
 
 
-def test_a_text_is_no_list_of_columns(file):
-    with pytest.raises(TypeError, match=r"drop must be a list of names; got the text 'ab': write \['ab'\]"):
-        read_text(file, "a,b,c\n1,2,3\n", drop="ab")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop": "ab"}, "drop must be a list of names of columns; got 'ab'"),
+        ({"drop": [1]}, r"drop must be a list of names of columns; got \[1\]"),
+        ({"columns": "abc"}, "columns must be a list of names of columns; got 'abc'"),
+        ({"label": 0, "header": False}, "label must be the name of a column; got 0"),
+        ({"label": None}, "label must be the name of a column; got None"),
+    ],
+)
+def test_names_of_a_wrong_type(file, options, message):
+    with pytest.raises(TypeError, match=message):
+        read_text(file, "a,b,c\n1,2,3\n", **options)
 
 
 def test_names_that_occur_twice(file):

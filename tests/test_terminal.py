@@ -181,11 +181,29 @@ def test_a_file_without_a_reader_takes_everything(monkeypatch, gone):
 
     with Lossy(os.devnull, "w") as file:
         assert file.write(b"12345") == 5
+        assert file.failure is None
 
 
-def test_a_full_disk_is_an_error():
-    with LossyFile("/dev/full", "w") as file, pytest.raises(OSError, match="No space left"):
-        file.write(b"1")
+def test_a_full_disk_is_remembered():
+    with LossyFile("/dev/full", "w") as file:
+        assert file.write(b"1") == 1
+        assert file.failure.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["recipes"]])
+def test_output_onto_a_full_disk_is_an_error_in_one_line(arguments):
+    with open("/dev/full", "wb") as full:
+        ended = start(*arguments, stdout=full, stderr=subprocess.PIPE)
+    expected = b"error: the output is incomplete: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (2, expected)
+
+
+def test_a_training_whose_log_is_on_a_full_disk_writes_its_files(data, tmp_path):
+    with open("/dev/full", "wb") as full:
+        ended = start(*train(data, tmp_path / "run"), stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
 
 
 def test_the_spinner_fits_the_terminal(monkeypatch):

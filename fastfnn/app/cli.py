@@ -22,7 +22,7 @@ from fastfnn.app.divergence import DivergenceError
 from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
-from fastfnn.app.terminal import prepare_streams
+from fastfnn.app.terminal import prepare_streams, require_written
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets.by_path import files_of
@@ -63,6 +63,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            require_written()
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
             print(f"error: {_reason(error)}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from error

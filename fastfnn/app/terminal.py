@@ -23,7 +23,15 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 class LossyFile(io.FileIO):
-    """A standard stream that goes on without a reader: what nobody can read is dropped."""
+    """A standard stream that never fails: what cannot be written is dropped.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        Last failure other than the want of a reader, such as a full disk.
+    """
+
+    failure: OSError | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
         """Write bytes, and return how many were written or dropped."""
@@ -31,7 +39,7 @@ class LossyFile(io.FileIO):
             return super().write(data)
         except OSError as error:
             if error.errno not in GONE:
-                raise
+                self.failure = error
             return len(data)
 
 
@@ -39,7 +47,7 @@ def prepare_streams() -> None:
     """Replace standard output and standard error by streams that never fail for want of a reader or a character.
 
     `fastfnn train ... | head -1` thus trains to the end. Characters that a stream's encoding lacks are written as
-    escapes.
+    escapes. `require_written` tells of other failures when the command has done its work.
     """
     codecs.register_error(PLAIN, _plain)
     _occupy_descriptors()
@@ -49,6 +57,14 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the program ends
         elif stream is getattr(sys, f"__{name}__"):
             setattr(sys, name, _lossy(stream, descriptor))
+
+
+def require_written() -> None:
+    """Raise OSError if a reader of standard output missed a part of it, because a disk was full for example."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, LossyFile) and raw.failure is not None:
+        raise OSError(f"the output is incomplete: {raw.failure.strerror}")
 
 
 def spinner(what: str) -> Status:

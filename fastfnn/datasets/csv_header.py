@@ -20,6 +20,13 @@ class Choice:
     drop: Collection[str]
     columns: Sequence[str] | None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str):
+            raise TypeError(f"label must be the name of a column; got {self.label!r}")
+        for name, value in (("drop", self.drop), ("columns", self.columns or ())):
+            if isinstance(value, str) or not all(isinstance(column, str) for column in value):
+                raise TypeError(f"{name} must be a list of names of columns; got {value!r}")
+
 
 class Header(NamedTuple):
     """The columns of a CSV file, in file order, and the positions of those that are read."""

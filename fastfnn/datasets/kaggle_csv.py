@@ -66,10 +66,12 @@ def read_csv(
     ValueError
         When the file is empty, has no header or nothing below it, lacks a required label or a column, or has an
         invalid line. The message names the file, the line (the first line is 1) and the column.
+    TypeError
+        When `label` is no text, or `drop` or `columns` is no list of texts.
     OSError
         When the file is missing or cannot be opened.
     """
-    choice = Choice(label, require_label, _as_names(drop), columns)
+    choice = Choice(label, require_label, drop, columns)
     with open_plain_or_gzip(path) as stream, _as_text(stream) as file:
         blocks = _blocks(file, path)
         first = next(blocks, None)
@@ -88,12 +90,6 @@ def read_csv(
     if chosen.label_column is None:
         return Dataset(X, columns=names)
     return Dataset(X, np.concatenate([labels for _, labels in samples]).astype(np.int64), names)
-
-
-def _as_names(drop: Collection[str]) -> Collection[str]:
-    if isinstance(drop, str):
-        raise TypeError(f"drop must be a list of names; got the text {drop!r}: write [{drop!r}]")
-    return drop
 
 
 def _as_text(stream: ByteStream) -> io.TextIOWrapper:
