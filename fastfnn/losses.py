@@ -20,6 +20,7 @@ from fastfnn._checks import check_positive, check_share, unknown_name
 from fastfnn.backends import get_backend
 from fastfnn.inputs.arrays import as_labels, as_numbers, has_squares_within, is_column
 from fastfnn.inputs.targets import Targets
+from fastfnn.inputs.weights import check_weights, convert_weights
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -112,7 +113,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
         self.label_smoothing = check_share("label_smoothing", label_smoothing)
-        self.class_weight = None if class_weight is None else _weights("class_weight", class_weight)
+        self.class_weight = None if class_weight is None else check_weights("class_weight", class_weight)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: np.dtype[Any], name: str = "y") -> Targets:
         """Return class labels from 0 to n_outputs - 1."""
@@ -124,7 +125,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"class_weight must have {n_outputs} numbers, one for each of the network's outputs; "
                 f"got {len(self.class_weight)}"
             )
-        return Targets(labels, _converted("class_weight", self.class_weight.take(labels), dtype))
+        return Targets(labels, convert_weights("class_weight", self.class_weight.take(labels), dtype))
 
     def loss_and_gradient(
         self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None
@@ -317,12 +318,12 @@ def with_sample_weight(
     TypeError, ValueError
         If it does not hold one finite number from 0 up for each sample, at least one of them above 0.
     """
-    weights = _weights(name, sample_weight)
+    weights = check_weights(name, sample_weight)
     if len(weights) != len(targets):
         raise ValueError(f"{name} must have {len(targets)} numbers, one for each sample; got {len(weights)}")
-    both = _converted(name, weights, dtype)
+    both = convert_weights(name, weights, dtype)
     if targets.weights is not None:
-        _converted(f"{name} times class_weight", weights * targets.weights, dtype)
+        convert_weights(f"{name} times class_weight", weights * targets.weights, dtype)
         both *= targets.weights
     return replace(targets, weights=both)
 
@@ -369,32 +370,6 @@ def _classes(y: Any, n_samples: int, n_classes: int, name: str) -> NDArray[np.in
         known = f"from 0 to {n_classes - 1}, the network's outputs"
         raise ValueError(f"{name}: labels must lie {known}; got {labels[row]} in row {row}")
     return np.ascontiguousarray(labels, np.int64)
-
-
-def _weights(name: str, weights: Any) -> NDArray[np.float64]:
-    numbers = as_numbers(weights, name)
-    if numbers.ndim != 1:
-        raise TypeError(f"{name} must be a sequence of numbers; got an array of shape {numbers.shape}")
-    with np.errstate(over="ignore"):
-        numbers = numbers.astype(np.float64)
-    if not (np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
-        raise ValueError(
-            f"{name} must hold finite numbers from 0 up, one of them above 0; got {numbers.tolist()[:9]}"
-        )
-    return numbers
-
-
-def _converted(name: str, weights: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Convert the samples' weights to `dtype`, in which means are computed: they are multiplied and divided by."""
-    tiny = float(np.finfo(dtype).tiny)
-    unfit = weights[(weights > 0) & ((weights < tiny) | (weights > 1 / tiny))]
-    if len(unfit) or weights.sum() > 1 / tiny:
-        found = unfit[0] if len(unfit) else f"a sum of {weights.sum()}"
-        raise ValueError(
-            f"{name} must hold 0 or numbers from {tiny:.2g} up with a sum of at most {1 / tiny:.2g}, for means in "
-            f"{dtype}; got {found}: scale them, or set small ones to 0"
-        )
-    return weights.astype(dtype)
 
 
 def _require_no_nan(outputs: NDArray[Any]) -> None:

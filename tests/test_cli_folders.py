@@ -202,4 +202,4 @@ def test_a_training_never_replaces_its_data(train_csv, tmp_path, option, overwri
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such devices")
 def test_predictions_never_replace_a_device(train_csv, tmp_path, name):
     message = fail("predict", "--model", tmp_path / "none", "--data", train_csv, "--out", name)
-    assert f"{name}: cannot write the file (it is a device, a pipe or a socket: choose another name)" in message
+    assert f"error: cannot write the file {name} (it is a device or a pipe): choose another --out" in message

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from command_line import TINY, fail, make_samples, succeed, write_csv
 
-from fastfnn import Dense, Network
+from fastfnn import SGD, Dense, Network
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,13 @@ def test_several_numbers_a_sample_are_no_labels(tmp_path):
     message = fail("predict", "--model", tmp_path / "model.safetensors", "--data", data, "--out", out)
     assert "gives 3 numbers a sample, not one label: use Network.predict" in message
     assert not out.exists()
+
+
+def test_a_network_of_columns_gives_one_label_a_sample(tmp_path):
+    net = Network([Dense(16, 1)], "numpy", seed=1, loss="binary_cross_entropy")
+    X, y = make_samples(30)
+    net.fit(X, (y > 0)[:, np.newaxis], SGD(0.1))
+    net.save(tmp_path / "model.safetensors")
+    data = write_csv(tmp_path / "test.csv", n_rows=30, labels=False)
+    predict(tmp_path / "model.safetensors", data, tmp_path / "submission.csv", "--backend", "numpy")
+    assert labels_in(tmp_path / "submission.csv") == net.predict(X)[:, 0].tolist()

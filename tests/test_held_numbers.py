@@ -163,6 +163,12 @@ def test_weights_of_classes_times_those_of_samples():
     with pytest.raises(ValueError, match="sample_weight times class_weight must hold 0 or numbers from"):
         net.fit(X, Y, SGD(0.1), sample_weight=np.full(12, 1e-20))
     net.fit(X, Y, SGD(0.1), sample_weight=np.full(12, 1e-10))
+    both, by_sample = (
+        small_network("numpy", "float32", loss=SoftmaxCrossEntropy(class_weight=w)) for w in ([1, 2, 4], None)
+    )
+    both.fit(X, Y, SGD(0.1), sample_weight=np.arange(12))
+    by_sample.fit(X, Y, SGD(0.1), sample_weight=np.arange(12) * np.array([1, 2, 4])[Y])
+    assert bytes_of(both) == bytes_of(by_sample)
 
 
 def of_weights(value, loss="softmax_cross_entropy", n_outputs=3, backend="numpy"):
@@ -176,7 +182,7 @@ def of_weights(value, loss="softmax_cross_entropy", n_outputs=3, backend="numpy"
 @pytest.mark.parametrize("n_rows", [12, 3])
 def test_a_diverged_network_has_no_accuracy(value, backend, n_rows):
     net = of_weights(value, backend=backend)
-    for inputs in (X, np.zeros_like(X), (X > 1).astype(np.uint8)):
+    for inputs in (X, np.ones_like(X), np.zeros_like(X), (X > 1).astype(np.uint8)):
         assert np.isnan(net.evaluate(inputs[:n_rows], Y[:n_rows])).all()
     with np.errstate(invalid="ignore"):
         history = of_weights(value, backend=backend).fit(X, Y, SGD(0.1), validation_data=(X, Y))
@@ -193,6 +199,14 @@ def test_a_diverged_network_predicts_no_class(backend, n_rows):
             net.predict(rows)
         assert np.isnan(net.predict_proba(rows)).all()
     assert np.isnan(of_weights(np.nan, "huber", 1, backend).predict(rows)).all()
+
+
+def test_parameters_are_those_of_the_layers():
+    """A layer's arrays may have been replaced."""
+    net = of_weights(1.0)
+    first = net.layers[0]
+    first.use_arrays(np.full((4, 5), -np.inf, "f4"), first.bias)
+    assert np.isnan(net.evaluate(np.ones_like(X), Y)).all()
 
 
 def test_large_weights_are_no_divergence():

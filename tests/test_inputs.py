@@ -96,6 +96,14 @@ def test_arrays_of_every_layout(backend, dtype, layout):
     assert_same_in_every_method(LAYOUTS[layout](X), X, backend, dtype)
 
 
+@pytest.mark.parametrize("X", [np.ones((3, 4), "f4"), np.ones((3, 4), "f8"), np.ones((3, 4), "i4")])
+def test_kernels_get_aligned_rows(X):
+    held = samples_of(unaligned(X), np.dtype("f4"), 1.0, small_network().kernels)
+    for rows in (slice(0, 3), np.array([2, 1])):
+        assert held.dense(rows).flags.aligned
+        assert held.packed(rows).values.flags.aligned
+
+
 @each_backend
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("input_format", ["dense", "sparse"])

@@ -78,9 +78,10 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error on one line; that of a file without the number of the error."""
-    is_of_file = isinstance(error, OSError) and error.filename is not None and error.strerror is not None
-    text = f"{error.filename}: {error.strerror}" if is_of_file else str(error)  # type: ignore[attr-defined]
+    """Return the message of an error on one line, without the number of an error of the system."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -228,6 +229,8 @@ def predict(
     samples = read_like(network.data_form, data, {"label": label, "drop": drop or (), "header": header})
     check_inputs(samples.X, network.n_inputs, f"{data}: X")
     predicted = network.predict(samples.X, input_format)
+    if network.predicts_columns:
+        predicted = predicted[:, 0]
     if predicted.ndim != 1:
         raise ValueError(f"{model} gives {network.n_outputs} numbers a sample, not one label: use Network.predict")
     run_folder.write_submission(out, predicted)

@@ -226,9 +226,7 @@ def _rows_of_block(model: Model, data: DataProfile, packed: bool) -> int:
     if not data.is_sparse or (packed and capabilities.skips_zeros):
         return rows
     row_bytes = max(model.n_inputs, model.widths[0]) * model.dtype.itemsize
-    most = max(1, thresholds.WRITTEN_BYTES // row_bytes)
-    chunk = thresholds.ROWS_OF_CHUNK
-    return min(rows, most // chunk * chunk if most > chunk else most)
+    return max(1, min(rows, thresholds.WRITTEN_BYTES // row_bytes))
 
 
 def _settled_storage(model: Model, data: DataProfile, input_format: str) -> tuple[bool | None, str]:

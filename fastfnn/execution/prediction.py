@@ -104,7 +104,7 @@ def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagati
 
     Both are NaN if a parameter is NaN or infinite: a kernel may skip it, and NaN has no class.
     """
-    if not all(map(_is_finite, model.parameter_arrays)):
+    if not all(_is_finite(array) for layer in model.layers for array in layer.parameters.values()):
         return math.nan, math.nan
     forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
     scale = scale_of_mean(y.total_weight)

@@ -18,9 +18,6 @@ ROWS_OF_LARGE_BLOCK = 3 * ROWS_OF_BLOCK
 # the first `Dense` layer take outputs and gradients of the same size.
 WRITTEN_BYTES = 32 * 2**20
 
-# Rows whose sum is one chunk of a dense weight gradient. Blocks of whole chunks leave the order of sums as it is.
-ROWS_OF_CHUNK = 512
-
 # Share of non-zeros below which a product of packed inputs takes less time than a dense one. Forward product and
 # weight gradient together take 0.56 of the dense time at 20% non-zeros, 0.84 at 40%, and 1.11 at 50%.
 PACKED_DENSITY = 0.4
