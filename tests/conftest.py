@@ -68,9 +68,7 @@ def trials(
     """Begin to compile for the other CPUs whose tests are asked for, on the cores that other tests leave."""
     tests = [item for item in request.session.items if item.path.name == "test_other_cpus.py"]
     cpus = dict.fromkeys(test.callspec.params["cpu"] for test in tests)
-    cores = os.cpu_count() or 1
-    alone = len(tests) == len(request.session.items)
-    trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"), at_a_time=cores if alone else max(1, cores - 1))
+    trials = Trials(cpus, tmp_path_factory.mktemp("other-cpus"), at_a_time=os.cpu_count() or 1)
     yield trials
     trials.close()
 
@@ -82,6 +80,7 @@ def assembly(request: pytest.FixtureRequest) -> Iterator[Popen[str] | None]:
         yield None
         return
     with processes.start(Path(__file__).parent / "assembly.py") as process:
+        processes.give_way(process)
         yield process
         process.kill()
 

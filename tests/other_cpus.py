@@ -1,7 +1,7 @@
 """Runs the kernels' tests for lesser x86-64 CPUs on this one: `test_other_cpus.py` looks at what comes of it.
 
-For each CPU a process of its own compiles the kernels and runs their tests. Nearly all of it is compiling, on one
-core, so it goes on beside the tests of this process.
+For each CPU a process of its own compiles the kernels and runs their tests, beside the tests of this process and with
+a lower priority: two threads of a kernel would otherwise wait for a core.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 from cpus import LESSER_CPUS, Cpu
+from processes import give_way
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ["math", "dense", "sparse", "packing", "similar_rows", "activations", "softmax", "updates"]
@@ -72,5 +73,6 @@ class Trials:
             text=True,
         )
         self._processes.append(process)
+        give_way(process)
         output, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,6 +1,6 @@
 """Calls kernels on arrays at the edge of memory: one element further, in or out, kills the process.
 
-`python page_guard.py` runs all kernels, or those of the families that are named. It prints each call before it is
+`python page_guard.py` runs all kernels, or those of the families that are named, and prints each call before it is
 made, so that the last line names the one that died. `test_page_guard.py` runs it.
 """
 

@@ -43,6 +43,12 @@ def start(
     )
 
 
+def give_way(process: subprocess.Popen[str]) -> None:
+    """Let a process, and those that it starts, compute on what the tests leave of the cores."""
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, process.pid, 10)
+
+
 def finish(process: subprocess.Popen[str], timeout: float = 120) -> str:
     """Wait for its end, which must be a good one; returns what it printed."""
     try:

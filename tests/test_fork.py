@@ -33,29 +33,18 @@ PREAMBLE = """
         return output
 """
 
-FORK = (
-    PREAMBLE
-    + """
-    expected = compute()
-    assert child_of(os.fork, compute) == expected
-    assert compute() == expected
-    print(numba.threading_layer())
-"""
-)
-
-FORK_BEFORE_ANY_KERNEL = (
+# A fork before any kernel has run, then after that, then in a thread while others compute.
+FORKS = (
     PREAMBLE
     + """
     in_child = child_of(os.fork, lambda: compute() + bytes([fastfnn.get_num_threads()]))
-    assert in_child == compute() + bytes([2])
-    print(numba.threading_layer())
-"""
-)
-
-FORK_IN_A_THREAD_WHILE_OTHERS_COMPUTE = (
-    PREAMBLE
-    + """
     expected, stop = compute(), threading.Event()
+    assert in_child == expected + bytes([2])
+    print("before", numba.threading_layer())
+
+    assert child_of(os.fork, compute) == expected
+    assert compute() == expected
+    print("after", numba.threading_layer())
 
     def keep_computing():
         while not stop.is_set():
@@ -72,7 +61,7 @@ FORK_IN_A_THREAD_WHILE_OTHERS_COMPUTE = (
     for other in others:
         other.join()
     assert outputs == [expected] * 5
-    print(numba.threading_layer())
+    print("amid", numba.threading_layer())
 """
 )
 
@@ -135,23 +124,19 @@ POOL = """
 
     if __name__ == "__main__":
         expected = [train(seed) for seed in range(3)]
-        if "{method}" == "loky":
-            from joblib import Parallel, delayed
-            found = Parallel(n_jobs=2, backend="loky")(delayed(train)(seed) for seed in range(3))
-        else:
-            with multiprocessing.get_context("{method}").Pool(2) as pool:
-                found = pool.map(train, range(3))
-        assert found == expected
-        print("the same")
+        for method in ("fork", "spawn", "forkserver"):
+            with multiprocessing.get_context(method).Pool(2) as pool:
+                assert pool.map(train, range(3)) == expected
+            print(method)
+        from joblib import Parallel, delayed
+        assert Parallel(n_jobs=2, backend="loky")(delayed(train)(seed) for seed in range(3)) == expected
+        print("loky")
 """
 
 
 @pytest.mark.parametrize("layer", available_layers())
-@pytest.mark.parametrize(
-    "program", [FORK, FORK_BEFORE_ANY_KERNEL, FORK_IN_A_THREAD_WHILE_OTHERS_COMPUTE], ids=["after", "before", "amid"]
-)
-def test_a_forked_child_computes(program, layer):
-    assert output_of(program, under_layer(layer)).split() == [layer]
+def test_a_forked_child_computes(layer):
+    assert output_of(FORKS, under_layer(layer)).split() == ["before", layer, "after", layer, "amid", layer]
 
 
 def test_a_child_forked_while_another_thread_compiles(tmp_path):
@@ -166,8 +151,7 @@ def test_more_threads_after_a_fork():
 
 
 @pytest.mark.parametrize("layer", available_layers())
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
-def test_pools_of_processes(tmp_path, method, layer):
+def test_pools_of_processes(tmp_path, layer):
     script = tmp_path / "program.py"  # children look for the function in a file
-    script.write_text(textwrap.dedent(POOL).format(method=method))
-    assert output_of(script, under_layer(layer)).strip() == "the same"
+    script.write_text(textwrap.dedent(POOL))
+    assert output_of(script, under_layer(layer)).split() == ["fork", "spawn", "forkserver", "loky"]

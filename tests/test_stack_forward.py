@@ -14,6 +14,8 @@ DTYPE = st.sampled_from([np.float32, np.float64])
 SEED = st.integers(0, 2**32 - 1)
 ROWS = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 20, 33])
 WIDTH = st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 127, 128, 129, 200])
+# One layer, or three: each number of layers is compiled by itself, and the hidden ones take turns from three on.
+WIDTHS = st.sampled_from([2, 4]).flatmap(lambda n: st.lists(WIDTH, min_size=n, max_size=n))
 
 
 def layer_by_layer(kernels, x, weights, biases, activations, skip_zeros):
@@ -27,7 +29,7 @@ def layer_by_layer(kernels, x, weights, biases, activations, skip_zeros):
     return y
 
 
-@given(ROWS, st.lists(WIDTH, min_size=2, max_size=4), st.booleans(), st.booleans(), DTYPE, SEED)
+@given(ROWS, WIDTHS, st.booleans(), st.booleans(), DTYPE, SEED)
 def test_every_shape_gives_the_bits_of_the_layers_one_by_one(n_rows, widths, use_bias, skip_zeros, dtype, seed):
     rng = np.random.default_rng(seed)
     weights, biases = draw_layers(rng, widths, dtype, use_bias)
@@ -40,7 +42,7 @@ def test_every_shape_gives_the_bits_of_the_layers_one_by_one(n_rows, widths, use
     assert actual.tobytes() == expected.tobytes()
 
 
-@given(ROWS, st.lists(WIDTH, min_size=2, max_size=4), st.booleans(), DTYPE, SEED)
+@given(ROWS, WIDTHS, st.booleans(), DTYPE, SEED)
 def test_whole_numbers_are_exact(n_rows, widths, skip_zeros, dtype, seed):
     rng = np.random.default_rng(seed)
     # From -1 to 1: three layers stay far below 2**24.
@@ -67,40 +69,41 @@ def test_chunks_and_many_threads(n_rows, skip_zeros, threads, dtype, rng):
 
 
 def test_some_layers_have_no_bias(kernels, dtype, rng):
-    weights, biases = draw_layers(rng, [6, 5, 4], dtype.type)
-    x, activations = normals(rng, (3, 6), dtype), ["tanh", "identity"]
-    for given_biases in ([None, biases[1]], [biases[0], None]):
+    weights, biases = draw_layers(rng, [6, 5, 4, 3], dtype.type)
+    x, activations = normals(rng, (3, 6), dtype), ["tanh", "relu", "identity"]
+    for given_biases in ([None, biases[1], None], [biases[0], None, biases[2]]):
         zeros = [np.zeros(w.shape[1], dtype) if b is None else b for w, b in zip(weights, given_biases, strict=True)]
         expected = kernels.stack_forward(x, weights, zeros, activations)
         assert np.array_equal(kernels.stack_forward(x, weights, given_biases, activations), expected)
 
 
 def test_arguments_are_only_read_and_out_is_written(kernels, dtype, rng):
-    weights, biases = draw_layers(rng, [6, 5, 4], dtype.type)
+    weights, biases = draw_layers(rng, [6, 5, 4, 3], dtype.type)
     x = read_only(normals(rng, (3, 6), dtype))
     weights, biases = tuple(map(read_only, weights)), tuple(map(read_only, biases))
-    unchanged, out = Unchanged(x, *weights, *biases), np.full((3, 4), np.nan, dtype)
-    assert kernels.stack_forward(x, weights, biases, ("relu", "tanh"), 2.0, out) is out
+    unchanged, out = Unchanged(x, *weights, *biases), np.full((3, 3), np.nan, dtype)
+    assert kernels.stack_forward(x, weights, biases, ("relu", "tanh", "sigmoid"), 2.0, out) is out
     unchanged.check()
-    assert np.array_equal(out, kernels.stack_forward(x, weights, biases, ("relu", "tanh"), 2.0))
+    assert np.array_equal(out, kernels.stack_forward(x, weights, biases, ("relu", "tanh", "sigmoid"), 2.0))
 
 
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_and_inf_go_where_the_reference_sends_them(special, activation, dtype, rng):
-    weights, biases = draw_layers(rng, [6, 5, 4], dtype.type)
+    weights, biases = draw_layers(rng, [6, 5, 4, 3], dtype.type)
     x = np.ones((4, 6), dtype)
     x[2, 3] = special
-    expected = reference.stack_forward(x, weights, biases, [activation, "identity"])
+    expected = reference.stack_forward(x, weights, biases, [activation, "relu", "identity"])
     for skip_zeros in (False, True):
-        actual = jitted.stack_forward(x, weights, biases, [activation, "identity"], 2.0 * skip_zeros)
+        actual = jitted.stack_forward(x, weights, biases, [activation, "relu", "identity"], 2.0 * skip_zeros)
         assert actual == pytest.approx(expected, abs=1e-5, nan_ok=True)
 
 
 def test_no_inputs_leave_the_biases(kernels, dtype):
-    weights, biases = [np.zeros((0, 3), dtype), np.ones((3, 2), dtype)], [np.arange(3).astype(dtype), None]
+    weights = [np.zeros((0, 3), dtype), np.ones((3, 2), dtype), np.eye(2, dtype=dtype)]
+    biases, activations = [np.arange(3).astype(dtype), None, None], ["relu", "identity", "identity"]
     for skip_zeros in (False, True):
-        out = kernels.stack_forward(np.zeros((2, 0), dtype), weights, biases, ["relu", "identity"], 2.0 * skip_zeros)
+        out = kernels.stack_forward(np.zeros((2, 0), dtype), weights, biases, activations, 2.0 * skip_zeros)
         assert out.tolist() == [[3, 3], [3, 3]]
 
 
