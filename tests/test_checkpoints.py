@@ -174,55 +174,63 @@ def assert_same_runs(one, other):
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
-TRAIN = """
-import os, random, signal, sys, time
+# A fork starts as a new process does, but for the imports, which are there already.
+STOPPED = """
+import os, random, signal, sys, time, warnings
 from networks import samples, small_network
-from fastfnn import Adam, History
+from fastfnn import Adam, History, TrainingWarning
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from pathlib import Path
 
+number, backend, n_moments, path = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+X, y = samples(200)
+chance = random.Random(number + backend)
+
 def train(path, tell=lambda n_epochs: None, every=1):
-    net, optimizer = small_network(), Adam(0.01)
+    net, optimizer = small_network(backend), Adam(0.01)
     history = load_checkpoint(path, net, optimizer) if path.exists() else History()
     tell(len(history))
     callbacks = [Checkpoint(path, every), lambda epoch: tell(epoch.number)]
-    net.fit(*samples(200), optimizer, epochs=250, batch_size=7, history=history, callbacks=callbacks)
-"""
+    net.fit(X, y, optimizer, epochs=20 + 10 * n_moments, batch_size=7, history=history, callbacks=callbacks)
 
-# A fork starts as a new process does, but for the imports, which are there already.
-KILL = (
-    TRAIN
-    + """
-def start_and_kill(path, n_epochs, seconds):
+def train_and_tell(writing):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    warnings.simplefilter("ignore", TrainingWarning)
+    train(path, lambda n_epochs: os.write(writing, b"%d\\n" % n_epochs))
+    os._exit(0)
+
+def start_and_stop(n_epochs, seconds):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        train(path, lambda n_epochs: os.write(writing, b"%d\\n" % n_epochs))
-        os._exit(0)
+        train_and_tell(writing)
     os.close(writing)
     with os.fdopen(reading) as told:
         begun_with, *_ = [int(told.readline()) for _ in range(1 + n_epochs)]
         time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
+        os.kill(child, signal.Signals[number])
+        _, status = os.waitpid(child, 0)
+    assert status == (signal.SIGKILL if number == "SIGKILL" else 0), status
     return begun_with
 
-chance, path = random.Random(0), Path(sys.argv[1])
-print(*(start_and_kill(path, chance.randrange(6), 0.02 * chance.random()) for _ in range(40)))
+small_network(backend).fit(X, y, Adam(0.01), batch_size=7)  # compiles what the children need
+begun = [start_and_stop(chance.randrange(1, 6), 0.02 * chance.random()) for _ in range(n_moments)]
+train(path)
+train(path.with_suffix(".whole"), every=10**6)
+print(*begun)
 """
-)
+
+# Of each kind in a test; `python -c STOPPED SIGINT numba 40 PATH` tries more.
+N_MOMENTS = 10
 
 
-def test_killed_at_any_moment_and_resumed(tmp_path):
-    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    begun = list(map(int, run(KILL, killed).split()))
-    assert len(begun) == 40
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
+def test_stopped_at_any_moment_and_resumed(path, backend, number):
+    begun = list(map(int, run(STOPPED, number, backend, N_MOMENTS, path).split()))
     assert begun == sorted(begun)
-    assert len(set(begun)) > 20
-    run(TRAIN + "train(Path(sys.argv[1]))", killed)
-    run(TRAIN + "train(Path(sys.argv[1]), every=400)", whole)
-    (one, parameters), (other, parameters_of_other) = read_model(whole), read_model(killed)
+    assert len(set(begun)) > N_MOMENTS // 2
+    (one, parameters), (other, parameters_of_other) = read_model(path), read_model(path.with_suffix(".whole"))
     assert without_seconds(one.pop("history")) == without_seconds(other.pop("history"))
     assert one == other
     assert {name: array.tobytes() for name, array in parameters.items()} == {
@@ -230,9 +238,9 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
     }
 
 
-def run(program, path):
+def run(program, *arguments):
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(path)],
+        [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
