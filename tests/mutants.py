@@ -294,7 +294,7 @@ MUTANTS = [
     Mutant("a temporary folder that others can write to", "../runtime/cache_folder.py", " and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)", "", "cache_folder"),
     Mutant("a folder that is named ~", "../runtime/cache_folder.py", 'return None if folder.startswith("~") else Path(folder)', "return Path(folder)", "cache_folder"),
     Mutant("kernels without a compiler", "../runtime/environment.py", "if config.DISABLE_JIT:", "if False:", "environment"),
-    Mutant("a row without an end", "packing.py", "        marks[n_columns:] = END\n", "", "changing_arguments"),
+    Mutant("columns past the last of a row", "packing.py", "_collect(marks, indices[first:end]) > n_columns:", "_collect(marks, indices[first:end]) < 0:", "changing_arguments"),
     Mutant("missing non-zeros with the last column's number", "packing.py", "indices[n], values[n] = n_columns - 1, 0", "indices[n] = n_columns - 1", "changing_arguments"),
     Mutant("a row number used as it is", "packing.py", "x[index_below(rows[row], x.shape[0])]", "x[rows[row]]", "changing_arguments"),
     Mutant("a column used as it is", "sgd_samples.py", "_step(matrix[index_below(indices[n], matrix.shape[0])], vector", "_step(matrix[indices[n]], vector", "changing_arguments"),
