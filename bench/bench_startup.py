@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contenders import BARE_NUMPY, JAX, NUMBA, TORCH
-from fastfnn_kernels.runtime.cache import VARIABLE as CACHE_VARIABLE
+from fastfnn_kernels.runtime.cache_folder import VARIABLE as CACHE_VARIABLE
 from main_job import mnist
 from measurement import Measure, Work
 

@@ -116,7 +116,7 @@ class SoftmaxCrossEntropy(Loss):
                 f"class_weight must have {n_outputs} numbers, one for each of the network's outputs; "
                 f"got {len(self.class_weight)}"
             )
-        return Targets(labels, self.class_weight.astype(dtype)[labels])
+        return Targets(labels, self.class_weight.astype(dtype).take(labels))
 
     def loss_and_gradient(
         self, kernels: Kernels, outputs: NDArray[Any], targets: Targets, scale: float, out: NDArray[Any] | None

@@ -1,7 +1,7 @@
 """Calls kernels on arrays at the edge of memory: one element further, in or out, kills the process.
 
-`python page_guard.py FAMILY` runs a family of kernels and prints each call before it is made, so that the last line
-names the one that died. `test_page_guard.py` runs it.
+`python page_guard.py` runs all kernels, or those of the families that are named. It prints each call before it is made,
+so that the last line names the one that died. `test_page_guard.py` runs it.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def assert_alike(actual: Any, expected: Any, tolerance: float) -> None:
 
 
 def main(family: str) -> None:
-    """Run one family of kernels on every dtype, at both edges."""
+    """Run a family of kernels on every dtype, at both edges."""
     rng = np.random.default_rng(20261121)
     for dtype in DTYPES:
         for shape in shapes(rng):
@@ -325,4 +325,5 @@ def main(family: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for family in sys.argv[1:] or FAMILIES:
+        main(family)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Numba's ways of running threads, and the extension modules that exist where their libraries do.
@@ -29,11 +29,13 @@ def available_layers() -> list[str]:
     return [layer for layer in LAYERS if _is_available(layer)]
 
 
-def start(program: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    program: str | Path, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     """Start Python on a program or a file of one; warnings are errors."""
     what = [os.fspath(program)] if isinstance(program, Path) else ["-c", textwrap.dedent(program)]
     return subprocess.Popen(
-        [sys.executable, "-W", "error", *what],
+        [sys.executable, "-W", "error", *what, *arguments],
         env=os.environ | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import fastfnn_kernels
 import pytest
+from fastfnn_kernels.runtime import cache
+from fastfnn_kernels.runtime.cache import DamagedFileError, KernelFiles
+from fastfnn_kernels.runtime.cache_folder import cache_folder, make_cache_folder
 from processes import finish, output_of, start
 
 RUN = """
@@ -13,22 +16,23 @@ import io, json, logging
 import numpy as np
 log = io.StringIO()
 logging.basicConfig(stream=log, level=logging.WARNING)
-from fastfnn_kernels import jitted, reference
-from fastfnn_kernels.jitted import sparse
+from fastfnn_kernels import jitted
 from fastfnn_kernels.jitted.softmax import _count_correct
-from fastfnn_kernels.runtime import cache
+from fastfnn_kernels.jitted.updates import _squared_norm
+from fastfnn_kernels.runtime.cache_folder import cache_folder
 x = np.ones((9, 4), np.float32)
-weights, bias = jitted.sparse_weight_gradient(reference.pack_rows(x, np.float32), x)
-assert weights.tolist() == [[9.0] * 4] * 4
+assert jitted.squared_norm(x) == 36
 assert jitted.count_correct(x, np.zeros(9, np.int64)) == 9
 hits = misses = 0
-for kernel in (sparse._add_products, _count_correct):
+for kernel in (_squared_norm, _count_correct):
     for compiled in kernel._compiled.values():
         hits += sum(compiled.stats.cache_hits.values())
         misses += sum(compiled.stats.cache_misses.values())
-told = {"hits": hits, "misses": misses, "folder": str(cache.cache_folder()), "log": log.getvalue()}
+told = {"hits": hits, "misses": misses, "folder": str(cache_folder()), "log": log.getvalue()}
 print(json.dumps(told))
 """
+
+KEY = ("int64, array(float32, 2d, C)", ("x86_64", "zen4", "+avx512f"))
 
 
 def assert_said_once(log: str, cache: Path) -> None:
@@ -49,6 +53,14 @@ def filled(tmp_path_factory):
     return cache
 
 
+@pytest.fixture
+def files(monkeypatch, tmp_path):
+    """Use an empty cache."""
+    monkeypatch.setenv("FASTFNN_CACHE_DIR", str(tmp_path / "cache"))
+    make_cache_folder()
+    return KernelFiles("dense._multiply.serial-kernel.py312")
+
+
 def test_a_second_process_compiles_nothing(filled):
     again = run(filled)
     assert (again["hits"], again["misses"]) == (2, 0)
@@ -64,24 +76,89 @@ def test_an_edit_in_any_file_compiles_anew(filled, tmp_path):
     assert edited["misses"] == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense"])
-@pytest.mark.parametrize("kind", ["nbi", "nbc"])
-def test_damaged_files_mean_compiling(filled, tmp_path, kind, damage):
-    cache = tmp_path / "cache"
-    shutil.copytree(filled, cache)
-    files = list(cache.rglob(f"*.{kind}"))
-    assert files
-    for file in files:
-        file.write_bytes(damage)
-    assert run(cache)["misses"] == 2
+def flip_a_bit(file: Path, position: int) -> None:
+    contents = bytearray(file.read_bytes())
+    contents[position] ^= 1 << position % 8
+    file.write_bytes(contents)
 
 
-def test_a_truncated_binary_means_compiling(filled, tmp_path):
-    cache = tmp_path / "cache"
-    shutil.copytree(filled, cache)
-    for file in cache.rglob("*.nbc"):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert run(cache)["misses"] == 2
+def test_damaged_files_mean_compiling_and_are_replaced(filled, tmp_path):
+    """One file with a flipped bit in its machine code, and one without contents."""
+    shutil.copytree(filled, tmp_path / "cache")
+    one, other = (tmp_path / "cache" / cache_folder().name).iterdir()
+    flip_a_bit(one, one.stat().st_size // 3)
+    other.write_bytes(b"")
+    damaged = run(tmp_path / "cache")
+    assert damaged["misses"] == 2
+    assert damaged["log"].count("compiling anew: the compiled kernel in ") == 2
+    assert run(tmp_path / "cache")["hits"] == 2
+
+
+def test_two_files_with_each_others_names_mean_compiling(filled, tmp_path):
+    shutil.copytree(filled, tmp_path / "cache")
+    one, other = (tmp_path / "cache" / cache_folder().name).iterdir()
+    contents = one.read_bytes()
+    other.replace(one)
+    other.write_bytes(contents)
+    assert run(tmp_path / "cache")["misses"] == 2
+
+
+def test_what_was_saved_is_loaded(files):
+    assert files.load(KEY) is None
+    files.save(KEY, {"code": b"machine code"})
+    assert files.load(KEY) == {"code": b"machine code"}
+    files.save(KEY, {"code": b"another"})
+    assert files.load(KEY) == {"code": b"another"}
+    assert [file.suffix for file in cache_folder().iterdir()] == [".nbc"]
+
+
+def test_any_damage_is_noticed(files):
+    files.save(KEY, {"code": b"machine code"})
+    (file,) = cache_folder().iterdir()
+    contents = file.read_bytes()
+    for position in range(len(contents)):
+        file.write_bytes(contents)
+        flip_a_bit(file, position)
+        with pytest.raises(DamagedFileError):
+            files.load(KEY)
+    for others in (*(contents[:size] for size in range(len(contents))), contents + b"\0", b"nonsense" * 9):
+        file.write_bytes(others)
+        with pytest.raises(DamagedFileError):
+            files.load(KEY)
+    file.write_bytes(contents)
+    assert files.load(KEY) == {"code": b"machine code"}
+
+
+@pytest.mark.parametrize("changed", ["stem", "key", "sources", "numba"])
+def test_a_file_for_something_else_is_noticed(files, changed, monkeypatch):
+    files.save(KEY, "compiled")
+    (file,) = cache_folder().iterdir()
+    contents = file.read_bytes()
+    reader, key = KernelFiles("softmax._softmax.serial-kernel.py312") if changed == "stem" else files, KEY
+    if changed == "key":
+        key = ("int32, array(float32, 2d, C)", KEY[1])
+    elif changed == "sources":
+        monkeypatch.setattr(cache, "sources_hash", lambda: "0123456789abcdef")
+    elif changed == "numba":
+        monkeypatch.setattr(cache.numba, "__version__", "0.1")
+    reader._path(key).write_bytes(contents)
+    with pytest.raises(DamagedFileError):
+        reader.load(key)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no space left")])
+def test_an_unfinished_file_is_removed(files, error, monkeypatch):
+    files.save(KEY, "compiled")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(error if isinstance(error, type) else OSError):
+        files.save(KEY, "another")
+    (file,) = cache_folder().iterdir()
+    assert file.suffix == ".nbc"
+    assert files.load(KEY) == "compiled"
 
 
 FULL_DISK = """
@@ -138,7 +215,7 @@ def test_a_full_disk_means_compiling_in_memory(tmp_path):
     full = run(tmp_path, before=FULL_DISK)
     assert full["misses"] == 2
     assert_said_once(full["log"], tmp_path)
-    assert not list(tmp_path.rglob("*.nbc"))
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
 def test_a_folder_that_cannot_be_made_means_compiling_in_memory(tmp_path):

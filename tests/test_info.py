@@ -2,7 +2,7 @@ import sys
 from importlib.metadata import version
 
 from command_line import succeed
-from fastfnn_kernels.runtime.cache import cache_folder
+from fastfnn_kernels.runtime.cache_folder import cache_folder
 from fastfnn_kernels.runtime.caches import Caches
 from fastfnn_kernels.runtime.cpu import CPU, UNIT
 from fastfnn_kernels.runtime.thread_count import current_limit

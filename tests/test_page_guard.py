@@ -29,17 +29,17 @@ def run(*command: str) -> subprocess.CompletedProcess:
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_outside_the_arguments_is_touched(family):
-    done = run("page_guard.py", family)
+def test_nothing_outside_the_arguments_is_touched():
+    """In one process: to start one for each family and load its kernels takes as long as its calls."""
+    done = run("page_guard.py")
     calls = done.stdout.splitlines()
     assert done.returncode == 0, f"exit status {done.returncode} in {calls[-1:]}\n{done.stderr}"
-    assert len(calls) > 600
+    assert len(calls) > 600 * len(FAMILIES)
 
 
 @pytest.mark.parametrize(

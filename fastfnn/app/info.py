@@ -66,7 +66,7 @@ def _why_unavailable(backend: str) -> str:
 
 def _describe_numba() -> dict[str, str]:
     from fastfnn_kernels.jitted._llvm.tile_shapes import TILE
-    from fastfnn_kernels.runtime.cache import cache_folder
+    from fastfnn_kernels.runtime.cache_folder import cache_folder
     from fastfnn_kernels.runtime.cpu import CPU, UNIT
     from fastfnn_kernels.runtime.thread_pool import thread_layer
 

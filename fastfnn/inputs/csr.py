@@ -72,7 +72,7 @@ def as_csr(X: SparseArray, name: str) -> Csr:
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()
-    offsets = np.asarray(csr.indptr, np.int64)
+    offsets = np.array(csr.indptr, np.int64)
     n_entries = offsets[-1]
     return Csr(offsets, csr.indices[:n_entries], csr.data[:n_entries], csr.shape)
 
@@ -102,7 +102,8 @@ def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
         ends = np.cumsum(lengths)
         entries = np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
     row_of_entry = np.repeat(np.arange(len(lengths)), lengths)
-    return Entries(row_of_entry, csr.indices[entries], csr.values[entries], (len(lengths), csr.shape[1]))
+    columns = csr.indices[entries].clip(0, csr.shape[1] - 1)  # in range even if someone writes to them meanwhile
+    return Entries(row_of_entry, columns, csr.values[entries], (len(lengths), csr.shape[1]))
 
 
 def pack_entries(entries: Entries) -> Packed:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastfnn_kernels.runtime import get_num_threads
-from fastfnn_kernels.runtime.cache import cache_folder
+from fastfnn_kernels.runtime.cache_folder import cache_folder, make_cache_folder
 from fastfnn_kernels.runtime.compiling import awaiting
 
 log = logging.getLogger(__name__)
@@ -83,12 +83,12 @@ def _compile_what_follows(dtype: np.dtype[np.floating]) -> None:
 
 def _may_be_cached() -> bool:
     """Return whether the cache contains the kernel for any dtype, from an earlier training run."""
-    return any(cache_folder().glob(f"{KERNEL}-*"))
+    return any(cache_folder().glob(f"{KERNEL}-*.nbc"))
 
 
 def _can_be_cached() -> bool:
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
+        make_cache_folder()
     except OSError:
         return False
     return os.access(cache_folder(), os.W_OK)

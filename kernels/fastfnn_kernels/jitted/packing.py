@@ -4,6 +4,9 @@ The first pass marks and counts the entries of each row or group of rows. This d
 group, so threads can write them independently in the second pass. Positions are collected without branches, which the
 CPU would often mispredict on pixel data. Every position is written to the slot of the next non-zero, and the slot
 advances only if it is one.
+
+Another thread may write to the inputs between the passes. The second pass keeps to the room that the first one
+counted: it leaves out further non-zeros, and stores zeros in place of missing ones.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from fastfnn_kernels.jitted._compile.jit import (
     threads_for,
 )
 from fastfnn_kernels.jitted._llvm.transfers import prefetch_rows
+from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import count_nonzero, mark, mark_any
 from fastfnn_kernels.jitted._products.tasks import next_task
 from fastfnn_kernels.packing import (
@@ -44,6 +48,9 @@ from fastfnn_kernels.packing import (
 
 # Groups or rows that a thread packs at a time.
 BLOCK = 16
+
+# Marks past the last column of a row. They add up to at least its length, so collecting ends there at the latest.
+END = 255
 
 # Distance in groups from the group being packed to the group being prefetched.
 AHEAD = 2
@@ -100,8 +107,9 @@ def _rows_of_group(rows: Any, batch_size: int, group: int) -> Any:
 @inline
 def _lines(x: Any, rows: Any) -> Any:
     """Return three rows; past the last row, the last is repeated, which marks nothing new."""
-    last = rows.size - 1
-    return x[rows[0]], x[rows[min(1, last)]], x[rows[min(2, last)]]
+    last, n = rows.size - 1, x.shape[0]
+    second, third = rows[min(1, last)], rows[min(2, last)]
+    return x[index_below(rows[0], n)], x[index_below(second, n)], x[index_below(third, n)]
 
 
 @inline
@@ -174,13 +182,14 @@ def _fill_groups(
 
 
 @inline
-def _collect(marks: Any, indices: Any) -> None:
-    """Write the positions of the ones."""
+def _collect(marks: Any, indices: Any) -> int:
+    """Write the positions of the ones until `indices` is full; return the number of positions passed."""
     n, j = 0, 0
     while n < indices.size:
         indices[n] = j
         n += marks[j]
         j += 1
+    return j
 
 
 @inline
@@ -211,7 +220,7 @@ def _convert(source: Any, scale: Any, target: Any) -> None:
 @kernel
 def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
     for row in prange(rows.size):
-        offsets[row + 1] = count_nonzero(x[rows[row]])
+        offsets[row + 1] = count_nonzero(x[index_below(rows[row], x.shape[0])])
     _add_up(offsets)
 
 
@@ -219,15 +228,20 @@ def _count_in_rows(x: In2, rows: IntegersIn1, offsets: OutIntegers1) -> None:
 def _fill_rows(
     x: SourceIn2, rows: IntegersIn1, scale: Real, offsets: IntegersIn1, indices: OutIndices1, values: Out1
 ) -> None:
-    n_blocks = (rows.size + BLOCK - 1) // BLOCK
-    scratch = np.empty((n_blocks, x.shape[1]), np.uint8)
+    n_blocks, n_columns = (rows.size + BLOCK - 1) // BLOCK, x.shape[1]
+    scratch = np.empty((n_blocks, n_columns + n_columns // END + 1), np.uint8)
     for block in prange(n_blocks):
         marks = scratch[block]
+        marks[n_columns:] = END
         for row in range(block * BLOCK, min((block + 1) * BLOCK, rows.size)):
             first, end = offsets[row], offsets[row + 1]
-            line = x[rows[row]]
-            mark(line, marks)
-            _collect(marks, indices[first:end])
+            line = x[index_below(rows[row], x.shape[0])]
+            mark(line, marks[:n_columns])
+            if _collect(marks, indices[first:end]) > n_columns:  # non-zeros have gone since they were counted
+                found = first + _sum(marks[:n_columns])
+                for n in range(found, end):
+                    indices[n], values[n] = n_columns - 1, 0
+                end = found
             _take(line, indices[first:end], scale, values[first:end])
 
 

@@ -29,6 +29,7 @@ from fastfnn_kernels.jitted._compile.jit import (
 from fastfnn_kernels.jitted._llvm.math import exp_of_negative
 from fastfnn_kernels.jitted._products.flat_layers import joined, part, starts_of, write_back
 from fastfnn_kernels.jitted._products.fused_activations import CODES, activate, multiply_by_derivative
+from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import copy, flush
 from fastfnn_kernels.packing import Compressed
 
@@ -94,8 +95,8 @@ def _train(
     last = codes.size - 1
     loss_sum, n_correct = 0.0, 0
     for sample in range(labels.size):
-        columns = indices[offsets[sample] : offsets[sample + 1]]
-        x = values[offsets[sample] : offsets[sample + 1]]
+        first, end = offsets[sample], offsets[sample + 1]
+        columns, x = indices[first:end], values[first:end]
         _forward(layers, columns, x, outputs)
         y, g = part(outputs, unit_starts, last), part(gradients, unit_starts, last)
         n_correct += _first_of_the_largest(y) == labels[sample]
@@ -156,15 +157,15 @@ def _step_bias(layers: _Layers, layer: int, gradient: Any, learning_rate: Any) -
 @inline
 def _add_rows(matrix: Any, indices: Any, factors: Any, total: Any) -> None:
     """Add factors[n] * matrix[indices[n]] to `total`; four rows share each load and store of `total`."""
-    whole = indices.size // 4 * 4
+    n_rows, whole = matrix.shape[0], indices.size // 4 * 4
     for n in range(0, whole, 4):
-        a, b = matrix[indices[n]], matrix[indices[n + 1]]
-        c, d = matrix[indices[n + 2]], matrix[indices[n + 3]]
+        a, b = matrix[index_below(indices[n], n_rows)], matrix[index_below(indices[n + 1], n_rows)]
+        c, d = matrix[index_below(indices[n + 2], n_rows)], matrix[index_below(indices[n + 3], n_rows)]
         fa, fb, fc, fd = factors[n], factors[n + 1], factors[n + 2], factors[n + 3]
         for j in range(total.size):
             total[j] += (fa * a[j] + fb * b[j]) + (fc * c[j] + fd * d[j])
     for n in range(whole, indices.size):
-        row, factor = matrix[indices[n]], factors[n]
+        row, factor = matrix[index_below(indices[n], n_rows)], factors[n]
         for j in range(total.size):
             total[j] += factor * row[j]
 
@@ -209,15 +210,16 @@ def _cross_entropy(y: Any, label: int, g: Any) -> float:
         g[j] /= total
     if smallest - largest < FAR:
         flush(g)
-    g[label] -= y.dtype.type(1)
-    return math.log(np.float64(total)) + (np.float64(largest) - np.float64(y[label]))
+    place = index_below(label, y.size)
+    g[place] -= y.dtype.type(1)
+    return math.log(np.float64(total)) + (np.float64(largest) - np.float64(y[place]))
 
 
 @inline
 def _step_rows(matrix: Any, indices: Any, factors: Any, vector: Any, learning_rate: Any) -> None:
     """Subtract learning_rate * factors[n] * vector from matrix[indices[n]]."""
     for n in range(indices.size):
-        _step(matrix[indices[n]], vector, learning_rate * factors[n])
+        _step(matrix[index_below(indices[n], matrix.shape[0])], vector, learning_rate * factors[n])
 
 
 @inline

@@ -35,6 +35,7 @@ from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     sum_of_losses,
     write_cross_entropy_gradient,
 )
+from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, subtract
 
 # Elements in a block of rows.
@@ -150,7 +151,8 @@ def _weighted_cross_entropy(
         flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
         loss = _weighted_sum_of_logs(totals[first:end], weights[first:end])
         for row in range(first, end):
-            z, label, weight = logits[row], labels[row], weights[row] * scale
+            z, weight = logits[row], weights[row] * scale
+            label = index_below(labels[row], n_columns)
             scale_row(out[row], weight / totals[row], flushing)
             if smoothing > 0:
                 subtract(out[row], weight * shared, out[row])

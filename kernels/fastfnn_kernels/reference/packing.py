@@ -29,7 +29,7 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
     Packed
         The rows taken, with n_inputs columns. Consecutive rows form a group.
     """
-    taken = x if rows is None else x[rows]
+    taken = _taken(x, rows)
     n_rows, n_columns = taken.shape
     n_groups = number_of_groups(n_rows)
     padded = np.zeros((n_groups * ROWS_OF_GROUP, n_columns), x.dtype)
@@ -58,7 +58,7 @@ def pack_batches(
     PackedBatches
         The rows taken, of n_inputs columns.
     """
-    taken = x if rows is None else x[rows]
+    taken = _taken(x, rows)
     batches = [pack_rows(taken[i : i + batch_size], dtype, scale) for i in range(0, len(taken), batch_size)]
     return join_batches(batches, batch_size, x.shape[1], dtype)
 
@@ -78,10 +78,15 @@ def compress_rows(
     Compressed
         The rows taken, of n_inputs columns.
     """
-    taken = x if rows is None else x[rows]
-    row, column = np.nonzero(taken)
+    taken = _taken(x, rows)
+    row, column = np.nonzero(taken != 0)  # of a copy: `nonzero` itself passes twice over its argument
     values = _scaled(taken[row, column], dtype, scale)
     return Compressed(_offsets(row, len(taken)), column.astype(np.int32), values, taken.shape)
+
+
+def _taken(x: NDArray[Any], rows: NDArray[np.int64] | None) -> NDArray[Any]:
+    """Take rows; `x[rows]` would check all row numbers first and then read them again."""
+    return x if rows is None else x.take(rows, axis=0)
 
 
 def _offsets(line: NDArray[np.intp], n_lines: int) -> NDArray[np.int64]:

@@ -75,7 +75,7 @@ def softmax_cross_entropy(
         Gradient of `loss` with respect to `logits`, which is `out` if given.
     """
     out = np.empty_like(logits) if out is None else out
-    rows = np.arange(len(logits))
+    rows, labels = np.arange(len(logits)), labels.clip(0, logits.shape[1] - 1)  # a copy that nobody else writes to
     scale = 1 / max(len(logits), 1) if scale is None else scale
     grad = _exponentials(logits)
     sums = grad.sum(axis=1, keepdims=True)

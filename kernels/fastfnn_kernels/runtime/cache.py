@@ -1,4 +1,4 @@
-"""The on-disk cache of compiled kernels, and the hash that tells whether a cached kernel is still valid."""
+"""The on-disk cache of compiled kernels: one file for each, which is checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -8,51 +8,93 @@ import hashlib
 import logging
 import os
 import pickle
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba.core import caching, config
-from numba.misc.appdirs import AppDirs
+import numba
+from numba.core import caching
+from numba.core.serialize import dumps
 
-import fastfnn_kernels
-from fastfnn_kernels.runtime.cpu import UNIT
-
-VARIABLE = "FASTFNN_CACHE_DIR"
+from fastfnn_kernels.runtime.cache_folder import cache_folder, check_cache_folder, make_cache_folder, sources_hash
 
 log = logging.getLogger(__name__)
 
 
-@functools.cache
-def sources_hash() -> str:
-    """Hash every source file of the kernels, in all subfolders.
+class DamagedFileError(Exception):
+    """A file in the cache that does not contain what was written under its name."""
 
-    Numba only checks the file that defines a function, but a kernel also contains intrinsics from other files.
+
+class KernelFiles:
+    """The files of a kernel's compiled variants; Numba uses this object in place of its own index and data files.
+
+    A file begins with a SHA-256 of its contents and of everything that they depend on: the sources of the kernels,
+    Numba's version, the argument types and the CPU. A damaged file, or one that belongs under another name, is
+    therefore never loaded.
+
+    Parameters
+    ----------
+    stem : str
+        The beginning of the file names.
     """
-    package = Path(fastfnn_kernels.__file__).parent
-    digest = hashlib.sha256()
-    for source in sorted(package.rglob("*.py")):
-        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes())
-    return digest.hexdigest()[:16]
+
+    def __init__(self, stem: str) -> None:
+        self._stem = stem
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved under `key`, or None.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file has other contents.
+        OSError
+            If it cannot be read.
+        """
+        check_cache_folder()
+        try:
+            contents = memoryview(self._path(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        seal, data = contents[: hashlib.sha256().digest_size], contents[hashlib.sha256().digest_size :]
+        if seal != self._seal(key, data):
+            raise DamagedFileError("its contents are not those that were written")
+        return pickle.loads(data)
+
+    def save(self, key: Any, compiled: Any) -> None:
+        """Write a file under another name, then give it its own: no process reads half of it."""
+        data = dumps(compiled)
+        path = self._path(key)
+        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            with unfinished.open("xb") as file:
+                file.write(self._seal(key, data))
+                file.write(data)
+            unfinished.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
+
+    def _path(self, key: Any) -> Path:
+        return cache_folder() / f"{self._stem}.{hashlib.sha256(_described(key)).hexdigest()[:16]}.nbc"
+
+    def _seal(self, key: Any, data: Any) -> bytes:
+        digest = hashlib.sha256(_described((self._stem, sources_hash(), numba.__version__, key)))
+        digest.update(data)
+        return digest.digest()
 
 
-def cache_folder() -> Path:
-    """Return the folder of the compiled kernels.
-
-    Its parent is the environment variable FASTFNN_CACHE_DIR, or else NUMBA_CACHE_DIR, which applies to all of Numba,
-    or else the user's cache folder.
-    """
-    root = os.environ.get(VARIABLE) or config.CACHE_DIR or AppDirs(appname="fastfnn", appauthor=False).user_cache_dir
-    return Path(root) / f"fastfnn-{fastfnn_kernels.__version__}-{sources_hash()}-{UNIT.name}"
-
-
-@functools.cache
-def _say_once(folder: str, reason: str) -> None:
-    log.warning("kernels are compiled in memory, since they cannot be kept in %s (%s)", folder, reason)
+def _described(key: Any) -> bytes:
+    return repr(key).encode()
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]
     """An adapter through which Numba's cache uses `cache_folder` and `sources_hash`."""
+
+    def ensure_cache_path(self) -> None:
+        make_cache_folder()
 
     def get_cache_path(self) -> str:
         return os.fspath(cache_folder())
@@ -72,38 +114,33 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = [_Locator]  # noqa: RUF012 - the name and the kind are Numba's
 
 
-# Exceptions from reading a damaged pickle or object file.
-_UNREADABLE = (
-    EOFError,
-    pickle.UnpicklingError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-)
-
-
 class KernelCache(caching.FunctionCache):  # type: ignore[misc]
-    """Numba's on-disk cache, except that an unusable folder or file leads to compiling in memory."""
+    """Numba's on-disk cache with `KernelFiles`; an unusable folder or file leads to compiling in memory."""
 
     _impl_class = _CacheImpl
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = KernelFiles(self._impl.filename_base)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load a compiled kernel; return None if there is none, or none that can be read."""
+        """Load a compiled kernel; return None if there is none, or none that can be used."""
         try:
             return super().load_overload(sig, target_context)
         except OSError:  # the folder is unusable: saving the kernel will fail too and log the reason
             return None
-        except _UNREADABLE as error:
-            log.warning("compiling anew: the compiled kernel in %s cannot be read (%s)", self.cache_path, error)
-        with contextlib.suppress(OSError):  # saving uses the same folder and will log the reason
-            self.flush()
-        return None
+        except Exception as error:  # of Numba, LLVM or pickle, for a file of another installation
+            log.warning("compiling anew: the compiled kernel in %s cannot be used (%s)", self.cache_path, error)
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save a compiled kernel, unless the folder cannot be written."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            _say_once(self.cache_path, error.strerror)
+            _say_once(self.cache_path, error.strerror or str(error))
+
+
+@functools.cache
+def _say_once(folder: str, reason: str) -> None:
+    log.warning("kernels are compiled in memory, since they cannot be kept in %s (%s)", folder, reason)

@@ -47,18 +47,21 @@ def usable_cpus(control_groups: Path = CONTROL_GROUPS, own_groups: Path = OWN_GR
     Raises
     ------
     ValueError
-        If FASTFNN_NUM_THREADS is set to anything but a whole number from 1 up.
+        If FASTFNN_NUM_THREADS or NUMBA_NUM_THREADS is set to anything but a whole number from 1 up.
     """
     limits = [Limit(allowed_cpus(), "the CPUs that this process may run on"), Limit(most_threads(), NUMBAS_VARIABLE)]
     quota = cpu_quota(control_groups, own_groups)
     if quota is not None:
         limits.append(Limit(max(1, math.ceil(quota)), f"its control group's quota of {quota:g} CPUs"))
-    asked = os.environ.get(VARIABLE, "").strip()
-    if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ValueError(f"{VARIABLE} must be a whole number from 1 up; got {asked!r}")
-        limits.append(Limit(int(asked), VARIABLE))
+    asked = asked_threads()
+    if asked is not None:
+        limits.append(Limit(asked, VARIABLE))
     return min(limits, key=lambda limit: limit.n_threads)
+
+
+def asked_threads() -> int | None:
+    """Return the number in FASTFNN_NUM_THREADS; None if it is not set, or empty."""
+    return _number_in(VARIABLE)
 
 
 def allowed_cpus() -> int:
@@ -68,8 +71,17 @@ def allowed_cpus() -> int:
 
 def most_threads() -> int:
     """Return the maximum number of threads of Numba, which is fixed when Numba is imported."""
-    asked = os.environ.get(NUMBAS_VARIABLE, "")
-    return int(asked) if asked.isdecimal() else allowed_cpus()
+    return _number_in(NUMBAS_VARIABLE) or allowed_cpus()
+
+
+def _number_in(variable: str) -> int | None:
+    """Return the whole number from 1 up in an environment variable; None if it is not set, or empty."""
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{variable} must be a whole number from 1 up; got {text!r}")
+    return int(text)
 
 
 def cpu_quota(control_groups: Path = CONTROL_GROUPS, own_groups: Path = OWN_GROUPS) -> float | None:

@@ -24,8 +24,11 @@ from fastfnn_kernels.jitted._compile.linking import all_but_linked
 from fastfnn_kernels.runtime import get_num_threads
 from fastfnn_kernels.runtime.cache import KernelCache
 from fastfnn_kernels.runtime.compiling import announced, no_lost_interrupt
+from fastfnn_kernels.runtime.environment import check_environment
 from fastfnn_kernels.runtime.garbage import collected_later
 from fastfnn_kernels.runtime.thread_pool import run_parallel
+
+check_environment()
 
 OPTIONS = {
     # Division by zero gives inf or NaN, as in NumPy; a kernel never raises.

@@ -15,6 +15,7 @@ from fastfnn_kernels.jitted._llvm.math import (
     smallest_normal,
 )
 from fastfnn_kernels.jitted._llvm.narrow_rows import argmax_of_row, subtract_largest, sum_of_row
+from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import flush, multiply, multiply_and_flush, subtract
 from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES
 
@@ -141,11 +142,12 @@ def write_cross_entropy_gradient(
     logits: Any, labels: Any, first: int, end: int, scale: Any, out: Any, maxima: Any, totals: Any
 ) -> None:
     """Write the gradient, the maximum logit and the sum of exp(z - maximum), for each of some rows."""
-    bound = bound_of_normal(scale, logits.shape[1])
+    n_columns = logits.shape[1]
+    bound = bound_of_normal(scale, n_columns)
     flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
     for row in range(first, end):
         scale_row(out[row], scale / totals[row], flushing)
-        out[row, labels[row]] -= scale
+        out[row, index_below(labels[row], n_columns)] -= scale
     if bound == np.inf:
         flush_rows(out, first, end)
 
@@ -155,7 +157,8 @@ def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, t
     """Return the sum of the losses of some rows, from the maxima and totals of `write_cross_entropy_gradient`."""
     loss: float = _sum_of_logs(totals[first:end])
     for row in range(first, end):
-        loss += np.float64(maxima[row]) - np.float64(logits[row, labels[row]])
+        label = index_below(labels[row], logits.shape[1])
+        loss += np.float64(maxima[row]) - np.float64(logits[row, label])
     return loss
 
 
@@ -182,7 +185,7 @@ def _lanes(values: Any) -> int:
 @inline
 def is_first_of_largest(values: Any, place: int) -> bool:
     """Return whether argmax(values) = place, by counting the values that exclude it; NaN is the largest number."""
-    value = values[place]
+    value = values[index_below(place, values.size)]
     is_number = value == value
     against = 0
     for j in range(values.size):
