@@ -26,6 +26,7 @@ from fastfnn.app.terminal import prepare_streams
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets.by_path import files_of
+from fastfnn.files.described import in_brief
 from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
 from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
@@ -34,6 +35,9 @@ from fastfnn.recipes.settings import LABEL, Settings, parse_hidden, settle
 DIVERGED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+
+# Characters of the longest message; a longer one quotes what no user has written.
+LONGEST_MESSAGE: Final = 2000
 
 # Settings that do not change what a training run has done so far.
 RESUMABLE: Final = ("iterations", "threads", "checkpoint_every")
@@ -80,7 +84,7 @@ def _reason(error: Exception) -> str:
     """Return the message of an error on one line; that of a file without the number of the error."""
     is_of_file = isinstance(error, OSError) and error.filename is not None and error.strerror is not None
     text = f"{error.filename}: {error.strerror}" if is_of_file else str(error)  # type: ignore[attr-defined]
-    return " ".join(text.split()) or type(error).__name__
+    return in_brief(text, LONGEST_MESSAGE) or type(error).__name__
 
 
 @app.command()

@@ -23,6 +23,8 @@ from fastfnn.files.described import (
     check_text,
     faults_naming,
     fields_of,
+    in_brief,
+    is_same,
     list_of,
     none_or,
     values_of,
@@ -139,8 +141,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointContent:
     if described.get("kind") != KIND:
         raise ValueError(f"{name} is a model, not a checkpoint: load it with Network.load")
     if described.get("version") != __version__:
+        version = in_brief(str(described.get("version")))
         raise ValueError(
-            f"{name} was written by fastfnn {described.get('version')}, and this is {__version__}: "
+            f"{name} was written by fastfnn {version}, and this is {__version__}: "
             f"resume it with that version, or train anew"
         )
     with faults_naming(path, "describes no training run that can be resumed"):
@@ -153,10 +156,13 @@ def check_random(name: str, state: Any) -> dict[str, Any]:
     generator = getattr(np.random, check_text(f"{name}.bit_generator", fields.get("bit_generator")), None)
     if not (isinstance(generator, type) and issubclass(generator, np.random.BitGenerator)):
         raise ValueError(f"{name}.bit_generator must be one of numpy.random; got {fields['bit_generator']!r}")
+    bits = generator(0)
     try:
-        generator(0).state = fields
+        bits.state = fields
     except (KeyError, AttributeError) as error:
         raise ValueError(f"{name} is no state of {fields['bit_generator']}: {error!r} is missing") from error
+    if not is_same(bits.state, fields):
+        raise ValueError(f"{name} is no state of {fields['bit_generator']}, which takes {bits.state}; got {fields}")
     return fields
 
 

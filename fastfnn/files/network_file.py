@@ -20,6 +20,7 @@ from fastfnn.files.described import (
     check_object,
     check_text,
     faults_naming,
+    is_same,
     list_of,
     one_of,
 )
@@ -126,6 +127,6 @@ def _complete(built: B, arguments: Fields) -> B:
     for name, value in built.config().items():
         if name not in arguments:
             raise ValueError(f"{built!r} lacks {name}")
-        if value != arguments[name]:
+        if not is_same(value, arguments[name]):
             raise ValueError(f"{built!r} has the {name} {value!r}; got {arguments[name]!r}")
     return built
