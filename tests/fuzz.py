@@ -51,7 +51,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder, damaged_kernels(Path(folder) / KERNELS, options) as kernels:
         status = fuzz([subject_in(Path(folder), of) for of in chosen], options) if chosen else 0
-        return status or (0 if kernels is None else kernels.wait())
+        return status or int(kernels is not None and kernels.wait() != 0)
 
 
 @contextmanager

@@ -112,16 +112,20 @@ def rewrite_word(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 def damage_lines(rng: Rng, content: bytes, other: bytes) -> bytes:
     lines = content.splitlines(keepends=True) or [b""]
-    i, j = rng.integers(0, len(lines), 2)
-    changes: tuple[Callable[[], None], ...] = (
-        lambda: lines.pop(i),
-        lambda: lines.insert(i, lines[j]),
-        lambda: lines.insert(i, b"\n"),
-        lambda: lines.insert(i, _pick(rng, other.splitlines(keepends=True) or [b""])),
-        lambda: lines.__setitem__(i, lines[i].rstrip() + _pick(rng, (b"\r", b"\r\n", b"\x0b", b"\x85", b" \n", b""))),
-        lambda: lines.__setitem__(i, b" " + lines[i]),
-    )
-    _pick(rng, changes)()
+    i, j = rng.integers(0, len(lines), 2).tolist()
+    kind = int(rng.integers(6))
+    if kind == 0:
+        lines.pop(i)
+    elif kind == 1:
+        lines.insert(i, lines[j])
+    elif kind == 2:
+        lines.insert(i, b"\n")
+    elif kind == 3:
+        lines.insert(i, _pick(rng, other.splitlines(keepends=True) or [b""]))
+    elif kind == 4:
+        lines[i] = lines[i].rstrip() + _pick(rng, (b"\r", b"\r\n", b"\x0b", b"\x85", b" \n", b""))
+    else:
+        lines[i] = b" " + lines[i]
     return b"".join(lines)
 
 

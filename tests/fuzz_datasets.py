@@ -47,6 +47,7 @@ def formats() -> list[Format]:
         Format("csv headerless", csv_files[2:], tables_damage, "data.csv", _read_headerless, _right_headerless),
         Format("csv gzip", tuple(map(_gzip, csv_files[:2])), bytes_damage, "data.csv.gz", _read),
         Format("mnist", (_mnist_file(),), bytes_damage, "mnist.xz", _read_mnist),
+        Format("mnist unpacked", (_mnist_file(),), _unpacked_damaged, "mnist.xz", _read_mnist),
     ]
 
 
@@ -218,6 +219,11 @@ def _mnist_images() -> bytes:
 
 def _mnist_file() -> bytes:
     return lzma.compress(_mnist_images(), check=lzma.CHECK_CRC32)
+
+
+def _unpacked_damaged(rng: Rng, content: bytes, other: bytes) -> bytes:
+    """Damage what is compressed, and compress it with right checksums."""
+    return lzma.compress(damaged(rng, OF_BYTES, lzma.decompress(content), lzma.decompress(other)))
 
 
 def _read_mnist(path: Path) -> Any:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -55,8 +57,8 @@ def main() -> None:
         path.write_bytes(damaged(rng, (*OF_BYTES, exchange), content, other))
         is_whole, is_loaded = path.read_bytes() == content, look()
         if is_loaded != is_whole or (number % DAMAGES_OF_COMPILATION == 0 and not is_right()):
-            kept = path.read_bytes()
-            sys.exit(f"damage {number}, with --seed {options.seed}: loaded {is_loaded}, whole {is_whole}: {kept!r}")
+            kept = shutil.copy(path, tempfile.mkdtemp(prefix="fuzz-"))
+            sys.exit(f"kernels, --seed {options.seed}, damage {number}, kept as {kept}: loaded {is_loaded}")
     print(f"kernels: {options.count} damages, no finding", flush=True)
 
 

@@ -151,6 +151,26 @@ def test_described_values_that_do_not_fit(path, place, value, message):
     refused(path, message, optimizer=tensorwise())
 
 
+class Remembering(SGD):
+    """Knows the sum of each parameter's last gradient, and None before the first."""
+
+    _STATE = ("sums",)
+
+    def _start(self, parameters):
+        self._sums = [None] * len(parameters)
+
+    def _update(self, kernels, index, parameter, gradient):
+        super()._update(kernels, index, parameter, gradient)
+        self._sums[index] = float(gradient.sum())
+
+
+def test_a_state_that_begins_with_none_becomes_a_number(path):
+    trained(path, optimizer=Remembering(0.1))
+    optimizer = Remembering(0.1)
+    load_checkpoint(path, small_network(), optimizer)
+    assert all(isinstance(each, float) for each in optimizer.state["sums"])
+
+
 def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(path):
     small_network().save(path)
     refused(path, "is a model, not a checkpoint: load it with Network.load")

@@ -36,7 +36,7 @@ DIVERGED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-# Characters of the longest message; a longer one quotes what no user has written.
+# Characters of the longest message. The middle of a longer one, which quotes a file, is left out.
 LONGEST_MESSAGE: Final = 2000
 
 # Settings that do not change what a training run has done so far.

@@ -12,7 +12,7 @@ import numpy as np
 from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_non_negative, check_whole
+from fastfnn._checks import check_non_negative, check_whole
 from fastfnn.files.container import read_model, require_finite, write_model
 from fastfnn.files.described import (
     Check,
@@ -32,6 +32,8 @@ from fastfnn.files.described import (
 from fastfnn.history import History, Record, Sums, Unfinished
 
 KIND = "checkpoint"
+
+LARGEST_INDEX = 2**63 - 1
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -168,7 +170,12 @@ def check_random(name: str, state: Any) -> dict[str, Any]:
 
 def check_index(name: str, value: Any) -> int:
     """Return a number of things, from 0 up."""
-    return check_whole(name, value, least=0, largest=2**63 - 1)
+    return check_whole(name, value, least=0, largest=LARGEST_INDEX)
+
+
+def check_number_of(name: str, value: Any) -> int:
+    """Return a number of things, from 1 up."""
+    return check_whole(name, value, least=1, largest=LARGEST_INDEX)
 
 
 def check_scalar(name: str, value: Any) -> Any:
@@ -185,8 +192,8 @@ SUMS: dict[str, Check] = {
     "n_rows": check_index,
 }
 UNFINISHED: dict[str, Check] = {
-    "epoch": check_count,
-    "batch_size": check_count,
+    "epoch": check_number_of,
+    "batch_size": check_number_of,
     "order": check_text,
     "random": check_random,
     "total": fields_of(SUMS),
