@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test coverage test-all lint docs bench bench-compare mutants clean
+.PHONY: train test coverage test-all lint docs bench bench-compare mutants fuzz clean
 
 # Train 784-256-10 full-batch on 42,000 embedded MNIST digits; results go to runs/kaggle-rmsprop. That folder is replaced
 # only when told: make train OPTIONS=--overwrite
@@ -48,6 +48,11 @@ bench-compare: $(VENV)/with-test
 # Break the kernels on purpose and see each fault caught.
 mutants: $(VENV)/with-test
 	$(BIN)/python tests/mutants.py
+
+# Damage files of every format at random: each gives a right result or a message of one line.
+SECONDS ?= 600
+fuzz: $(VENV)/with-test
+	$(BIN)/python tests/fuzz.py --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) .nox build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

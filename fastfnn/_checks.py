@@ -161,6 +161,13 @@ def shown(value: Any) -> str:
     return str(value) if isinstance(value, (int, float, np.number)) else repr(value)
 
 
+def printable(text: str) -> str:
+    """Return a text with escapes in place of line ends and of other characters that no terminal should be sent."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def _as_float(value: Any) -> float:
     """Convert a number to float, and anything else, booleans and texts included, to NaN, which fails every check."""
     if isinstance(value, (bool, np.bool_, str, bytes)):

@@ -128,14 +128,14 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
     # Imported here and below: importing this module must not load safetensors.
     from fastfnn.files.checkpoint_file import read_checkpoint
     from fastfnn.files.container import check_tensors, fill
-    from fastfnn.files.described import faults_naming
+    from fastfnn.files.described import faults_naming, in_brief, is_same
 
     content = read_checkpoint(path)
     name = os.fspath(path)
-    if not network.is_described_by(content.architecture):
-        raise ValueError(
-            f"{name} is of another architecture: expected {network.architecture}; got {content.architecture}"
-        )
+    any_targets = {"predicts_columns": True}  # a checkpoint brings the shape of its targets along
+    if not is_same(content.architecture | any_targets, network.architecture | any_targets):
+        got = in_brief(repr(content.architecture))
+        raise ValueError(f"{name} is of another architecture: expected {network.architecture}; got {got}")
     if content.random["bit_generator"] != network.rng.bit_generator.state["bit_generator"]:
         raise ValueError(f"{name} holds the state of another random generator, {content.random['bit_generator']}")
     _check_optimizer(name, content.optimizer, _state_of(optimizer))
@@ -143,7 +143,8 @@ def load_checkpoint(path: str | os.PathLike[str], network: Model, optimizer: Opt
         data_form = from_entry(content.data_form, network.n_inputs)
     require_same(data_form, network.data_form, name)
     check_tensors(network.parameters, content.parameters, path)
-    optimizer.restore(network.parameter_arrays, content.optimizer.n_steps, content.optimizer.state)
+    with faults_naming(path, "holds another state"):
+        optimizer.restore(network.parameter_arrays, content.optimizer.n_steps, content.optimizer.state)
     optimizer.claim(network.layers[0])
     optimizer.learning_rate = content.optimizer.learning_rate
     fill(network.parameters, content.parameters, path)
@@ -186,11 +187,14 @@ def _state_of(optimizer: Optimizer) -> OptimizerState:
 
 def _check_optimizer(name: str, saved: OptimizerState, given: OptimizerState) -> None:
     """Raise ValueError if an optimizer is not constructed like that of the file; its learning rate may differ."""
+    from fastfnn.files.described import in_brief, is_same
+
     if saved.kind != given.kind:
-        raise ValueError(f"{name} holds the state of {saved.kind}; got the optimizer {given.kind}")
-    if saved.options != given.options:
+        raise ValueError(f"{name} holds the state of {in_brief(saved.kind)}; got the optimizer {given.kind}")
+    if not is_same(saved.options, given.options):
         raise ValueError(
-            f"{name} holds the state of {saved.kind} with {saved.options}; got {given.options}: construct it alike"
+            f"{name} holds the state of {saved.kind} with {in_brief(repr(saved.options))}; got {given.options}: "
+            f"construct it alike"
         )
 
 

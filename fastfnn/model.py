@@ -122,11 +122,6 @@ class Model:
             "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
         } | ({"predicts_columns": True} if self.predicts_columns else {})
 
-    def is_described_by(self, architecture: Any) -> bool:
-        """Tell whether a description is of this network, whatever the shape of its last targets."""
-        shape = {"predicts_columns": True}
-        return isinstance(architecture, dict) and architecture | shape == self.architecture | shape
-
     @property
     def rate_factors(self) -> set[float]:
         """Factors of the learning rate in layers with parameters, where there are others than 1."""

@@ -179,7 +179,6 @@ def refused_model(path):
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert str(path) in messages[0]
-    assert "\n" not in messages[0]
+    assert messages[0].isprintable()
     assert len(messages[0]) < 1500
-    messages[0].encode("utf-8")
     return messages[0]

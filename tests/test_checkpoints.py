@@ -96,7 +96,8 @@ def refused(path, message, net=None, optimizer=None):
     with pytest.raises(ValueError, match=message) as caught:
         load_checkpoint(path, net, optimizer)
     assert (bytes_of(net), optimizer.n_steps, optimizer.learning_rate, net.rng.bit_generator.state) == before
-    assert str(path) in str(caught.value) or "state is not that of" in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 def test_another_architecture(path):
@@ -118,6 +119,56 @@ def test_another_version(path):
     described, tensors = read_model(path)
     write_model(path, described | {"version": "0.0.1"}, tensors)
     refused(path, r"was written by fastfnn 0\.0\.1, and this is .*: resume it with that version")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("optimizer", "state", "mean_squares", 0), None, "holds another state: .*got .*'None', 'number'"),
+        (("optimizer", "state", "mean_squares"), [1.0, 1.0], "holds another state: .*got "),
+        (("optimizer", "state", "more"), [1.0], "holds another state: .*'more'"),
+        (("optimizer", "options", "initial"), True, "with .*'initial': True.*construct it alike"),
+        (("random", "has_uint32"), False, "is no state of PCG64"),
+        (("random", "state", "more"), 0, "is no state of PCG64"),
+        (("network", "input_scale"), True, "is of another architecture"),
+        (("network", "layers", 0, "use_bias"), 1, "is of another architecture"),
+        (("network", "layers"), [0] * 10_000, "is of another architecture"),
+        (("version",), "1" * 10_000, "was written by fastfnn 111"),
+    ],
+)
+def test_described_values_that_do_not_fit(path, place, value, message):
+    def tensorwise():
+        return RMSprop(0.1, granularity="tensor", initial=1.0)
+
+    trained(path, optimizer=tensorwise())
+    described, tensors = read_model(path)
+    *outer, last = place
+    holder = described
+    for key in outer:
+        holder = holder[key]
+    holder[last] = value
+    write_model(path, described, tensors)
+    refused(path, message, optimizer=tensorwise())
+
+
+class Remembering(SGD):
+    """Knows the sum of each parameter's last gradient, and None before the first."""
+
+    _STATE = ("sums",)
+
+    def _start(self, parameters):
+        self._sums = [None] * len(parameters)
+
+    def _update(self, kernels, index, parameter, gradient):
+        super()._update(kernels, index, parameter, gradient)
+        self._sums[index] = float(gradient.sum())
+
+
+def test_a_state_that_begins_with_none_becomes_a_number(path):
+    trained(path, optimizer=Remembering(0.1))
+    optimizer = Remembering(0.1)
+    load_checkpoint(path, small_network(), optimizer)
+    assert all(isinstance(each, float) for each in optimizer.state["sums"])
 
 
 def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(path):

@@ -94,6 +94,7 @@ def test_config_says_what_it_is_for(tmp_path):
         (b"seed = 1\nseed = 2", "is no TOML file: "),
         (b"data = '\xff'", "is no TOML file: "),
         (b'data = "\\udcff"', "is no TOML file: "),
+        (b"x" * 5000 + b" = 1", r"xxx \.\.\. xxx.* is no setting"),
     ],
 )
 def test_config_that_cannot_be_used(tmp_path, content, message):
@@ -102,6 +103,7 @@ def test_config_that_cannot_be_used(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_config(path)
     assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 2000
 
 
 VALUES = [

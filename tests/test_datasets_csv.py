@@ -344,6 +344,12 @@ def test_a_missing_label_that_is_required(file):
     assert message == "line 2: expected a column 'label' with the labels, found 2 columns: Label, a"
 
 
+def test_names_that_no_terminal_should_be_sent(file):
+    message = message_of(file, "a,b\x1b[31m\n1,2\n", require_label=True)
+    assert message.endswith(r"found 2 columns: a, b\x1b[31m")
+    assert len(message_of(file, f"{'a' * 5000},{'a' * 5000}\n1,2\n")) < 2000
+
+
 def test_the_list_of_columns_is_shortened(file):
     names = ",".join(f"pixel{i}" for i in range(784))
     message = message_of(file, f"{names}\n", require_label=True)

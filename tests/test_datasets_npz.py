@@ -213,6 +213,38 @@ def test_an_archive_that_unpacks_to_more_than_the_memory(file, monkeypatch):
     assert "X.npy: the samples take 1,000,128 bytes, and this machine has 1,000,000 bytes" in message_of(file)
 
 
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_a_damaged_directory_does_not_hide_the_labels(file, comment):
+    """The length of a comment of X makes the entry of y a part of that comment."""
+    np.savez(file, X=X, y=Y)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = comment
+    content = file.read_bytes()
+    entry = content.index(b"PK\1\2")
+    length = content.index(b"PK\1\2", entry + 4) - entry
+    y_length = content.rindex(b"PK\5\6") - entry - length
+    file.write_bytes(content[: entry + 32] + y_length.to_bytes(2, "little") + content[entry + 34 :])
+    with pytest.raises(ValueError, match=r"it is damaged: expected 2 members, found 1"):
+        read_npz(file)
+
+
+def test_members_that_are_counted_elsewhere(file):
+    """Archives of more than 65,535 members, whose count does not fit in the last record."""
+    np.savez(file, X=X, y=Y)
+    content = file.read_bytes()
+    place = content.rindex(b"PK\5\6")
+    file.write_bytes(content[: place + 8] + 4 * b"\xff" + content[place + 12 :])
+    np.testing.assert_array_equal(read_npz(file).y, Y, strict=True)
+
+
+def test_names_that_no_terminal_should_be_sent(file):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a\x1b[31m\n.npy", b"")
+    with pytest.raises(ValueError, match=r"found a\\x1b\[31m$") as caught:
+        read_npz(file)
+    assert str(caught.value).isprintable()
+
+
 def samples_or_message(file):
     try:
         return read_npz(file)

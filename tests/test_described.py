@@ -14,6 +14,7 @@ from fastfnn.files.described import (
     faults_naming,
     fields_of,
     in_brief,
+    is_same,
     list_of,
     none_or,
     one_of,
@@ -127,6 +128,31 @@ def test_long_texts_are_cut_and_put_on_one_line():
     assert cut.startswith("beginx")
     assert cut.endswith("xend")
     assert len(cut) == LONGEST_REASON + len(" ... ")
+    assert in_brief("0123456789", 10) == "0123456789"
+    assert in_brief("0123456789_", 10) == "01234 ... 6789_"
+
+
+def test_quoted_characters_are_printable():
+    assert in_brief("red \x1b[31m \ud800 \u202e\x07 é 漢") == r"red \x1b[31m \ud800 \u202e\x07 é 漢"
+
+
+@pytest.mark.parametrize(
+    ("value", "described", "expected"),
+    [
+        (1, 1.0, True),
+        (True, True, True),
+        (True, 1, False),
+        (0.0, False, False),
+        ([1, {"a": 0}], [1, {"a": 0}], True),
+        ([1, {"a": 0}], [1, {"a": False}], False),
+        ([1], [1, 2], False),
+        ({"a": None}, {"b": None}, False),
+        ([], {}, False),
+        ("1", 1, False),
+    ],
+)
+def test_values_of_json_that_are_the_same(value, described, expected):
+    assert is_same(value, described) is expected
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError, RecursionError, UnicodeError])

@@ -209,6 +209,10 @@ WRONG_ARCHITECTURES = {
     "wider than any memory": GOOD | {"layers": [DENSE | {"n_inputs": 10**15}]},
     "wider than any index": GOOD | {"layers": [DENSE | {"n_inputs": 10**30}]},
     "too deep for json": "[" * 100_000,
+    "a weight of a class true": GOOD | {"loss": SOFTMAX | {"class_weight": [True, 2, 3.5]}},
+    "a weight of a class false": GOOD | {"loss": SOFTMAX | {"class_weight": [1, 2, False]}},
+    "a smoothing of false": GOOD | {"loss": SOFTMAX | {"label_smoothing": False}},
+    "a colour of the terminal in a name": GOOD | {"layers": [DENSE | {"type": "\x1b[31m"}]},
 }
 
 

@@ -78,10 +78,10 @@ def test_a_file_that_can_be_written_is_not_touched(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_a_pipe_is_no_file_to_replace(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is a device or a pipe"):
+    with pytest.raises(OSError, match="it is a device, a pipe or a socket"):
         run_folder.require_writable(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(os.devnull)
-    with pytest.raises(OSError, match="it is a device or a pipe"):
+    with pytest.raises(OSError, match="it is a device, a pipe or a socket"):
         run_folder.require_writable(tmp_path / "link")
 
 
@@ -128,6 +128,9 @@ def test_history_comes_back(tmp_path):
         json.dumps(REPORT).replace("0.25", "9" * 400),
         "[" * 100_000,
         "\udcff",
+        json.dumps(REPORT) + "\x0b" + json.dumps(REPORT),
+        json.dumps(REPORT) + "\x85" + json.dumps(REPORT),
+        json.dumps(REPORT).replace("}", ', "loss": 2}'),
     ],
 )
 def test_a_damaged_history_is_named(tmp_path, line):
@@ -136,6 +139,20 @@ def test_a_damaged_history_is_named(tmp_path, line):
     with pytest.raises(ValueError, match=r"history\.jsonl is damaged: ") as caught:
         run_folder.read_history(path)
     assert str(caught.value).startswith(str(path))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["\u2028", "\x85", "é"])
+def test_only_line_ends_end_a_report(tmp_path, text):
+    path = tmp_path / "history.jsonl"
+    report = REPORT | {"text": text}
+    path.write_text(2 * (json.dumps(report, ensure_ascii=False) + "\n"), encoding="utf-8")
+    assert run_folder.read_history(path) == [report, report]
+
+
+def test_a_history_without_reports(tmp_path):
+    run_folder.write_history(tmp_path / "history.jsonl", [])
+    assert run_folder.read_history(tmp_path / "history.jsonl") == []
 
 
 def test_submission_counts_images_from_one(tmp_path):

@@ -17,6 +17,7 @@ from fastfnn.callbacks import EarlyStopping
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.execution import thresholds
 from fastfnn.execution.plan import Steps
+from fastfnn.files.container import read_model, write_model
 
 X, Y = samples(20)
 SPARSE_X, SPARSE_Y = sparse_samples(20, 4, 3, "float64")
@@ -231,6 +232,34 @@ def test_a_history_tells_where_it_ended():
     assert history.interrupted
     assert (history.unfinished.epoch, history.unfinished.n_samples) == (2, 12)
     assert repr(history).endswith("; epoch 2 ended after 12 samples)")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 10**30),
+        ("batch_size", 2**63),
+        ("batch_size", True),
+        ("batch_size", 0),
+        ("epoch", 10**30),
+        ("epoch", 3),
+        ("seconds", -1.0),
+        ("order", None),
+    ],
+)
+def test_an_unfinished_epoch_that_cannot_be_is_refused(tmp_path, name, value):
+    path, net = tmp_path / "c", small("numpy")
+    end, outcome = end_after(6, "StopTraining")
+    with outcome:
+        net.fit(X, Y, Adam(0.05), epochs=3, batch_size=6, step_callbacks=[end], callbacks=[Checkpoint(path)])
+    described, tensors = read_model(path)
+    described["unfinished"][name] = value
+    write_model(path, described, tensors)
+    before = bytes_of(net)
+    with pytest.raises(ValueError, match="describes no training run that can be resumed: ") as caught:
+        load_checkpoint(path, net, Adam(0.05))
+    assert len(str(caught.value)) < 1000
+    assert bytes_of(net) == before
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from fastfnn.app.terminal import prepare_streams, require_written
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets.by_path import files_of
+from fastfnn.files.described import in_brief
 from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
 from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
@@ -34,6 +35,9 @@ from fastfnn.recipes.settings import LABEL, Settings, parse_hidden, settle
 DIVERGED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+
+# Characters of the longest message. The middle of a longer one, which quotes a file, is left out.
+LONGEST_MESSAGE: Final = 2000
 
 # Settings that do not change what a training run has done so far.
 RESUMABLE: Final = ("iterations", "threads", "checkpoint_every")
@@ -82,7 +86,7 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror is not None:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return " ".join(text.split()) or type(error).__name__
+    return in_brief(text, LONGEST_MESSAGE) or type(error).__name__
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastfnn.datasets.files import require_file
 from fastfnn.files.atomic import write_and_rename
+from fastfnn.files.described import in_brief
 from fastfnn.recipes.settings import Settings
 
 HEADING = "# Runs this training again: fastfnn train --config config.toml\n"
@@ -43,11 +44,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         config = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)} is no TOML file: {error}") from error
+        raise ValueError(f"{os.fspath(path)} is no TOML file: {in_brief(str(error))}") from error
     known = [field.name for field in dataclasses.fields(Settings)]
     for name in config:
         if name not in known:
-            raise ValueError(f"{os.fspath(path)}: {name!r} is no setting; the settings are {', '.join(known)}")
+            unknown = in_brief(repr(name))
+            raise ValueError(f"{os.fspath(path)}: {unknown} is no setting; the settings are {', '.join(known)}")
         if _holds_wide_number(config[name]):
             raise ValueError(f"{os.fspath(path)}: {name} has more than 64 bits")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import is_whole
 from fastfnn.files.atomic import check_writable, write_and_rename
+from fastfnn.files.described import faults_naming, parse_json
 from fastfnn.recipes.spiral import REGIONS
 
 if TYPE_CHECKING:
@@ -136,12 +137,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     OSError, ValueError
         If they cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        reports = [json.loads(line) for line in lines]
+    with faults_naming(path, "is damaged: it is not JSON, line by line"):
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        reports = [parse_json(line) for line in lines if len(lines) > 1 or line]
         json.dumps(reports, allow_nan=False)  # they will be written again
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: it is not JSON, line by line ({error})") from error
     for number, report in enumerate(reports, start=1):
         if not _is_report(report):
             raise ValueError(f"{path} is damaged: line {number} is no report of an iteration")

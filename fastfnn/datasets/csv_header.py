@@ -2,11 +2,14 @@
 
 import csv
 import re
+import reprlib
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from fastfnn._checks import printable
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -106,7 +109,7 @@ def _chosen(names: list[str], choice: Choice, columns: Sequence[str] | None) -> 
 def _require_distinct(names: list[str]) -> None:
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
-        raise ValueError(f"expected one column {name!r}, found {count}; keep one of them")
+        raise ValueError(f"expected one column {reprlib.repr(name)}, found {count}; keep one of them")
 
 
 def _require_dropped(names: list[str], choice: Choice) -> None:
@@ -132,5 +135,5 @@ def _other_columns(expected: Sequence[str], found: Sequence[str]) -> str:
 
 def shortened(names: Sequence[str]) -> str:
     """Return the number of columns and the first of their names."""
-    listed = textwrap.shorten(", ".join(names), width=60, placeholder=" ...")
+    listed = printable(textwrap.shorten(", ".join(names), width=60, placeholder=" ..."))
     return f"{len(names)} column{'' if len(names) == 1 else 's'}{': ' if names else ''}{listed}"

@@ -1,5 +1,6 @@
 """NumPy's .npz archives, with the usual names of samples and labels in them."""
 
+import io
 import math
 import textwrap
 import warnings
@@ -10,12 +11,18 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from fastfnn._checks import printable
 from fastfnn.datasets.conversion import as_dataset
 from fastfnn.datasets.dataset import Dataset
 from fastfnn.datasets.files import PathLike, require_file, require_memory
 
 # The names usual with scikit-learn, and those in archives that Keras ships; the first pair found is read.
 ARRAY_NAMES = (("X", "y"), ("x_train", "y_train"))
+
+# The record at the end of an archive: its beginning, its size and that of the longest comment behind it, the place of
+# the number of members in it, and the number that stands for one written elsewhere.
+END = b"PK\5\6"
+END_BYTES, LONGEST_COMMENT, COUNT_PLACE, COUNTED_ELSEWHERE = 22, 0xFFFF, 10, 0xFFFF
 
 
 def read_npz(path: PathLike) -> Dataset:
@@ -57,6 +64,7 @@ def _read_arrays(file: BinaryIO, path: PathLike) -> tuple[npt.NDArray[Any], npt.
     try:
         with zipfile.ZipFile(file) as archive, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # files of Python 2 take longer
+            _require_members(archive, file)
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
             X_name, y_name = _names_in(members)
             for name in members.values():
@@ -65,8 +73,18 @@ def _read_arrays(file: BinaryIO, path: PathLike) -> tuple[npt.NDArray[Any], npt.
             return X, _read_array(archive, members[y_name]) if y_name in members else None
     # Damaged content makes zipfile and NumPy's parser of headers raise nearly anything.
     except Exception as error:
-        reason = textwrap.shorten(str(error), 300) or type(error).__name__
+        reason = printable(textwrap.shorten(str(error), 300)) or type(error).__name__
         raise ValueError(f"{path}: cannot read the .npz archive: {reason}") from error
+
+
+def _require_members(archive: zipfile.ZipFile, file: BinaryIO) -> None:
+    """Raise ValueError if zipfile found another number of members than was written: damage can hide one."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - END_BYTES - LONGEST_COMMENT))
+    tail = file.read()
+    place = tail.rfind(END) + COUNT_PLACE
+    written, found = int.from_bytes(tail[place : place + 2], "little"), len(archive.infolist())
+    if written not in (found, COUNTED_ELSEWHERE):
+        raise ValueError(f"it is damaged: expected {written} members, found {found}")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:

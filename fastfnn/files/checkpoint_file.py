@@ -12,7 +12,7 @@ import numpy as np
 from fastfnn_kernels import __version__
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_count, check_non_negative, check_whole
+from fastfnn._checks import check_non_negative, check_whole
 from fastfnn.files.container import read_model, require_finite, write_model
 from fastfnn.files.described import (
     Check,
@@ -23,6 +23,8 @@ from fastfnn.files.described import (
     check_text,
     faults_naming,
     fields_of,
+    in_brief,
+    is_same,
     list_of,
     none_or,
     values_of,
@@ -30,6 +32,8 @@ from fastfnn.files.described import (
 from fastfnn.history import History, Record, Sums, Unfinished
 
 KIND = "checkpoint"
+
+LARGEST_INDEX = 2**63 - 1
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -139,8 +143,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointContent:
     if described.get("kind") != KIND:
         raise ValueError(f"{name} is a model, not a checkpoint: load it with Network.load")
     if described.get("version") != __version__:
+        version = in_brief(str(described.get("version")))
         raise ValueError(
-            f"{name} was written by fastfnn {described.get('version')}, and this is {__version__}: "
+            f"{name} was written by fastfnn {version}, and this is {__version__}: "
             f"resume it with that version, or train anew"
         )
     with faults_naming(path, "describes no training run that can be resumed"):
@@ -153,16 +158,24 @@ def check_random(name: str, state: Any) -> dict[str, Any]:
     generator = getattr(np.random, check_text(f"{name}.bit_generator", fields.get("bit_generator")), None)
     if not (isinstance(generator, type) and issubclass(generator, np.random.BitGenerator)):
         raise ValueError(f"{name}.bit_generator must be one of numpy.random; got {fields['bit_generator']!r}")
+    bits = generator(0)
     try:
-        generator(0).state = fields
+        bits.state = fields
     except (KeyError, AttributeError) as error:
         raise ValueError(f"{name} is no state of {fields['bit_generator']}: {error!r} is missing") from error
+    if not is_same(bits.state, fields):
+        raise ValueError(f"{name} is no state of {fields['bit_generator']}, which takes {bits.state}; got {fields}")
     return fields
 
 
 def check_index(name: str, value: Any) -> int:
     """Return a number of things, from 0 up."""
-    return check_whole(name, value, least=0, largest=2**63 - 1)
+    return check_whole(name, value, least=0, largest=LARGEST_INDEX)
+
+
+def check_number_of(name: str, value: Any) -> int:
+    """Return a number of things, from 1 up."""
+    return check_whole(name, value, least=1, largest=LARGEST_INDEX)
 
 
 def check_scalar(name: str, value: Any) -> Any:
@@ -179,8 +192,8 @@ SUMS: dict[str, Check] = {
     "n_rows": check_index,
 }
 UNFINISHED: dict[str, Check] = {
-    "epoch": check_count,
-    "batch_size": check_count,
+    "epoch": check_number_of,
+    "batch_size": check_number_of,
     "order": check_text,
     "random": check_random,
     "total": fields_of(SUMS),

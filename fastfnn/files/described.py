@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from fastfnn._checks import shown
+from fastfnn._checks import printable, shown
 
 Check = Callable[[str, Any], Any]
 
@@ -34,11 +34,20 @@ def faults_naming(path: str | os.PathLike[str], says: str) -> Iterator[None]:
         raise ValueError(f"{os.fspath(path)} {says}: {reason}") from error
 
 
-def in_brief(text: str) -> str:
-    """Return a text on one line, with its middle left out if it is long."""
-    line = " ".join(text.split())
-    half = LONGEST_REASON // 2
-    return line if len(line) <= LONGEST_REASON else f"{line[:half]} ... {line[-half:]}"
+def in_brief(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return a text on one line, of printable characters, with its middle left out if it is long."""
+    line = printable(" ".join(text.split()))
+    half = longest // 2
+    return line if len(line) <= longest else f"{line[:half]} ... {line[-half:]}"
+
+
+def is_same(value: Any, described: Any) -> bool:
+    """Tell whether values are equal, as those of JSON are: true is no number."""
+    if isinstance(value, dict) and isinstance(described, dict):
+        return value.keys() == described.keys() and all(is_same(value[key], described[key]) for key in value)
+    if isinstance(value, list) and isinstance(described, list):
+        return len(value) == len(described) and all(map(is_same, value, described))
+    return isinstance(value, bool) == isinstance(described, bool) and bool(value == described)
 
 
 def parse_json(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn._checks import FLOAT_DTYPES, unknown_name
+from fastfnn._checks import FLOAT_DTYPES, check_flag, unknown_name
 from fastfnn.backends import get_backend
 from fastfnn.data_form import from_entry, to_entry
 from fastfnn.files.container import fill, read_model, write_model
@@ -20,6 +20,7 @@ from fastfnn.files.described import (
     check_object,
     check_text,
     faults_naming,
+    is_same,
     list_of,
     one_of,
 )
@@ -47,7 +48,7 @@ REQUIRED: dict[str, Check] = {
     "input_scale": check_finite_number,
     "layers": list_of(check_object),
 }
-OPTIONAL: dict[str, Check] = {"loss": check_object, "data_form": check_object}
+OPTIONAL: dict[str, Check] = {"loss": check_object, "data_form": check_object, "predicts_columns": check_flag}
 
 
 def save_network(path: str | os.PathLike[str], model: Model) -> None:
@@ -72,9 +73,9 @@ def load_network(kind: type[M], path: str | os.PathLike[str], backend: str) -> M
         loss = loss_from(fields["loss"]) if "loss" in fields else SoftmaxCrossEntropy()
         model = kind(layers, backend, fields["dtype"], input_scale=fields["input_scale"], loss=loss)
         model.data_form = from_entry(fields.get("data_form"), model.n_inputs)
+        model.predicts_columns = fields.get("predicts_columns", False)
         check_class_weight(model)
     fill(model.parameters, tensors, path)
-    model.predicts_columns = architecture.get("predicts_columns") is True
     return model
 
 
@@ -127,6 +128,6 @@ def _complete(built: B, arguments: Fields) -> B:
     for name, value in built.config().items():
         if name not in arguments:
             raise ValueError(f"{built!r} lacks {name}")
-        if value != arguments[name]:
+        if not is_same(value, arguments[name]):
             raise ValueError(f"{built!r} has the {name} {value!r}; got {arguments[name]!r}")
     return built

@@ -225,7 +225,7 @@ class Optimizer(ABC):
         if n_steps > 0:
             fresh.count_steps(parameters, n_steps)
         expected = fresh.state
-        if _described(state) != _described(expected):
+        if not _fits(state, expected):
             raise ValueError(
                 f"the state is not that of {type(self).__name__} for these parameters: "
                 f"expected {_described(expected)}; got {_described(state)}"
@@ -285,10 +285,27 @@ def filled_like(parameters: Sequence[NDArray[Any]], value: float) -> State:
     return [aligned_full(parameter.shape, value, parameter.dtype) for parameter in parameters]
 
 
+def _fits(state: dict[str, list[Any]], fresh: dict[str, list[Any]]) -> bool:
+    """Tell whether a state can continue a fresh one; what is None there may have become a number."""
+    return state.keys() == fresh.keys() and all(
+        len(values) == len(fresh[name]) and all(map(_continues, values, fresh[name]))
+        for name, values in state.items()
+    )
+
+
+def _continues(value: Any, fresh: Any) -> bool:
+    if isinstance(fresh, np.ndarray):
+        return isinstance(value, np.ndarray) and (value.dtype, value.shape) == (fresh.dtype, fresh.shape)
+    return not isinstance(value, np.ndarray) and (fresh is None or value is not None)
+
+
 def _described(state: dict[str, list[Any]]) -> dict[str, list[str]]:
     """Describe dtype and shape of each value of a state."""
     return {
-        name: [f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else "number" for v in values]
+        name: [
+            f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else "None" if v is None else "number"
+            for v in values
+        ]
         for name, values in state.items()
     }
 
