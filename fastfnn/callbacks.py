@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
 from fastfnn._monitor import Best
+from fastfnn._warnings import warn
 from fastfnn.history import Record
 from fastfnn.training.events import Epoch, StopTraining, Training
 
@@ -28,7 +29,7 @@ class EarlyStopping:
 
     They are restored whatever ended training: its last epoch, another callback, Ctrl-C or an exception. In a resumed
     run the earlier epochs count too, but their parameters are gone: if the best epoch is one of them, nothing is
-    restored.
+    restored, and a warning says so.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ class EarlyStopping:
     ValueError
         If an argument is out of range, or "auto" does not know the metric.
     """
+
+    reads_record = True
 
     def __init__(
         self,
@@ -100,6 +103,11 @@ class EarlyStopping:
         """Restore the best parameters."""
         if self._best_parameters:
             training.restore(self._best_parameters)
+        elif self._restore_best and self.best_epoch is not None:
+            warn(
+                f"the best epoch, {self.best_epoch}, came before training was resumed: its parameters are gone, and "
+                f"those after the last epoch stay"
+            )
 
     def _improves(self, record: Record) -> bool:
         """Tell whether an epoch is the best so far, and remember it if so."""
@@ -124,19 +132,25 @@ class CsvLogger:
         If the file cannot be written.
     """
 
+    reads_record = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._columns: list[str] = []
         self._path.write_text("", encoding="utf-8")
 
     def start(self, training: Training) -> None:
-        """Begin an empty file."""
+        """Begin a new file, with the earlier epochs of a resumed training run."""
         self._columns = []
         self._path.write_text("", encoding="utf-8")
+        if training.history.records:
+            self._write(training.history.records)
 
     def __call__(self, epoch: Epoch) -> None:
         """Write one line; a value missing from the record stays empty."""
-        records = [epoch.record] if self._columns else epoch.history.records
+        self._write([epoch.record])
+
+    def _write(self, records: list[Record]) -> None:
         with self._path.open("a", encoding="utf-8", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             if not self._columns:
@@ -161,6 +175,8 @@ class TensorBoardLogger:
     OSError
         If the folder or the file cannot be created.
     """
+
+    reads_record = True
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastfnn._checks import check_count
 from fastfnn._warnings import warn
 from fastfnn.data_form import from_entry, require_same, to_entry
+from fastfnn.files.atomic import check_writable
 from fastfnn.history import History
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -43,9 +44,12 @@ class Checkpoint:
         If `every` is not a whole number from 1 up.
     """
 
+    reads_record = True
+
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self._every = check_count("every", every)
         self._path = Path(path)
+        self._warned_of: set[str] = set()
         self._latest: int | None = None
 
     def is_due(self, epoch: Epoch) -> bool:
@@ -58,11 +62,10 @@ class Checkpoint:
         Raises
         ------
         OSError
-            If the folder of the file is missing.
+            If the file cannot be written.
         """
-        self._latest = len(training.history)
-        if not self._path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"there is no folder for the checkpoint {self._path}: create it")
+        self._latest, self._warned_of = len(training.history), set()
+        check_writable(self._path)
 
     def __call__(self, epoch: Epoch) -> None:
         """Write the state after this epoch, if it is due."""
@@ -81,8 +84,10 @@ class Checkpoint:
     ) -> None:
         try:
             _save(self._path, parameters, network, optimizer, history)
-        except (OSError, ValueError) as error:
-            warn(f"the checkpoint after epoch {len(history)} was not written, and training goes on: {error}")
+        except (OSError, ValueError, TypeError) as error:
+            if str(error) not in self._warned_of:
+                self._warned_of.add(str(error))
+                warn(f"the checkpoint after epoch {len(history)} was not written: {error}")
         self._latest = len(history)
 
 
@@ -194,7 +199,7 @@ def _check_optimizer(name: str, saved: OptimizerState, given: OptimizerState) ->
     if not is_same(saved.options, given.options):
         raise ValueError(
             f"{name} holds the state of {saved.kind} with {in_brief(repr(saved.options))}; got {given.options}: "
-            f"construct it alike"
+            f"construct it with the same options"
         )
 
 

@@ -120,7 +120,7 @@ class History:
         """Time since training began."""
         if self.unfinished is not None:
             return self.unfinished.seconds
-        return self.records[-1]["seconds"] if self.records else 0.0
+        return self.records[-1].get("seconds", 0.0) if self.records else 0.0
 
     def __getitem__(self, name: str) -> list[float]:
         """Return one column, without the epochs that lack it."""

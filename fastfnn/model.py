@@ -142,7 +142,7 @@ class Model:
             self.rng = np.random.default_rng(seed)
         for layer in self.layers:
             layer.reset_parameters(self.rng)
-        self.predicts_columns = False
+        self.predicts_columns, self.data_form = False, None
 
     def store_parameters(self) -> None:
         """Store the parameters in one vector again, where a layer has replaced one of its arrays."""

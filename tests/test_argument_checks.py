@@ -12,6 +12,7 @@ from fastfnn._checks import (
     check_choice,
     check_count,
     check_flag,
+    check_held,
     check_non_negative,
     check_optional_count,
     check_optional_positive,
@@ -105,6 +106,18 @@ def test_a_scale_must_fit_into_the_dtype():
     assert check_scale("input_scale", 1e300, np.dtype(np.float64)) == 1e300
     with pytest.raises(ValueError, match=r"input_scale must be a finite number other than 0 in float32; got 1e\+300"):
         scale32("input_scale", 1e300)
+
+
+def test_numbers_that_a_dtype_holds():
+    single = np.dtype(np.float32)
+    check_held("Adam: ", {"epsilon": 1e-8, "rate": 0.0}, single)
+    check_held("Adam: ", {"beta": 0.999}, single, below=1)
+    for value in (1e-60, 1e60):
+        with pytest.raises(ValueError, match=r"Adam: epsilon must be a number that float32 can hold; got 1e[-+]60"):
+            check_held("Adam: ", {"epsilon": value}, single)
+        check_held("Adam: ", {"epsilon": value}, np.dtype(np.float64))
+    with pytest.raises(ValueError, match="Adam: beta must be .*float32.*; got 0.99999999999"):
+        check_held("Adam: ", {"beta": 0.99999999999}, single, below=1)
 
 
 @pytest.mark.parametrize("choices", [("min", "max"), ["min", "max"], {"min": 1, "max": 2}])

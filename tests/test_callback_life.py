@@ -1,5 +1,6 @@
 """Callbacks start, see every epoch, and finish whatever ended training; their state is that of one training."""
 
+import pickle
 import signal
 import threading
 import warnings
@@ -234,7 +235,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
 
     write = checkpoint_file.write_checkpoint
     monkeypatch.setattr(checkpoint_file, "write_checkpoint", save)
-    with pytest.warns(TrainingWarning, match=r"checkpoint after epoch 2 was not written, .*No space left .*c'"):
+    with pytest.warns(TrainingWarning, match=r"checkpoint after epoch 2 was not written: .*No space left .*c'"):
         history = fit(Checkpoint(tmp_path / "c"), epochs=3)
     assert len(history) == 3
     assert len(load_checkpoint(tmp_path / "c", small_network(), SGD(0.1))) == 3
@@ -243,7 +244,10 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
 def test_a_checkpoint_in_a_missing_folder_is_refused_before_training(tmp_path):
     net = small_network()
     before = bytes_of(net)
-    with pytest.raises(FileNotFoundError, match=r"there is no folder for the checkpoint .*missing/c: create it"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"cannot write the file .*missing/c \(there is no folder .*missing",
+    ):
         net.fit(X, Y, SGD(0.1), callbacks=[Checkpoint(tmp_path / "missing" / "c")])
     assert bytes_of(net) == before
 
@@ -282,10 +286,10 @@ def test_a_diverged_training_keeps_its_last_finite_checkpoint(tmp_path):
         net.fit(X, Y, SGD(0.1), epochs=3, callbacks=[Checkpoint(tmp_path / "c"), diverge])
     messages = [str(warning.message) for warning in caught]
     assert [message.split(":")[0] for message in messages] == [
+        "the checkpoint after epoch 2 was not written",
         "the loss became nan in epoch 3, batch 1",
-        "the checkpoint after epoch 3 was not written, and training goes on",
     ]
-    assert len(load_checkpoint(tmp_path / "c", small_network(), SGD(0.1))) == 2
+    assert len(load_checkpoint(tmp_path / "c", small_network(), SGD(0.1))) == 1
 
 
 def test_ctrl_c_ends_a_grid_search_although_fit_returns():
@@ -394,3 +398,139 @@ def test_arrays_are_writable_again_when_the_last_of_several_trainings_ends():
     second_is_out.set()
     thread.join()
     assert x.flags.writeable
+
+
+def test_views_are_writable_again_after_the_training_on_their_base():
+    x, y = X.copy(), Y.copy()
+    view = x[:10]
+    small_network().fit(x, y, SGD(0.1), callbacks=[lambda epoch: small_network().fit(view, y[:10], SGD(0.1))])
+    assert x.flags.writeable
+    assert view.flags.writeable
+
+
+def test_arrays_whose_memory_another_library_owns_stay_writable():
+    class Owner:
+        def __init__(self, array):
+            self.array, self.__array_interface__ = array, array.__array_interface__
+
+    x = np.asarray(Owner(X.copy()))
+    small_network().fit(x, Y, SGD(0.1), callbacks=[lambda epoch: x.fill(0)])
+    assert x.flags.writeable
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_reads_the_record_is_called_after_what_adds_to_it(tmp_path, first):
+    def add(epoch):
+        epoch.record["f1"] = float(epoch.number)
+
+    readers = [Checkpoint(tmp_path / "c"), CsvLogger(tmp_path / "log"), EarlyStopping(9, "f1", "max")]
+    fit(*([add, *readers] if first else [*readers, add]), epochs=3)
+    loaded = load_checkpoint(tmp_path / "c", small_network(), SGD(0.1))
+    assert loaded["f1"] == [1.0, 2.0, 3.0]
+    assert (tmp_path / "log").read_text().splitlines()[0].endswith(",f1")
+
+
+def test_a_log_of_a_resumed_training_without_an_epoch_has_the_earlier_ones(tmp_path):
+    history = fit(epochs=2)
+    fit(CsvLogger(tmp_path / "log"), epochs=2, history=history)
+    assert len((tmp_path / "log").read_text().splitlines()) == 3
+
+
+def test_ctrl_c_while_callbacks_finish_is_seen():
+    class Pressed(Diary):
+        def finish(self, training):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.warns(TrainingWarning, match="training was interrupted"):
+        history = fit(Pressed([]))
+    assert history.interrupted
+    assert len(history) == 2
+
+
+def test_ctrl_c_that_acts_at_once_says_what_it_leaves():
+    def press(step):
+        raise KeyboardInterrupt
+
+    with pytest.warns(TrainingWarning, match="at once, possibly in the middle of a step: resume a checkpoint"):
+        fit(batch_size=6, step_callbacks=[press])
+
+
+def test_restored_weights_are_not_those_of_the_place_in_an_epoch():
+    def stop(step):
+        if step.number == 10:
+            raise StopTraining
+
+    history = fit(EarlyStopping(9, "loss", "max"), epochs=9, batch_size=6, step_callbacks=[stop])
+    assert len(history) == 2
+    assert history.unfinished is None
+
+
+def test_a_best_epoch_before_a_resumed_run_is_a_warning():
+    history = fit(epochs=3)
+    with pytest.warns(TrainingWarning, match="the best epoch, 1, came before training was resumed"):
+        fit(EarlyStopping(9, "loss", "max"), epochs=5, history=history)
+
+
+def test_sigterm_ends_a_training_within_a_training():
+    inner = []
+
+    def train(epoch):
+        def press(event):
+            inner.append(event.number)
+            signal.raise_signal(signal.SIGTERM)
+
+        small_network().fit(X, Y, SGD(0.1), epochs=9, callbacks=[press])
+
+    with pytest.raises(SystemExit, match="143"):
+        fit(train, epochs=9)
+    assert inner == [1]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_rate_is_its_own_again_after_schedules_within_schedules():
+    optimizer, net = SGD(0.1), small_network()
+
+    def train(epoch):
+        epoch.network.fit(X, Y, optimizer, schedule=lambda number, history: 0.01)
+        copied = pickle.loads(pickle.dumps(optimizer))
+        assert (copied.learning_rate, copied.own_learning_rate) == (0.1, 0.1)
+
+    net.fit(X, Y, optimizer, schedule=lambda number, history: 0.2, callbacks=[train])
+    assert optimizer.learning_rate == optimizer.own_learning_rate == 0.1
+
+
+def test_a_negative_rate_is_refused():
+    optimizer, net = SGD(0.1), small_network()
+    optimizer.learning_rate = -0.1
+    before = bytes_of(net)
+    with pytest.raises(ValueError, match=r"SGD: learning_rate must be a finite number from 0 up; got -0.1"):
+        net.fit(X, Y, optimizer)
+    assert bytes_of(net) == before
+
+
+@pytest.mark.parametrize("history", [{}, [], 3])
+def test_a_history_of_another_kind_is_refused(history):
+    with pytest.raises(TypeError, match="history must be a History, as returned by fit or load_checkpoint; got"):
+        fit(history=history)
+
+
+def test_a_refused_training_leaves_the_optimizer_free():
+    def stop(step):
+        raise StopTraining
+
+    first, second, optimizer = small_network(), small_network(seed=4), Adam(0.1)
+    history = first.fit(X, Y, optimizer, batch_size=6, step_callbacks=[stop])
+    copied = pickle.loads(pickle.dumps(optimizer))
+    with pytest.raises(ValueError, match="continue with the same samples"):
+        second.fit(X, Y, copied, batch_size=5, history=history)
+    first.fit(X, Y, copied)
+
+
+def test_a_checkpoint_of_a_record_with_an_array_is_a_warning(tmp_path):
+    def add(epoch):
+        epoch.record["matrix"] = np.zeros(3)
+
+    with pytest.warns(TrainingWarning, match=r"was not written: .*ndarray") as caught:
+        history = fit(add, Checkpoint(tmp_path / "c"), epochs=4)
+    assert len(caught) == 1
+    assert len(history) == 4

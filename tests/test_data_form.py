@@ -132,3 +132,17 @@ def test_a_training_goes_on_with_the_same_data_only(given, message, tmp_path):
         load_checkpoint(tmp_path / "c", network, Adam())
     assert (network.layers[0].weights == 7).all()
     assert network.data_form == given
+
+
+def test_a_network_trained_on_other_numbers_has_no_form_of_files():
+    net = fastfnn.Network([fastfnn.Dense(3, 2)], backend="numpy", seed=1)
+    X, y = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1])
+    form = DataForm(("a", "b", "c"), is_bytes=True)
+    net.data_form = form
+    net.fit(X, y, fastfnn.SGD(0.1))
+    assert net.data_form == form
+    net.fit(X.astype(np.float32), y, fastfnn.SGD(0.1))
+    assert net.data_form is None
+    net.data_form = form
+    net.reset(seed=2)
+    assert net.data_form is None

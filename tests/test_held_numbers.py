@@ -8,7 +8,7 @@ import pytest
 from networks import bytes_of, samples, small_network
 
 import fastfnn
-from fastfnn import SGD, Adam, AdamW, Dense, Dropout, Network, RMSprop
+from fastfnn import SGD, Adam, AdamW, Dense, Dropout, Network, RMSprop, TrainingWarning
 from fastfnn._checks import check_held, held
 from fastfnn.losses import Huber, SoftmaxCrossEntropy
 
@@ -91,7 +91,7 @@ def test_rates_of_a_schedule_are_checked_before_they_are_used(rates, epoch):
     with pytest.raises(ValueError, match=re.escape(message)):
         net.fit(X, Y, optimizer, **options, callbacks=[lambda epoch: seen.append(bytes_of(net))])
     assert len(seen) == epoch - 1
-    assert optimizer.learning_rate == [0.25, *rates][epoch - 1]
+    assert optimizer.learning_rate == 0.25
     if seen:
         assert bytes_of(net) == seen[-1]
     small_network("numpy", "float64").fit(X, Y, SGD(0.25), epochs=len(rates[:1]), schedule=lambda *_: TINY)
@@ -184,7 +184,7 @@ def test_a_diverged_network_has_no_accuracy(value, backend, n_rows):
     net = of_weights(value, backend=backend)
     for inputs in (X, np.ones_like(X), np.zeros_like(X), (X > 1).astype(np.uint8)):
         assert np.isnan(net.evaluate(inputs[:n_rows], Y[:n_rows])).all()
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"), pytest.warns(TrainingWarning, match="the loss became nan"):
         history = of_weights(value, backend=backend).fit(X, Y, SGD(0.1), validation_data=(X, Y))
     assert np.isnan(history["validation_accuracy"]).all()
 

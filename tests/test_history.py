@@ -131,7 +131,7 @@ class InterruptedSGD(SGD):
 
 
 def interrupted():
-    return pytest.warns(fastfnn.TrainingWarning, match="training was interrupted, and history.interrupted is True")
+    return pytest.warns(fastfnn.TrainingWarning, match="training was interrupted.*; history.interrupted is True")
 
 
 def assert_usable(net):

@@ -276,7 +276,7 @@ def test_an_optimizer_with_other_options_is_refused(tmp_path, optimizer, other):
     net.fit(X, Y, optimizer(), epochs=2, callbacks=[Checkpoint(tmp_path / "c")])
     resumed, wrong = small("numpy", 5), other()
     before = bytes_of(resumed)
-    with pytest.raises(ValueError, match=r"holds the state of .* with .*; got .*: construct it alike"):
+    with pytest.raises(ValueError, match=r"the state of .* with .*; got .*: construct it with the same options"):
         load_checkpoint(tmp_path / "c", resumed, wrong)
     assert (bytes_of(resumed), wrong.n_steps) == (before, 0)
     rate = optimizer()

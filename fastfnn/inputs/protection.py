@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 # The arrays that are protected, and by how many training runs: several threads may train on one array.
 _protected: dict[int, tuple[NDArray[Any], int]] = {}
+# Views of arrays that are still protected: they can be made writable only after their base.
+_waiting: list[NDArray[Any]] = []
 _lock = threading.Lock()
 
 
@@ -30,8 +33,10 @@ def write_protected(data: Iterable[Any]) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            for array in sorted(arrays, key=_is_view):  # a view can be made writable after its base only
+            for array in arrays:
                 _release(array)
+            in_order = sorted(_waiting, key=_is_view)
+            _waiting[:] = [array for array in in_order if not _is_writable_again(array)]
 
 
 def _arrays_of(data: Any) -> list[NDArray[Any]]:
@@ -44,7 +49,7 @@ def _arrays_of(data: Any) -> list[NDArray[Any]]:
 def _protect(array: NDArray[Any]) -> None:
     if id(array) in _protected:
         _protected[id(array)] = array, _protected[id(array)][1] + 1
-    elif array.flags.writeable:
+    elif array.flags.writeable and _can_be_released(array):
         _protected[id(array)] = array, 1
         array.flags.writeable = False
 
@@ -55,10 +60,26 @@ def _release(array: NDArray[Any]) -> None:
     _, n_runs = _protected.pop(id(array))
     if n_runs > 1:
         _protected[id(array)] = array, n_runs - 1
-        return
-    with suppress(ValueError):  # another thread still trains on the array whose view this is
-        array.flags.writeable = True
+    else:
+        _waiting.append(array)
+
+
+def _can_be_released(array: NDArray[Any]) -> bool:
+    """Tell whether NumPy will make the array writable again: not if another library owns its memory."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return isinstance(owner, (np.ndarray, mmap.mmap))
 
 
 def _is_view(array: NDArray[Any]) -> bool:
     return array.base is not None
+
+
+def _is_writable_again(array: NDArray[Any]) -> bool:
+    """Make an array writable, unless its base is still protected."""
+    try:
+        array.flags.writeable = True
+    except ValueError:
+        return False
+    return True

@@ -14,7 +14,7 @@ import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_held, check_positive
+from fastfnn._checks import check_held, check_non_negative, check_positive
 from fastfnn._memory import aligned_full
 from fastfnn.parameters import FlatArrays
 
@@ -75,6 +75,7 @@ class Optimizer(ABC):
         ValueError
             If a number becomes 0 or infinite in `dtype`, or a share below 1 becomes 1.
         """
+        check_non_negative(f"{type(self).__name__}: learning_rate", self.learning_rate)
         numbers, shares = ({name: getattr(self, name) for name in names} for names in (self._NUMBERS, self._SHARES))
         numbers |= {f"learning_rate times {factor}": self.learning_rate * factor for factor in rate_factors}
         owner = f"{type(self).__name__}: "
@@ -178,11 +179,12 @@ class Optimizer(ABC):
     @contextmanager
     def scheduled(self) -> Iterator[None]:
         """Leave the learning rate to a schedule in the `with` block."""
-        self._rate_beside_schedule = self.learning_rate
+        before = self.learning_rate, self._rate_beside_schedule
+        self._rate_beside_schedule = self.own_learning_rate
         try:
             yield
         finally:
-            self.learning_rate, self._rate_beside_schedule = self._rate_beside_schedule, None
+            self.learning_rate, self._rate_beside_schedule = before
 
     @property
     def own_learning_rate(self) -> float:
@@ -251,8 +253,9 @@ class Optimizer(ABC):
                 setattr(self, f"_{name}", FlatArrays.copied(state))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the references to the parameters of the last step and to their network."""
-        return self.__dict__ | {"_known": None, "_owner": None}
+        """Leave out the references to the parameters of the last step, to their network and to a schedule."""
+        left_out = {"_known": None, "_owner": None, "_rate_beside_schedule": None}
+        return self.__dict__ | {"learning_rate": self.own_learning_rate} | left_out
 
     def _rate(self, index: Index) -> float:
         """Return the learning rate of the parameter at `index`."""

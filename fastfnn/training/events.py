@@ -1,7 +1,8 @@
 """Training events: what is passed to callbacks, how they are called, and the exception they raise to end training.
 
 A callback is any callable. If its class has a method `start` or `finish`, it is called with the `Training` before the
-first step and after the last one.
+first step and after the last one. If its class has an attribute `reads_record` that is true, it is called after the
+others, which may add figures to the record of an epoch.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Training:
     n_epochs: int
     error: BaseException | None = None
     _last: dict[str, NDArray[Any]] | None = field(default=None, init=False)
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether `restore` has replaced the network's parameters."""
+        return self._last is not None
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
@@ -139,6 +145,11 @@ class Step:
 
 class StopTraining(Exception):  # noqa: N818 - it is not an error
     """Raised by a callback to end training after the current epoch or step."""
+
+
+def reads_record(callback: Callable[..., Any]) -> bool:
+    """Tell whether a callback's class says that it reads the record: it is called after those that may add to it."""
+    return bool(getattr(type(callback), "reads_record", False))
 
 
 def tell(callbacks: Iterable[Callable[..., Any]], event: Epoch | Step) -> bool:

@@ -60,6 +60,19 @@ class _Handler:
             self._around.remember()
 
 
+class _Termination:
+    """A handler of SIGTERM that sets the flags of a training run, and of those around it."""
+
+    def __init__(self, interrupt: Interrupt, around: object) -> None:
+        self._interrupt = interrupt
+        self._around = around
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._interrupt.requested = self._interrupt.terminated = True
+        if isinstance(self._around, _Termination):
+            self._around(number, frame)
+
+
 @contextlib.contextmanager
 def postponed_interrupt() -> Iterator[Interrupt]:
     """Postpone the first Ctrl-C or SIGTERM to the end of a step, because an update must not be left half done.
@@ -68,17 +81,13 @@ def postponed_interrupt() -> Iterator[Interrupt]:
     handlers stay in place.
     """
     interrupt = Interrupt()
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        interrupt.requested = interrupt.terminated = True
-
     pressed, ended = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     postpones = _is_main_thread() and _is_usual(pressed)
-    ends = _is_main_thread() and ended == signal.SIG_DFL
+    ends = _is_main_thread() and (ended == signal.SIG_DFL or isinstance(ended, _Termination))
     if postpones:
         signal.signal(signal.SIGINT, _Handler(interrupt, pressed, postpones=True))
     if ends:
-        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGTERM, _Termination(interrupt, ended))
     try:
         yield interrupt
     finally:

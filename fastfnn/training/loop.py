@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._warnings import warn
@@ -21,7 +22,7 @@ from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import scheduled_rate
 from fastfnn.training.epochs import Epochs
-from fastfnn.training.events import Epoch, PreparedSet, StopTraining, Training, finish_all, start, tell
+from fastfnn.training.events import Epoch, PreparedSet, StopTraining, Training, finish_all, reads_record, start, tell
 from fastfnn.training.interrupt import TERMINATED, Interrupt, postponed_interrupt
 
 # Samples and targets, checked.
@@ -61,10 +62,15 @@ def fit(
     SystemExit
         If SIGTERM arrived, after the current step and all `finish`.
     """
+    history = History() if history is None else history
+    if not isinstance(history, History):
+        raise TypeError(f"history must be a History, as returned by fit or load_checkpoint; got {history!r}")
+    run = _Run(model, training, optimizer, options, plan, validation, history)
     optimizer.claim(model.layers[0])
-    run = _Run(model, training, optimizer, options, plan, validation, History() if history is None else history)
-    history = run.history
-    model.predicts_columns = training[1].are_columns
+    X, y = training
+    model.predicts_columns = y.are_columns
+    if model.data_form is not None and model.data_form.is_bytes != (X.dtype == np.uint8):
+        model.data_form = None  # that of another training run
     with postponed_interrupt() as interrupt:
         try:
             run.train(interrupt)
@@ -79,10 +85,14 @@ def fit(
         finally:
             history.interrupted = interrupt.requested
             finish_all(run.started, run.training)
+            if run.training.is_restored:
+                history.unfinished = None  # the weights are no longer those of that place
+            history.interrupted = interrupt.requested
     if interrupt.terminated:
         raise SystemExit(TERMINATED)
     if history.interrupted:
-        warn(f"training was interrupted, and history.interrupted is True: {history!r}")
+        how = "" if run.training.error is None else " at once, possibly in the middle of a step: resume a checkpoint"
+        warn(f"training was interrupted{how}; history.interrupted is True: {history!r}")
     return history
 
 
@@ -118,6 +128,7 @@ class _Run:
         self._unfinished = None if history.unfinished is None else self._epochs.continued(history.unfinished)
         if self._unfinished is not None and self._unfinished.epoch != len(history) + 1:
             raise ValueError(f"the history has {len(history)} epochs, and ended in epoch {self._unfinished.epoch}")
+        self._callbacks = sorted(options.callbacks, key=reads_record)
         self.training = Training(model, optimizer, history, options.epochs)
         self.started: list[Callable[..., Any]] = []
 
@@ -154,7 +165,7 @@ class _Run:
             record |= _evaluated(self._model, self._held_out)
         history.records.append(record)
         epoch = Epoch(number, options.epochs, record, self._model, optimizer, history, self._samples)
-        return tell(options.callbacks, epoch) or interrupt.requested or self._epochs.stopped
+        return tell(self._callbacks, epoch) or interrupt.requested or self._epochs.stopped
 
 
 def _held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:
