@@ -9,7 +9,7 @@ import onnx
 import pytest
 from networks import small_network
 
-from fastfnn import Adam, History, Network
+from fastfnn import SGD, Adam, Dense, History, Network
 from fastfnn.checkpoints import load_checkpoint, save_checkpoint
 from fastfnn.data_form import DataForm, from_entry, to_entry
 from fastfnn.files.container import read_model, write_model
@@ -135,13 +135,13 @@ def test_a_training_goes_on_with_the_same_data_only(given, message, tmp_path):
 
 
 def test_a_network_trained_on_other_numbers_has_no_form_of_files():
-    net = fastfnn.Network([fastfnn.Dense(3, 2)], backend="numpy", seed=1)
+    net = Network([Dense(3, 2)], backend="numpy", seed=1)
     X, y = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1])
     form = DataForm(("a", "b", "c"), is_bytes=True)
     net.data_form = form
-    net.fit(X, y, fastfnn.SGD(0.1))
+    net.fit(X, y, SGD(0.1))
     assert net.data_form == form
-    net.fit(X.astype(np.float32), y, fastfnn.SGD(0.1))
+    net.fit(X.astype(np.float32), y, SGD(0.1))
     assert net.data_form is None
     net.data_form = form
     net.reset(seed=2)
