@@ -116,7 +116,7 @@ def test_numbers_that_a_dtype_holds():
         with pytest.raises(ValueError, match=r"Adam: epsilon must be a number that float32 can hold; got 1e[-+]60"):
             check_held("Adam: ", {"epsilon": value}, single)
         check_held("Adam: ", {"epsilon": value}, np.dtype(np.float64))
-    with pytest.raises(ValueError, match="Adam: beta must be .*float32.*; got 0.99999999999"):
+    with pytest.raises(ValueError, match=r"Adam: beta must be .*float32.*; got 0.99999999999"):
         check_held("Adam: ", {"beta": 0.99999999999}, single, below=1)
 
 
