@@ -27,6 +27,7 @@ from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.datasets import Dataset, Labelled
+from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.grid_search import best_trial, grid_search
 from fastfnn.history import History
 from fastfnn.network import Network
@@ -101,12 +102,15 @@ class Experiment:
         say(self.summary())
         if self.settings.backend == "numba":
             self._warm_up()
-        held_out = self.task.held_out
-        chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
-        network = chosen.build_network()
-        say(network.plan(self.task.X, self.task.y, chosen.build_optimizer(), **chosen._options()).summary)
+        chosen, network = self, self.build_network()
+        plan = self._plan(network)  # finds mistakes before an old run is removed
         if not resume:
-            run_folder.remove_old(out, but=() if chosen is self else (run_folder.GRID,))
+            self._begin(out)
+        if grid and self.task.held_out is not None:
+            chosen = self._choose(grid, self.task.held_out, out)
+            network = chosen.build_network()
+            plan = chosen._plan(network)
+        say(plan.summary)
         chosen._draw_samples(out)
         trained = chosen._train(network, out, resume)
         trained.divergence.require_good()
@@ -147,6 +151,15 @@ class Experiment:
         task = self.task
         held_out = task.held_out if watched else None
         return network.fit(task.X, task.y, optimizer, validation_data=held_out, **self._options(), **options)
+
+    def _plan(self, network: Network) -> ExecutionPlan:
+        return network.plan(self.task.X, self.task.y, self.build_optimizer(), **self._options())
+
+    def _begin(self, out: Path) -> None:
+        """Remove the files of an old run. Its settings are replaced: they may be all that a user has of this run's."""
+        run_folder.remove_old(out)
+        if (out / run_folder.CONFIG).exists():
+            write_config(out / run_folder.CONFIG, self.settings)
 
     def _options(self) -> dict[str, Any]:
         """Return the arguments of `Network.fit` that the settings name."""
