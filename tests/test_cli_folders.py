@@ -68,9 +68,7 @@ def test_a_run_that_is_replaced_is_gone_even_if_the_new_one_ends_early(
     assert not {"model.safetensors", "submission.csv", "curves.png"} & after.keys()
 
 
-def test_the_settings_that_a_run_takes_from_the_folder_that_it_replaces_are_not_lost(
-    train_csv, tmp_path, monkeypatch
-):
+def test_settings_taken_from_the_folder_that_is_replaced_are_not_lost(train_csv, tmp_path, monkeypatch):
     out = tmp_path / "run"
     succeed("train", "--data", train_csv, *TINY, "--out", out)
     before = contents(out)["config.toml"]

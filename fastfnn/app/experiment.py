@@ -23,6 +23,7 @@ from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import progress_display, say
 from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, is_due, shown_warnings
 from fastfnn.app.terminal import spinner
+from fastfnn.app.termination import raised_termination, told_termination
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
@@ -68,13 +69,16 @@ def run(
         after the others have been.
     DivergenceError
         If the loss became infinite or NaN; the files hold the last good state.
+    SystemExit
+        If SIGTERM ended it; a checkpoint then holds its state so far, if there is to be one.
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
     run_folder.require_free(out, input_files(settings), overwrite or resume)
     limited = nullcontext() if settings.threads is None else threads(settings.threads)
-    with run_folder.made_folder(out), limited, shown_warnings():
-        experiment = Experiment(settings, recipe, load_task(recipe, settings))
+    with told_termination(out), run_folder.made_folder(out), limited, shown_warnings():
+        with raised_termination():
+            experiment = Experiment(settings, recipe, load_task(recipe, settings))
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
         return experiment.run(out, grid, resume)
 
@@ -156,7 +160,7 @@ class Experiment:
         return network.plan(self.task.X, self.task.y, self.build_optimizer(), **self._options())
 
     def _begin(self, out: Path) -> None:
-        """Remove the files of an old run. Its settings are replaced: they may be all that a user has of this run's."""
+        """Remove an old run's files, and replace its settings, which this run may have been started with."""
         run_folder.remove_old(out)
         if (out / run_folder.CONFIG).exists():
             write_config(out / run_folder.CONFIG, self.settings)
@@ -177,7 +181,7 @@ class Experiment:
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
-        with _shown("preparing the kernels") as watch:
+        with raised_termination(), _shown("preparing the kernels") as watch:
             warm_up(
                 self.build_network(),
                 self.build_optimizer(),

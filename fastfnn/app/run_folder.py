@@ -77,7 +77,7 @@ def require_no_input(path: Path, inputs: Iterable[Path]) -> None:
 
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
-    """Create a folder for a `with` block, and check that a run's files can be written; it is removed if it stays empty.
+    """Create a folder for a `with` block, in which a run's files can be written; what stays empty is removed again.
 
     Raises
     ------
