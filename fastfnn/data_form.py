@@ -57,7 +57,21 @@ class DataForm:
         """
         if self.is_bytes == (X.dtype == np.uint8):
             return X
-        return _as_bytes(X, name) if self.is_bytes else X.astype(np.float32)
+        return self._as_bytes(X, name) if self.is_bytes else X.astype(np.float32)
+
+    def _as_bytes(self, X: NDArray[Any], name: str) -> NDArray[np.uint8]:
+        with np.errstate(invalid="ignore"):  # numbers beyond 255 are compared below
+            converted = X.astype(np.uint8)
+        wrong = converted != X
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            place = column + 1 if self.columns is None else reprlib.repr(self.columns[column])
+            raise ValueError(
+                f"{name}: the network was trained on whole numbers from 0 to 255; got {X[row, column]} in sample "
+                f"{row + 1}, column {place}: convert them to such numbers, or train a network on data that "
+                f"hold fractions too"
+            )
+        return converted
 
 
 def to_entry(form: DataForm) -> dict[str, Any]:
@@ -94,17 +108,3 @@ def require_same(trained: DataForm | None, given: DataForm | None, name: str) ->
     raise ValueError(
         f"{name} is of a training on other columns, or on the same in another order: resume it with the same data"
     )
-
-
-def _as_bytes(X: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    with np.errstate(invalid="ignore"):  # numbers beyond 255 are compared below
-        converted = X.astype(np.uint8)
-    wrong = converted != X
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"{name}: the network was trained on whole numbers from 0 to 255; got {X[row, column]} in sample "
-            f"{row + 1}, column {column + 1}: give such numbers, or train on numbers with decimal points, which "
-            f"are not scaled"
-        )
-    return converted

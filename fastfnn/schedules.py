@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import reprlib
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeAlias
@@ -97,17 +98,33 @@ def scheduled_rate(
 
     Raises
     ------
+    TypeError
+        If the schedule returns no number.
     ValueError
         If the rate is negative or not finite, or becomes 0 or infinite in `dtype`.
     """
-    rate = schedule(epoch, history)
+    rate = _as_rate(schedule(epoch, history), epoch)
     if not 0 <= rate < math.inf:
         raise ValueError(
             f"the schedule returned a learning rate of {rate} for epoch {epoch}; it must be finite, from 0 up"
         )
     rates = {"": rate} | {f" times {factor}": rate * factor for factor in rate_factors}
     check_held(f"the schedule's learning rate for epoch {epoch}", rates, dtype)
-    return float(rate)
+    return rate
+
+
+def _as_rate(returned: Any, epoch: int) -> float:
+    """Return what a schedule has returned as a float, if it is a number."""
+    try:
+        if isinstance(returned, (bool, np.bool_, str, bytes)) or np.ndim(returned) != 0:
+            raise TypeError
+        return float(returned)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"a schedule must return a learning rate, a number; got {reprlib.repr(returned)} for epoch {epoch}"
+        ) from None
 
 
 # Partial functions instead of closures: these can be pickled and copied.

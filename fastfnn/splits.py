@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_part
+from fastfnn.inputs.arrays import require_unmasked
 
 
 def train_test_split(
@@ -34,7 +36,8 @@ def train_test_split(
     -------
     tuple
         The training part and the test part of each array, in order: `X_train, X_test, y_train, y_test` for X and y.
-        They are copies of the same kind: lists, DataFrames, sparse arrays of the same format. Without `stratify`,
+        They are copies of the same kind: lists, DataFrames, sparse arrays of the same format. Parts of a range are
+        lists. Without `stratify`,
         their rows and order are those of scikit-learn's function of the same name with `random_state=seed`.
 
     Raises
@@ -62,18 +65,30 @@ def train_test_split(
 
 def _n_rows(array: Any, number: int) -> int:
     """Return the number of rows; sparse arrays have no length."""
-    shape = getattr(array, "shape", None)
-    if shape is not None and len(shape) > 0:
-        return int(shape[0])
-    if isinstance(array, (list, tuple)):
+    require_unmasked(array, f"argument {number}")
+    if isinstance(array, (list, range)) or type(array) is tuple:
         return len(array)
-    raise TypeError(f"argument {number} must be an array with a row for each sample; got {array!r}: name the options")
+    shape: Any = getattr(array, "shape", None)
+    if shape and not isinstance(array, memoryview):
+        return int(shape[0])
+    raise TypeError(f"argument {number} must be an array with a row for each sample; got {_found(array)}")
+
+
+def _found(array: Any) -> str:
+    """Describe what cannot be split, and say what to do."""
+    if array is None or (np.ndim(array) == 0 and isinstance(array, (Number, np.generic, np.ndarray))):
+        return f"{array!r}: pass options by name, such as test_size=0.25"
+    kind = type(array).__name__
+    if hasattr(array, "_fields"):
+        return f"{kind}: pass its parts as arguments of their own"
+    return f"{kind}: convert it to an array or a list"
 
 
 def _taken(array: Any, rows: NDArray[np.int64]) -> Any:
     """Copy some rows of anything that `_n_rows` counts, keeping its kind."""
-    if isinstance(array, (list, tuple)):
-        return type(array)([array[row] for row in rows])
+    if isinstance(array, (list, tuple, range)):
+        taken = [array[row] for row in rows]
+        return tuple(taken) if isinstance(array, tuple) else taken
     if hasattr(array, "iloc"):
         return array.iloc[rows]
     if hasattr(array, "tocsr"):
@@ -89,6 +104,7 @@ def _labels(arrays: tuple[Any, ...], stratify: Any, n_samples: int) -> NDArray[A
         if len(arrays) == 1:
             raise ValueError("stratify=True takes the classes from the second array; pass it, or stratify=labels")
         stratify = arrays[1]
+    require_unmasked(stratify, "stratify")
     labels = np.asarray(stratify)
     if labels.shape not in ((n_samples,), (n_samples, 1)):
         raise ValueError(f"classes to stratify by must have shape ({n_samples},); got {labels.shape}")

@@ -217,7 +217,7 @@ def test_devices_pipes_and_sockets_are_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(tmp_path / "socket"))
         for name in (*names, "socket"):
-            assert "it is a device or a pipe" in refused(tmp_path / name, OSError, errno.EINVAL)
+            assert "it is a device, a pipe or a socket" in refused(tmp_path / name, OSError, errno.EINVAL)
             assert not (tmp_path / name).is_file()
 
 

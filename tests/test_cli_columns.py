@@ -160,7 +160,55 @@ def test_choices_that_do_not_fit(tmp_path, choice, message):
 @pytest.mark.parametrize("choice", [("--label", "y"), ("--drop", "x"), ("--no-header",)])
 def test_choices_without_a_file(tmp_path, choice):
     message = fail("train", "--recipe", "spiral", *TINY, *choice, "--out", tmp_path / "run")
-    assert "label, drop and no-header say what is in a CSV file: give --data as well" in message
+    assert (
+        "label, drop and no-header say what is in a CSV file (.csv, .csv.gz); got no file: leave them out" in message
+    )
+
+
+CHOICES = [("--label", "y"), ("--drop", "x"), ("--no-header",)]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choices_for_files_without_names(of_bytes, tmp_path, choice):
+    data = save_npz(tmp_path / "a.npz", X, Y)
+    message = fail("train", "--data", data, "--test-data", data, *TINY, *choice, "--out", tmp_path / "run")
+    assert f"say what is in a CSV file (.csv, .csv.gz); got {data}, {data}: leave them out" in message
+    predict = ("predict", "--model", of_bytes, "--data", data, "--out", tmp_path / "out.csv", *NUMPY)
+    assert f"{data}: only the columns of a CSV file (.csv, .csv.gz) have names: leave out" in fail(*predict, *choice)
+
+
+def test_choices_are_for_the_csv_file_of_the_two(tmp_path):
+    table = write_table(tmp_path / "a.csv", ["id", *NAMES], np.column_stack([np.arange(90) / 8, X]), Y, "class")
+    arrays = save_npz(tmp_path / "b.npz", X, Y)
+    choices = (*LEARN, "--label", "class", "--drop", "id", "--out", tmp_path / "run", "--overwrite")
+    for data, test in ((table, arrays), (arrays, table)):
+        printed = succeed("train", "--data", data, "--test-data", test, *choices)
+        assert "accuracy 100.0000%" in printed.split("test loss")[1]
+
+
+@pytest.mark.parametrize("labels", [Y[:, np.newaxis], Y.astype(np.float32), Y[:, np.newaxis].astype("u1")])
+def test_labels_of_any_form_are_learned(tmp_path, labels):
+    plain = trained(tmp_path / "a", save_npz(tmp_path / "a.npz", X, Y))
+    other = trained(tmp_path / "b", save_npz(tmp_path / "b.npz", X, labels))
+    assert plain.read_bytes() == other.read_bytes()
+
+
+def test_the_index_of_a_table_can_be_dropped(tmp_path):
+    index = np.arange(90)[::-1] / 8
+    data = write_table(tmp_path / "a.csv", ["", *NAMES], np.column_stack([index, X]), Y)
+    assert 'line 1: column 1 has no name; name it, or leave it out (--drop "", drop=[""])' in fail(
+        "train", "--data", data, *TINY, "--out", tmp_path / "run"
+    )
+    assert accuracy(trained(tmp_path, data, "--drop", ""), data, "--drop", "") == 100
+    assert read_config(tmp_path / "run" / "config.toml")["drop"] == ("",)
+
+
+def test_the_column_of_a_number_that_is_no_byte_is_named(of_bytes, tmp_path):
+    numbers = X.astype(float)
+    numbers[6, 3] = 0.5
+    data = write_table(tmp_path / "a.csv", SHUFFLED, numbers[:, ORDER], Y)
+    message = fail("predict", "--model", of_bytes, "--data", data, "--out", tmp_path / "out.csv", *NUMPY)
+    assert "got 0.5 in sample 7, column 'pixel3': convert them" in message
 
 
 def save_npz(path, X, y):

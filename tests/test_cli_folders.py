@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 from command_line import TINY, fail, invoke, make_samples, read_history, succeed, write_csv
 
+from fastfnn import RMSprop
+from fastfnn.app.config_file import read_config
 from fastfnn.app.run_folder import PICTURES
 
 
@@ -33,6 +36,54 @@ def test_a_run_is_replaced_only_when_told(train_csv, tmp_path):
     after = contents(out)
     assert sorted(after) == ["config.toml", "curves.png", "history.jsonl", "model.safetensors", "samples.png"]
     assert after["model.safetensors"] != before["model.safetensors"]
+
+
+def terminate_after_a_step(self, *args, step=RMSprop.step):
+    step(self, *args)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def press_in_a_step(self, *args):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("more", [(), ("--checkpoint-every", 1)])
+@pytest.mark.parametrize(
+    ("step", "rate", "code"),
+    [(terminate_after_a_step, 0.2, 143), (press_in_a_step, 0.2, 130), (RMSprop.step, 1e38, 1)],
+)
+def test_a_run_that_is_replaced_is_gone_even_if_the_new_one_ends_early(
+    train_csv, tmp_path, monkeypatch, more, step, rate, code
+):
+    out = tmp_path / "run"
+    first = ("train", "--data", train_csv, *TINY, "--out", out)
+    succeed(*first, "--checkpoint-every", 1, "--test-data", write_csv(tmp_path / "test.csv", labels=False))
+    before = contents(out)
+    monkeypatch.setattr(RMSprop, "step", step)
+    result = invoke(*first, "--learning-rate", rate, "--overwrite", *more)
+    assert result.exit_code == code, result.output
+    after = contents(out)
+    assert read_config(out / "config.toml")["learning_rate"] == rate
+    assert {name for name in after if after[name] == before.get(name)} <= {"samples.png"}
+    assert not {"model.safetensors", "submission.csv", "curves.png"} & after.keys()
+
+
+def test_settings_taken_from_the_folder_that_is_replaced_are_not_lost(train_csv, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    succeed("train", "--data", train_csv, *TINY, "--out", out)
+    before = contents(out)["config.toml"]
+    monkeypatch.setattr(RMSprop, "step", press_in_a_step)
+    assert invoke("train", "--config", out / "config.toml", "--out", out, "--overwrite").exit_code == 130
+    assert contents(out)["config.toml"] == before
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+@pytest.mark.parametrize("name", ["model.safetensors", "history.jsonl", "curves.png"])
+def test_a_folder_in_place_of_a_file_is_found_before_the_data_are_read(tmp_path, name, more):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    message = fail("train", "--data", tmp_path / "none.csv", *TINY, "--out", tmp_path / "run", *more)
+    assert "it is a folder" in message or "holds a run" in message
+    assert "Errno" not in message
 
 
 def test_the_default_folder_is_no_exception(train_csv, tmp_path, monkeypatch):
@@ -202,4 +253,6 @@ def test_a_training_never_replaces_its_data(train_csv, tmp_path, option, overwri
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such devices")
 def test_predictions_never_replace_a_device(train_csv, tmp_path, name):
     message = fail("predict", "--model", tmp_path / "none", "--data", train_csv, "--out", name)
-    assert f"error: cannot write the file {name} (it is a device or a pipe): choose another --out" in message
+    assert (
+        f"error: cannot write the file {name} (it is a device, a pipe or a socket): choose another --out" in message
+    )

@@ -5,6 +5,7 @@ import pytest
 from command_line import TINY, invoke, read_history, write_csv
 
 from fastfnn import Network, RMSprop
+from fastfnn.app import experiment
 from fastfnn.recipes import RECIPES
 
 
@@ -14,7 +15,8 @@ def train(tmp_path):
     data = write_csv(tmp_path / "train.csv")
     # Whoever starts the tests in the background has them ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: invoke("train", "--data", data, *TINY, "--report-every", 2, "--out", tmp_path / "run")
+    arguments = ("train", "--data", data, *TINY, "--report-every", 2, "--out", tmp_path / "run")
+    yield lambda *more: invoke(*arguments, *more)
     signal.signal(signal.SIGINT, before)
 
 
@@ -43,6 +45,46 @@ def test_ctrl_c_between_reports_makes_a_last_one(train, tmp_path, monkeypatch):
     result = train()
     assert result.exit_code == 130
     assert [report["iteration"] for report in read_history(tmp_path / "run")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"), [((), "there is no checkpoint"), (("--checkpoint-every", 1), "--resume {} continues it")]
+)
+def test_sigterm_ends_with_a_line(train, tmp_path, monkeypatch, more, line):
+    def step_and_end(self, *args, step=RMSprop.step):
+        step(self, *args)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(RMSprop, "step", step_and_end)
+    result = train(*more)
+    assert result.exit_code == 143
+    assert result.stderr == f"terminated: {line.format(tmp_path / 'run')}\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("place", ["load_task", "warm_up"])
+def test_sigterm_before_the_training_leaves_no_folder(train, tmp_path, monkeypatch, place):
+    monkeypatch.setattr(f"fastfnn.app.experiment.{place}", lambda *_: signal.raise_signal(signal.SIGTERM))
+    result = train("--backend", "numba")
+    assert result.exit_code == 143
+    assert result.stderr == "terminated: there is no checkpoint\n"
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_is_left_to_a_program_that_handles_it(train, tmp_path, monkeypatch):
+    def load(*arguments, load=experiment.load_task):
+        signal.raise_signal(signal.SIGTERM)
+        return load(*arguments)
+
+    seen = []
+    monkeypatch.setattr(experiment, "load_task", load)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        assert train().exit_code == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
 
 
 def test_an_end_before_the_first_step_leaves_no_model(train, tmp_path, monkeypatch):

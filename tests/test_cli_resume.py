@@ -94,7 +94,7 @@ def test_sigterm_leaves_a_checkpoint_and_ends_the_program(data, tmp_path):
             process.send_signal(signal.SIGTERM)
             break
     _, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (143, "")
+    assert (process.returncode, errors) == (143, f"terminated: --resume {tmp_path / 'run'} continues it\n")
     assert "resumed after iteration" in succeed("train", "--resume", tmp_path / "run")
     assert files_of(tmp_path / "run") == files_of(tmp_path / "whole")
 

@@ -97,8 +97,10 @@ def test_whole_numbers_become_bytes_again(dtype, order):
 def test_other_numbers_are_no_bytes(wrong):
     X = np.ones((5, 4), np.float32)
     X[3, 2] = wrong
-    with pytest.raises(ValueError, match=r"a\.csv: the network was trained on whole numbers.* in sample 4, column 3"):
+    with pytest.raises(ValueError, match=r"a\.csv: .* trained on whole numbers.* in sample 4, column 3: "):
         FORMS[2].numbers(X, "a.csv")
+    with pytest.raises(ValueError, match=r"in sample 4, column 'größe': convert them to such numbers, or train"):
+        FORMS[0].numbers(X, "a.csv")
 
 
 def test_bytes_become_floats_for_a_training_on_floats():

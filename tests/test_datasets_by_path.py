@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -149,12 +150,21 @@ def test_csv_columns_are_chosen(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["some.npz", "images", "."])
-def test_other_files_have_no_columns_to_drop(tmp_path, name):
+def test_other_files_have_no_names_of_columns(tmp_path, name):
     np.savez(tmp_path / "some.npz", X=IMAGES, y=LABELS)
     write_idx(tmp_path / "images", IMAGES)
-    with pytest.raises(ValueError, match="only the columns of a CSV file have names; there is nothing to drop"):
-        read_dataset(tmp_path / name, drop=["a"])
-    samples = read_dataset(tmp_path / name, label="class", header=False, columns=("a", "b"))
+    for given in (
+        {"drop": ["a"]},
+        {"label": "y"},
+        {"header": False},
+        {"columns": ["a"]},
+        {"columns": [], "label": ""},
+    ):
+        names = ", ".join(sorted(given, reverse=True))
+        message = re.escape(f"only the columns of a CSV file (.csv, .csv.gz) have names: leave out {names}")
+        with pytest.raises(ValueError, match=f"{message}$"):
+            read_dataset(tmp_path / name, **given)
+    samples = read_dataset(tmp_path / name, label="label", drop=(), header=True, columns=None)
     assert samples.columns is None
     np.testing.assert_array_equal(samples.X, IMAGES.reshape(2, 12))
 

@@ -329,14 +329,23 @@ def test_numbers_as_names_beside_others_are_a_header(file):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (",label,a", "line 1: column 1 has no name; name it or remove the column"),
-        ("label,a,", "line 1: column 3 has no name; name it or remove the column"),
+        (",label,a", 'line 1: column 1 has no name; name it, or leave it out (--drop "", drop=[""])'),
+        ("label,a,", 'line 1: column 3 has no name; name it, or leave it out (--drop "", drop=[""])'),
         ("label,a,label", "line 1: expected one column 'label', found 2; keep one of them"),
         ("label", "line 1: expected columns of features beside 'label', found none"),
     ],
 )
 def test_headers_that_are_refused(file, header, message):
     assert message_of(file, f"{header}\n1,2,3\n") == message
+
+
+@pytest.mark.parametrize("table", [",label,a\n9,1,2\n", "label,a,\n1,2,9\n", ",label,,a\nx,1,y,2\n"])
+def test_columns_without_a_name_can_be_dropped(file, table):
+    file.write_text(table)
+    samples = read_csv(file, drop=[""])
+    assert (samples.X.tolist(), samples.y.tolist(), samples.columns) == ([[2]], [1], ("a",))
+    other = read_csv(file, "a", drop=("", ""))
+    assert (other.X.tolist(), other.y.tolist(), other.columns) == ([[1]], [2], ("label",))
 
 
 def test_a_missing_label_that_is_required(file):

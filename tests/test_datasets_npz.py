@@ -16,7 +16,7 @@ def file(tmp_path):
 
 
 def message_of(file):
-    with pytest.raises(ValueError, match=r"npz|expected") as caught:
+    with pytest.raises(ValueError, match=r"npz|expected|must") as caught:
         read_npz(file)
     message = str(caught.value)
     assert message.startswith(f"{file}: ")
@@ -102,13 +102,23 @@ def test_labels_become_int64(file, dtype):
     np.testing.assert_array_equal(read_npz(file).y, Y.astype(np.int64), strict=True)
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", ">i4", "f4", "f8"])
+def test_labels_may_be_a_column_and_of_any_type(file, dtype):
+    labels = (Y % 2).astype(dtype)
+    for form in (labels, labels[:, np.newaxis]):
+        np.savez(file, X=X, y=form)
+        np.testing.assert_array_equal(read_npz(file).y, Y % 2, strict=True)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         (np.array([0, 1, 2]), "expected one label a sample, got 3 labels for 4 samples"),
         (np.zeros((4, 10)), "expected labels of shape (n_samples,), got shape (4, 10)"),
-        (np.array(["a", "b", "c", "d"]), "expected integer labels, got dtype <U1"),
-        (np.array([True, False, True, True]), "expected integer labels, got dtype bool"),
+        (np.zeros((4, 1, 1)), "expected labels of shape (n_samples,), got shape (4, 1, 1)"),
+        (np.array(["a", "b", "c", "d"]), "labels must hold real numbers; got text: encode labels with"),
+        (np.array([1j, 0, 1, 2]), "labels must hold real numbers; got complex128"),
+        (np.array([[0.5]] * 4), "expected labels that are integers, 0 or greater"),
         (np.array([0, -1, 2, 3]), "expected labels that are integers, 0 or greater"),
         (np.array([0, 0.5, 2, 3]), "expected labels that are integers, 0 or greater"),
         (np.array([0, np.nan, 2, 3]), "expected labels that are integers, 0 or greater"),

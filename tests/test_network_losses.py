@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas
 import pytest
 from networks import assert_close, bytes_of, each_backend, each_dtype, numeric_gradient, samples
 
@@ -238,10 +239,27 @@ FAULTS = [
     ("huber", np.zeros((9, 3)), {"sample_weight": np.ones(8)}, ValueError, "sample_weight must have 9 numbers"),
     ("huber", np.zeros((9, 3)), {"sample_weight": -np.ones(9)}, ValueError, "finite numbers from 0 up, one of them"),
     ("huber", np.zeros((9, 3)), {"sample_weight": np.zeros(9)}, ValueError, "finite numbers from 0 up, one of them"),
-    ("huber", np.zeros((9, 3)), {"sample_weight": np.ones((9, 1))}, TypeError, r"sequence of numbers; .* \(9, 1\)"),
-    ("huber", np.zeros((9, 3)), {"step_callbacks": [3]}, TypeError, "a callback must be callable; got 3"),
+    ("huber", np.zeros((9, 3)), {"sample_weight": np.ones((9, 3))}, TypeError, r"sequence of numbers; .* \(9, 3\)"),
+    ("huber", np.zeros((9, 3)), {"sample_weight": np.ones((8, 1))}, ValueError, "sample_weight must have 9 numbers"),
+    (
+        "huber",
+        np.zeros((9, 3)),
+        {"step_callbacks": [3]},
+        TypeError,
+        "step_callbacks must be a list of callables; got 3",
+    ),
     (SoftmaxCrossEntropy(class_weight=[1, 2]), np.zeros(9, int), {}, ValueError, "class_weight must have 3 numbers"),
 ]
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "huber"])
+def test_weights_may_be_a_column(loss):
+    X, labels = samples(9)
+    y = labels if loss == "softmax_cross_entropy" else np.eye(3)[labels]
+    weights = np.arange(9.0)
+    forms = weights, weights[:, np.newaxis], pandas.DataFrame({"weight": weights})
+    vector, column, table = (network(loss, "numpy").fit(X, y, SGD(0.1), sample_weight=form)["loss"] for form in forms)
+    assert vector == column == table
 
 
 @each_backend

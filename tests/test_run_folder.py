@@ -63,9 +63,56 @@ def test_pictures_are_no_run(tmp_path):
 def test_the_old_files_that_are_removed(tmp_path):
     for name in (*run_folder.RESULTS, *run_folder.PICTURES, "mine.csv"):
         (tmp_path / name).write_text("as it was")
-    run_folder.remove_old(tmp_path, but=["grid.png"])
-    left = ["config.toml", "grid.png", "history.jsonl", "mine.csv", "model.safetensors"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    run_folder.remove_old(tmp_path)
+    run_folder.remove_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "mine.csv"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "submission.csv", "curves.png"])
+def test_a_link_stays_when_the_old_file_behind_it_is_removed(tmp_path, name):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "kept" / "old").write_text("as it was")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "kept" / "old")
+    run_folder.remove_old(tmp_path / "run")
+    assert (tmp_path / "run" / name).is_symlink()
+    assert list((tmp_path / "kept").iterdir()) == []
+    with run_folder.made_folder(tmp_path / "run"):
+        run_folder.write_submission(tmp_path / "run" / name, np.array([7]))
+    assert (tmp_path / "run" / name).is_symlink()
+    assert (tmp_path / "kept" / "old").read_text() == "ImageId,Label\n1,7\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.mkdir(), "it is a folder"),
+        (lambda path: path.symlink_to("missing/file"), "there is no folder"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+        (lambda path: path.symlink_to(os.devnull), "it is a device"),
+    ],
+)
+@pytest.mark.parametrize("name", [*run_folder.RESULTS, *run_folder.PICTURES])
+def test_a_file_of_a_run_that_cannot_be_replaced(tmp_path, name, make, reason):
+    make(tmp_path / name)
+    failure = pytest.raises(OSError, match=rf"cannot write the file .*{name} \(.*{reason}.*\): choose another --out")
+    with failure, run_folder.made_folder(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_failures_are_told_together_and_without_numbers(tmp_path):
+    def write(name):
+        return lambda: run_folder.write_history(tmp_path / name, [])
+
+    (tmp_path / "file").write_text("as it was")
+    with pytest.raises(OSError, match="cannot write") as caught:
+        run_folder.write_all([write("missing/a"), write("b"), write("file/c")])
+    reasons = "there is no folder {0}/missing", "Not a directory"
+    first, second = str(caught.value).split("; ")
+    assert first == f"cannot write the file {tmp_path}/missing/a ({reasons[0].format(tmp_path)})"
+    assert second == f"cannot write the file {tmp_path}/file/c ({reasons[1]})"
+    assert (tmp_path / "b").exists()
 
 
 def test_a_file_that_can_be_written_is_not_touched(tmp_path):

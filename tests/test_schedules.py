@@ -1,4 +1,7 @@
 import math
+import re
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -88,6 +91,22 @@ def test_a_rate_that_is_none(rate):
     ):
         net.fit(*samples(6), SGD(0.1), schedule=lambda epoch, history: rate)
     assert bytes_of(net) == before
+
+
+@pytest.mark.parametrize("rate", [None, "0.1", b"1", True, [0.1], np.ones(1), 1j, {}, [[1], [1, 2]]])
+def test_a_rate_that_is_no_number(rate):
+    net = small_network()
+    before = bytes_of(net)
+    message = re.escape(f"a schedule must return a learning rate, a number; got {rate!r} for epoch 1")
+    with pytest.raises(TypeError, match=message):
+        net.fit(*samples(6), SGD(0.1), schedule=lambda epoch, history: rate)
+    assert bytes_of(net) == before
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.25), np.array(0.25), Fraction(1, 4), Decimal("0.25")])
+def test_a_rate_of_any_type_of_number(rate):
+    history = small_network().fit(*samples(6), SGD(0.1), schedule=lambda epoch, history: rate)
+    assert history["learning_rate"] == [0.25]
 
 
 def test_what_is_no_schedule():

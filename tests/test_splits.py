@@ -1,3 +1,5 @@
+from collections import namedtuple
+
 import numpy as np
 import pandas
 import pytest
@@ -5,6 +7,8 @@ import scipy.sparse
 from sklearn import model_selection
 
 from fastfnn.splits import train_test_split
+
+Point = namedtuple("Point", "x y")
 
 
 def numbered(n_samples, n_classes=3):
@@ -70,7 +74,6 @@ KINDS = {
     "Fortran": np.asfortranarray,
     "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
     "matrix": lambda X: X.view(np.matrix),
-    "masked": np.ma.array,
     "DataFrame": lambda X: pandas.DataFrame({"a": X[:, 0], "b": X[:, 1] / 2}, index=range(100, 100 + len(X))),
     "strings": lambda X: X.astype(str),
 } | {
@@ -114,6 +117,14 @@ def test_a_mapped_file_is_split_into_arrays_in_memory(tmp_path):
         assert not np.shares_memory(part, X)
 
 
+@pytest.mark.parametrize("rows", [range(60), range(100, 40, -1), range(0, 120, 2)])
+def test_ranges_become_lists(rows):
+    parts = train_test_split(rows, list(rows), seed=3)
+    assert parts[0] == parts[2]
+    assert parts[1] == parts[3]
+    assert sorted(parts[0] + parts[1]) == sorted(rows)
+
+
 @pytest.mark.parametrize("n_arrays", [1, 2, 3, 5])
 def test_any_number_of_arrays(n_arrays):
     arrays = [np.arange(10) * factor for factor in range(1, n_arrays + 1)]
@@ -137,7 +148,20 @@ def test_classes_may_be_of_any_form_and_stand_apart(form):
     ("call", "error", "message"),
     [
         (lambda: train_test_split(), ValueError, "as many in each; got no array"),
-        (lambda: train_test_split(np.zeros(4), np.zeros(4), 0.5), TypeError, "argument 3 .* got 0.5: name the"),
+        (
+            lambda: train_test_split(np.zeros(4), np.zeros(4), 0.5),
+            TypeError,
+            "argument 3 .* got 0.5: pass options",
+        ),
+        (lambda: train_test_split(np.array(3)), TypeError, "argument 1 .* got array.3.: pass options by name"),
+        (lambda: train_test_split(range(4), Point(1, 2)), TypeError, "argument 2 .* got Point: pass its parts as"),
+        (lambda: train_test_split(memoryview(np.zeros(4))), TypeError, "got memoryview: convert it to an array"),
+        (lambda: train_test_split({"a": [1, 2]}), TypeError, "got dict: convert it to an array or a list"),
+        (lambda: train_test_split("rows.csv"), TypeError, "got str: convert it to an array or a list"),
+        (lambda: train_test_split(iter([1, 2])), TypeError, "got list_iterator: convert it to an array or a list"),
+        (lambda: train_test_split(np.ma.array([1, 2])), TypeError, "argument 1 is a masked array: fill its gaps"),
+        (lambda: train_test_split([1, 2], [np.ma.masked] * 2), TypeError, "argument 2 is a masked array: fill its"),
+        (lambda: train_test_split([1] * 4, stratify=np.ma.ones(4)), TypeError, "stratify is a masked array"),
         (lambda: train_test_split(None), TypeError, "argument 1 must be an array .* got None"),
         (lambda: train_test_split(np.zeros(4), stratify=True), ValueError, "classes from the second array"),
         (lambda: train_test_split(np.zeros(4), stratify=[1, 2]), ValueError, r"shape \(4,\); got \(2,\)"),

@@ -26,7 +26,7 @@ from fastfnn.app.terminal import prepare_streams, require_written
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
 from fastfnn.datasets.by_path import files_of
-from fastfnn.files.described import in_brief
+from fastfnn.files.described import in_brief, reason_of
 from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_inputs
 from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
@@ -82,11 +82,8 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error on one line, without the number of an error of the system."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror is not None:
-        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return in_brief(text, LONGEST_MESSAGE) or type(error).__name__
+    """Return the message of an error on one line, or else its class."""
+    return in_brief(reason_of(error), LONGEST_MESSAGE) or type(error).__name__
 
 
 @app.command()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastfnn.data_form import DataForm
 from fastfnn.datasets import Dataset, Labelled, read_dataset
-from fastfnn.datasets.by_path import files_of
+from fastfnn.datasets.by_path import files_of, is_csv
 from fastfnn.inputs.validation import check_inputs
 from fastfnn.losses import SoftmaxCrossEntropy
 from fastfnn.model import check_samples
@@ -79,7 +79,7 @@ def load_task(recipe: Recipe, settings: Settings) -> Task:
     if settings.data is None:
         train, test = recipe.load_data(settings)
     else:
-        train, test = read_dataset(settings.data, **settings.columns_read), None
+        train, test = read_dataset(settings.data, **_columns_read(settings, settings.data)), None
     if train.y is None:
         raise ValueError(
             f"{settings.data}: there are no labels to learn; a CSV file needs a column {settings.label!r}, or "
@@ -92,7 +92,7 @@ def load_task(recipe: Recipe, settings: Settings) -> Task:
             f"scale the data"
         )
     if settings.test_data is not None:
-        test = read_like(form, settings.test_data, settings.columns_read)
+        test = read_like(form, settings.test_data, _columns_read(settings, settings.test_data))
     labelled, held_out = recipe.hold_out(Labelled(train.X, train.y), test)
     task = Task(labelled.X, labelled.y, test, form, held_out)
     _check_test(task, settings.dtype)
@@ -122,15 +122,27 @@ def read_like(form: DataForm | None, path: str | os.PathLike[str], columns_read:
     ValueError, TypeError, OSError
         If the file cannot be read, or does not have this form.
     """
+    named: dict[str, Any] = {"columns": form.columns} if form is not None and is_csv(path) else {}
+    samples = read_dataset(path, **columns_read, **named)
     if form is None:
-        return read_dataset(path, **columns_read)
-    samples = read_dataset(path, **columns_read, columns=form.columns)
+        return samples
     return dataclasses.replace(samples, X=form.numbers(samples.X, os.fspath(path)))
 
 
 def _check_columns(settings: Settings) -> None:
-    if settings.data is None and settings.test_data is None and settings.names_columns:
-        raise ValueError("label, drop and no-header say what is in a CSV file: give --data as well")
+    """Raise ValueError if the settings say what is in CSV files, and there are none."""
+    paths = [path for path in (settings.data, settings.test_data) if path is not None]
+    if settings.names_columns and not any(map(is_csv, paths)):
+        found = ", ".join(paths) or "no file"
+        raise ValueError(
+            f"label, drop and no-header say what is in a CSV file (.csv, .csv.gz); got {found}: "
+            f"leave them out, or give a CSV file with --data"
+        )
+
+
+def _columns_read(settings: Settings, path: str) -> dict[str, Any]:
+    """Return the settings for one of two files, of which the other may be the CSV file that they are for."""
+    return settings.columns_read if is_csv(path) else {}
 
 
 def _check_test(task: Task, dtype: str) -> None:

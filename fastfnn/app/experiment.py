@@ -23,10 +23,12 @@ from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import progress_display, say
 from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, is_due, shown_warnings
 from fastfnn.app.terminal import spinner
+from fastfnn.app.termination import raised_termination, told_termination
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.datasets import Dataset, Labelled
+from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.grid_search import best_trial, grid_search
 from fastfnn.history import History
 from fastfnn.network import Network
@@ -67,13 +69,16 @@ def run(
         after the others have been.
     DivergenceError
         If the loss became infinite or NaN; the files hold the last good state.
+    SystemExit
+        If SIGTERM ended it; a checkpoint then holds its state so far, if there is to be one.
     """
     recipe = get_recipe(settings.recipe)
     get_backend(settings.backend)
     run_folder.require_free(out, input_files(settings), overwrite or resume)
     limited = nullcontext() if settings.threads is None else threads(settings.threads)
-    with run_folder.made_folder(out), limited, shown_warnings():
-        experiment = Experiment(settings, recipe, load_task(recipe, settings))
+    with told_termination(out), run_folder.made_folder(out), limited, shown_warnings():
+        with raised_termination():
+            experiment = Experiment(settings, recipe, load_task(recipe, settings))
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
         return experiment.run(out, grid, resume)
 
@@ -101,12 +106,15 @@ class Experiment:
         say(self.summary())
         if self.settings.backend == "numba":
             self._warm_up()
-        held_out = self.task.held_out
-        chosen = self._choose(grid, held_out, out) if grid and held_out is not None else self
-        network = chosen.build_network()
-        say(network.plan(self.task.X, self.task.y, chosen.build_optimizer(), **chosen._options()).summary)
+        chosen, network = self, self.build_network()
+        plan = self._plan(network)  # finds mistakes before an old run is removed
         if not resume:
-            run_folder.remove_old(out, but=() if chosen is self else (run_folder.GRID,))
+            self._begin(out)
+        if grid and self.task.held_out is not None:
+            chosen = self._choose(grid, self.task.held_out, out)
+            network = chosen.build_network()
+            plan = chosen._plan(network)
+        say(plan.summary)
         chosen._draw_samples(out)
         trained = chosen._train(network, out, resume)
         trained.divergence.require_good()
@@ -148,6 +156,15 @@ class Experiment:
         held_out = task.held_out if watched else None
         return network.fit(task.X, task.y, optimizer, validation_data=held_out, **self._options(), **options)
 
+    def _plan(self, network: Network) -> ExecutionPlan:
+        return network.plan(self.task.X, self.task.y, self.build_optimizer(), **self._options())
+
+    def _begin(self, out: Path) -> None:
+        """Remove an old run's files, and replace its settings, which this run may have been started with."""
+        run_folder.remove_old(out)
+        if (out / run_folder.CONFIG).exists():
+            write_config(out / run_folder.CONFIG, self.settings)
+
     def _options(self) -> dict[str, Any]:
         """Return the arguments of `Network.fit` that the settings name."""
         settings = self.settings
@@ -164,7 +181,7 @@ class Experiment:
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
-        with _shown("preparing the kernels") as watch:
+        with raised_termination(), _shown("preparing the kernels") as watch:
             warm_up(
                 self.build_network(),
                 self.build_optimizer(),

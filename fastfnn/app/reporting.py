@@ -15,6 +15,7 @@ from fastfnn.app.divergence import Divergence
 from fastfnn.app.progress import ProgressBar, ProgressLines
 from fastfnn.app.run_folder import write_history
 from fastfnn.checkpoints import Checkpoint
+from fastfnn.files.described import reason_of
 from fastfnn.grid_search import Trial
 from fastfnn.history import History
 from fastfnn.training.events import Epoch, Training
@@ -122,7 +123,7 @@ class SavedReports:
         try:
             write_history(self._path, self._reporter.reports)
         except OSError as error:
-            warn(f"the history was not written, and training goes on: {error}")
+            warn(f"the history was not written, and training goes on: {reason_of(error)}")
 
 
 @contextmanager

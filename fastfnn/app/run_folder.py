@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._checks import is_whole
-from fastfnn.files.atomic import check_writable, write_and_rename
-from fastfnn.files.described import faults_naming, parse_json
+from fastfnn.files.atomic import check_writable, remove_file, write_and_rename
+from fastfnn.files.described import faults_naming, parse_json, reason_of
 from fastfnn.recipes.spiral import REGIONS
 
 if TYPE_CHECKING:
@@ -76,12 +77,12 @@ def require_no_input(path: Path, inputs: Iterable[Path]) -> None:
 
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
-    """Create a folder for a `with` block, and check that files can be written; what stays empty is removed again.
+    """Create a folder for a `with` block, in which a run's files can be written; what stays empty is removed again.
 
     Raises
     ------
     OSError
-        If files cannot be written into it.
+        If files cannot be written into it, or one of a run's files cannot be replaced.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -91,6 +92,9 @@ def made_folder(path: Path) -> Iterator[None]:
         except OSError as error:
             reason = f"cannot write into the folder {path} ({error.strerror}): choose another --out"
             raise type(error)(reason) from error
+        for name in (*RESULTS, *PICTURES):
+            if os.path.lexists(path / name):
+                require_writable(path / name)
         yield
     finally:
         for folder in missing:
@@ -98,10 +102,11 @@ def made_folder(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def remove_old(folder: Path, but: Collection[str] = ()) -> None:
-    """Remove the files of an earlier run that a new one may not replace, except those named in `but`."""
-    for name in {CHECKPOINT, SUBMISSION, *PICTURES}.difference(but):
-        (folder / name).unlink(missing_ok=True)
+def remove_old(folder: Path) -> None:
+    """Remove the files of an earlier run, except its settings, which the new run is to replace at once."""
+    for name in (*RESULTS, *PICTURES):
+        if name != CONFIG:
+            remove_file(folder / name)
 
 
 def require_writable(path: Path) -> None:
@@ -199,7 +204,7 @@ def write_all(writes: Iterable[Callable[[], object]]) -> None:
         except OSError as error:
             failures.append(error)
     if failures:
-        raise OSError("; ".join(map(str, failures))) from failures[0]
+        raise OSError("; ".join(map(reason_of, failures))) from failures[0]
 
 
 def _try_to_write_in(folder: Path) -> None:

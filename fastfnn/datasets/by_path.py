@@ -32,7 +32,7 @@ def read_dataset(
         - A folder with one IDX file whose name contains `images`, and at most one whose name contains
           `labels`; when there are several images files, only those whose names start with `train` count.
     label, drop, header, columns
-        As in `read_csv`; other files have no names of columns and ignore them, except that there is nothing to drop.
+        As in `read_csv`; other files have no names of columns, and take none of these.
 
     Returns
     -------
@@ -43,22 +43,19 @@ def read_dataset(
     Raises
     ------
     ValueError
-        When the kind is not one of these, the content is not valid, or columns of another file than CSV are to be
-        dropped.
+        When the kind is not one of these, the content is not valid, or another file than CSV is to be read with an
+        argument for CSV files.
     OSError
         When the file is missing or cannot be opened.
     """
     path = Path(path)
-    name = path.name.lower()
-    is_csv = name.endswith((".csv", ".csv.gz")) and not path.is_dir()
-    if drop and columns is None and not is_csv:
-        raise ValueError(f"{path}: only the columns of a CSV file have names; there is nothing to drop")
+    if is_csv(path):
+        return read_csv(path, label, drop=drop, header=header, columns=columns)
+    _require_usual(path, label=label == "label", drop=not drop, header=header is True, columns=columns is None)
     if path.is_dir():
         return read_idx_folder(path)
     require_file(path)
-    if is_csv:
-        return read_csv(path, label, drop=drop, header=header, columns=columns)
-    if name.endswith(".npz"):
+    if path.name.lower().endswith(".npz"):
         return read_npz(path)
     if is_idx(path):
         return read_idx_images(path)
@@ -66,6 +63,20 @@ def read_dataset(
         f"{path}: not a kind of data file that can be read; expected .csv, .csv.gz, .npz, an IDX file of "
         f"images, or a folder of IDX files"
     )
+
+
+def is_csv(path: PathLike) -> bool:
+    """Tell by a path's name whether `read_dataset` reads it as a CSV file."""
+    return Path(path).name.lower().endswith((".csv", ".csv.gz")) and not Path(path).is_dir()
+
+
+def _require_usual(path: Path, **are_usual: bool) -> None:
+    """Raise ValueError if an argument for CSV files has another value than it has by default."""
+    given = [name for name, is_usual in are_usual.items() if not is_usual]
+    if given:
+        raise ValueError(
+            f"{path}: only the columns of a CSV file (.csv, .csv.gz) have names: leave out {', '.join(given)}"
+        )
 
 
 def files_of(path: PathLike) -> list[Path]:

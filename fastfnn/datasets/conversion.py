@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfnn.datasets.dataset import Dataset
+from fastfnn.inputs.arrays import as_labels, as_numbers
 
 FEATURE_DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 
@@ -20,8 +21,8 @@ def as_dataset(X: npt.NDArray[Any], y: npt.NDArray[Any] | None) -> Dataset:
     ----------
     X : ndarray of shape (n_samples, ...), two dimensions or more
         Samples of dtype uint8, float32 or float64, or any integers within 0..255.
-    y : ndarray of shape (n_samples,) or None
-        Labels: integers, or floats without a fraction.
+    y : ndarray of shape (n_samples,) or (n_samples, 1), or None
+        Labels: integers, booleans, or floats without a fraction.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def as_dataset(X: npt.NDArray[Any], y: npt.NDArray[Any] | None) -> Dataset:
     features = as_features(X)
     if y is None:
         return Dataset(features)
-    labels = as_labels(y)
+    labels = labels_of_file(y)
     if len(labels) != len(features):
         raise ValueError(f"expected one label a sample, got {len(labels)} labels for {len(features)} samples")
     return Dataset(features, labels)
@@ -44,15 +45,24 @@ def as_features(X: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return _as_feature_dtype(X).reshape(len(X), -1)
 
 
-def as_labels(y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return y as int64; raise ValueError for fractions, negative numbers and anything but a vector of numbers."""
-    if y.ndim != 1:
-        raise ValueError(f"expected labels of shape (n_samples,), got shape {y.shape}")
-    if y.dtype.kind not in "iuf":
-        raise ValueError(f"expected integer labels, got dtype {y.dtype}; convert them to int64")
-    if not are_labels(y):
+def labels_of_file(y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return y as int64, in any form that `Network.fit` takes; files may also hold labels as whole floats.
+
+    Raises
+    ------
+    ValueError
+        For fractions, negative numbers and anything but a vector or a column of numbers.
+    """
+    try:
+        numbers = as_numbers(y, "labels")
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if not are_labels(numbers):
         raise ValueError("expected labels that are integers, 0 or greater; number the classes 0, 1, 2, ...")
-    return y.astype(np.int64)
+    labels: npt.NDArray[np.int64] = as_labels(numbers.astype(np.int64), "labels")
+    if labels.ndim != 1:
+        raise ValueError(f"expected labels of shape (n_samples,), got shape {y.shape}")
+    return labels
 
 
 def are_labels(y: npt.NDArray[Any]) -> bool:

@@ -89,11 +89,11 @@ def numbered_columns(line: str, choice: Choice) -> Header:
 
 
 def _chosen(names: list[str], choice: Choice, columns: Sequence[str] | None) -> Header:
-    if "" in names:
-        raise ValueError(f"column {names.index('') + 1} has no name; name it or remove the column")
     if choice.require_label and choice.label not in names:
         raise ValueError(f"expected a column {choice.label!r} with the labels, found {shortened(names)}")
     places = {name: place for place, name in enumerate(names) if name not in choice.drop}
+    if "" in places:
+        raise ValueError(f'column {names.index("") + 1} has no name; name it, or leave it out (--drop "", drop=[""])')
     _require_distinct([name for name in names if name not in choice.drop])
     label_column = places.pop(choice.label, None)
     if columns is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -121,16 +121,13 @@ class Options:
             "drop_last": check_flag("drop_last", self.drop_last),
             "penalty": Penalty(self.l2, self.l2_bias),
             "clipping": Clipping(self.clip_value, self.clip_norm),
-            "callbacks": tuple(self.callbacks),
-            "step_callbacks": tuple(self.step_callbacks),
+            "callbacks": _callables("callbacks", self.callbacks),
+            "step_callbacks": _callables("step_callbacks", self.step_callbacks),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
-        for callback in (*self.callbacks, *self.step_callbacks):
-            if not callable(callback):
-                raise TypeError(f"a callback must be callable; got {callback!r}")
         check_input_format(self.input_format)
 
     def check_numbers(self, dtype: np.dtype[Any]) -> None:
@@ -144,6 +141,17 @@ class Options:
             raise ValueError(
                 f"drop_last leaves no batch: batch_size is {self.batch_size}, and there are {n_samples} samples"
             )
+
+
+def _callables(name: str, values: Any) -> tuple[Callable[..., Any], ...]:
+    """Return callables of any collection as a tuple; raise TypeError for anything else."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of callables; got {values!r}")
+    found = tuple(values)
+    for value in found:
+        if not callable(value):
+            raise TypeError(f"{name} must be a list of callables; got {value!r} in it")
+    return found
 
 
 OPTION_NAMES = frozenset(option.name for option in fields(Options) if option.init)

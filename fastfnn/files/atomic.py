@@ -61,6 +61,11 @@ def check_writable(path: PathLike) -> None:
             pass
 
 
+def remove_file(path: PathLike) -> None:
+    """Remove a file, if there is one; a symbolic link stays, and the file that it leads to is removed."""
+    _without_link(Path(path)).unlink(missing_ok=True)
+
+
 @contextmanager
 def _errors_naming(path: PathLike) -> Iterator[None]:
     """Let each OSError name the file that was asked for, instead of the one beside it; class and number stay."""
@@ -89,8 +94,9 @@ def _target_of(path: PathLike) -> tuple[Path, int | None]:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is a device or a pipe")
-    # A folder lets a file be replaced that itself may not be changed. Not waiting, if a pipe has taken its place.
+        raise OSError(errno.EINVAL, "it is a device, a pipe or a socket")
+    # Renaming would replace a file that may not be changed, so opening it is tried. A pipe that has just taken its
+    # place would let `open` wait for a reader without O_NONBLOCK.
     os.close(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
     return _without_link(path), stat.S_IMODE(status.st_mode)
 

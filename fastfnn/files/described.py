@@ -41,6 +41,13 @@ def in_brief(text: str, longest: int = LONGEST_REASON) -> str:
     return line if len(line) <= longest else f"{line[:half]} ... {line[-half:]}"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the message of an error, without the number of an error of the system."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
 def is_same(value: Any, described: Any) -> bool:
     """Tell whether values are equal, as those of JSON are: true is no number."""
     if isinstance(value, dict) and isinstance(described, dict):

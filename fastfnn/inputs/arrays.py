@@ -90,13 +90,18 @@ def is_column(array: NDArray[Any]) -> bool:
     return array.ndim == 2 and array.shape[1] == 1
 
 
+def require_unmasked(values: Any, name: str) -> None:
+    """Raise TypeError for a masked array, and for a list of them."""
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise TypeError(f"{name} is a masked array: fill its gaps with filled(value), or leave out their rows")
+
+
 def _as_array(values: Any, name: str) -> NDArray[Any]:
     """Convert anything to an array; a mapped file stays one, for what is not read into memory."""
     if isinstance(values, np.memmap):
         return values
-    parts = values if isinstance(values, (list, tuple)) else (values,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
-        raise TypeError(f"{name} is a masked array: fill its gaps with filled(value), or leave out their rows")
+    require_unmasked(values, name)
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} must be dense; got {type(values).__name__}: convert it with toarray()")
     try:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn.inputs.arrays import as_numbers
+from fastfnn.inputs.arrays import as_numbers, is_column
 
 
 def check_weights(name: str, weights: Any) -> NDArray[np.float64]:
-    """Return weights as a vector in float64.
+    """Return weights as a vector in float64; a single column counts as one.
 
     Raises
     ------
@@ -19,6 +19,8 @@ def check_weights(name: str, weights: Any) -> NDArray[np.float64]:
         If they are not finite numbers from 0 up, one of them above 0.
     """
     numbers = as_numbers(weights, name)
+    if is_column(numbers):
+        numbers = numbers[:, 0]
     if numbers.ndim != 1:
         raise TypeError(f"{name} must be a sequence of numbers; got an array of shape {numbers.shape}")
     with np.errstate(over="ignore"):
