@@ -82,12 +82,14 @@ class Checkpoint:
     def _write(
         self, parameters: dict[str, NDArray[Any]], network: Model, optimizer: Optimizer, history: History
     ) -> None:
+        from fastfnn.files.described import reason_of
+
         try:
             _save(self._path, parameters, network, optimizer, history)
         except (OSError, ValueError, TypeError) as error:
             if str(error) not in self._warned_of:
                 self._warned_of.add(str(error))
-                warn(f"the checkpoint after epoch {len(history)} was not written: {error}")
+                warn(f"the checkpoint after epoch {len(history)} was not written: {reason_of(error)}")
         self._latest = len(history)
 
 
