@@ -30,6 +30,7 @@ lint: $(VENV)/with-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file bench/mypy.ini bench
 
 # Build the documentation into build/docs; a warning is an error.
 docs: $(VENV)/with-docs

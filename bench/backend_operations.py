@@ -193,7 +193,7 @@ class FullBatch:
 
     def step(self) -> float:
         """Update the parameters once, and return the loss before."""
-        return self._epochs.run(Interrupt())["loss"]
+        return run_epoch(self._epochs)
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -211,7 +211,7 @@ class MiniBatches:
 
     def epoch(self) -> None:
         """Go through all samples once."""
-        self._epochs.run(Interrupt())
+        run_epoch(self._epochs)
 
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
@@ -245,3 +245,10 @@ def _packed_blocks(x: NDArray[Any], kernels: Kernels) -> list[tuple[slice, Any]]
     blocks = PackedBlocks(ArraySamples(x, x.dtype, 1.0, kernels), ROWS_OF_BLOCK, keep=True)
     slices = [slice(first, min(first + ROWS_OF_BLOCK, len(x))) for first in range(0, len(x), ROWS_OF_BLOCK)]
     return [(rows, blocks.block(rows.start, rows.stop)) for rows in slices]
+
+
+def run_epoch(prepared: Epochs) -> float:
+    """Run an epoch; return its mean loss."""
+    progress = prepared.begin(1)
+    prepared.run(progress, Interrupt())
+    return progress.total.mean_loss

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import published_recipes as published
 import pytest
-from backend_operations import epochs
+from backend_operations import epochs, run_epoch
 from contenders import NUMBA, NUMPY, PUBLISHED, contenders
 from measurement import Measure, Work
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from fastfnn.datasets import Labelled
 from fastfnn.execution.options import Options
 from fastfnn.recipes import RECIPES
 from fastfnn.recipes.settings import Settings, make_optimizer
-from fastfnn.training.interrupt import Interrupt
 
 # Samples of an epoch, fewer than the page's where one sample is a step: a few seconds of NumPy.
 SAMPLES = {"layers-adam": 50_000, "sigmoid-sgd": 3_000, "spiral": None, "digits": None}
@@ -84,7 +83,7 @@ class Backend:
     def run(self) -> None:
         """Train for some epochs."""
         for _ in range(self._n_epochs):
-            self._epochs.run(Interrupt())
+            run_epoch(self._epochs)
 
     def parameters(self) -> list[NDArray[Any]]:
         """Return weights and bias of each layer."""
