@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_count
@@ -182,9 +181,9 @@ def _save(
 
 
 def _state_of(optimizer: Optimizer) -> OptimizerState:
-    from fastfnn.files.checkpoint_file import OptimizerState
+    from fastfnn.files.checkpoint_file import OptimizerState, with_plain_numbers
 
-    options = {name: _plain(value) for name, value in optimizer.options.items()}
+    options = with_plain_numbers(optimizer.options)
     described = {
         name: value for name, value in options.items() if value is None or isinstance(value, (int, float, str))
     }
@@ -203,8 +202,3 @@ def _check_optimizer(name: str, saved: OptimizerState, given: OptimizerState) ->
             f"{name} holds the state of {saved.kind} with {in_brief(repr(saved.options))}; got {given.options}: "
             f"construct it with the same options"
         )
-
-
-def _plain(value: Any) -> Any:
-    """Return a NumPy scalar as a Python scalar."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -1,6 +1,7 @@
 """The division of work as a plan: equal shares and few barriers for up to 128 threads, whatever this machine has."""
 
 import itertools
+import math
 from unittest import mock
 
 import pytest
@@ -79,14 +80,19 @@ def test_threads_have_equal_shares_of_a_product(shape, itemsize, n_threads):
         assert -(-extent[0] // grid.tile_parts) <= 2 * TILES_OF_TASK  # their inputs stay in cache
 
 
+def divided_weight_gradient(shape, itemsize, n_threads):
+    """Return the operations of a weight gradient, the number of threads that they are worth, and its division."""
+    operations = 2 * math.prod(shape)
+    n_used = used(n_threads, operations)
+    return operations, n_used, divide_weight_gradient(*shape, itemsize, n_used)
+
+
 @every_number_of_threads
 @every_itemsize
 @every_shape
 def test_threads_have_equal_shares_of_a_weight_gradient(shape, itemsize, n_threads):
     n_rows, n_inputs, n_outputs = shape
-    operations = 2 * n_rows * n_inputs * n_outputs
-    n_used = used(n_threads, operations)
-    spans = divide_weight_gradient(n_rows, n_inputs, n_outputs, itemsize, n_used)
+    operations, n_used, spans = divided_weight_gradient(shape, itemsize, n_threads)
     extent = tiles_of(n_inputs), panels_of(n_outputs, itemsize)
     n_spans = -(-n_rows // spans.rows)
     seconds = operations / OPERATIONS_A_SECOND / n_spans
@@ -98,10 +104,8 @@ def test_threads_have_equal_shares_of_a_weight_gradient(shape, itemsize, n_threa
 @every_itemsize
 @every_shape
 def test_barriers_of_a_weight_gradient_take_a_tenth_of_its_time(shape, itemsize, n_threads):
-    n_rows, n_inputs, n_outputs = shape
-    operations = 2 * n_rows * n_inputs * n_outputs
-    n_used = used(n_threads, operations)
-    spans = divide_weight_gradient(n_rows, n_inputs, n_outputs, itemsize, n_used)
+    operations, n_used, spans = divided_weight_gradient(shape, itemsize, n_threads)
+    n_rows = shape[0]
     assert spans.rows % ROW_CHUNK == 0
     n_barriers = 2 * -(-n_rows // spans.rows) - 2  # after packing and after the products of each span, but the first
     seconds = operations / n_used / OPERATIONS_A_SECOND

@@ -122,7 +122,7 @@ def write_checkpoint(path: str | os.PathLike[str], content: CheckpointContent) -
             "state": numbers,
         },
         "random": content.random,
-        "history": [_plain(record) for record in history.records],
+        "history": [with_plain_numbers(record) for record in history.records],
         "unfinished": None if history.unfinished is None else dataclasses.asdict(history.unfinished),
     }
     write_model(path, described, arrays)
@@ -150,6 +150,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointContent:
         )
     with faults_naming(path, "describes no training run that can be resumed"):
         return _content(check_fields("the checkpoint", described, FIELDS), tensors)
+
+
+def with_plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name, with NumPy's numbers as Python's."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
 
 def check_random(name: str, state: Any) -> dict[str, Any]:
@@ -274,8 +279,3 @@ def _history(records: list[Record], unfinished: dict[str, Any] | None) -> Histor
     if history.unfinished.epoch != len(records) + 1 or history.unfinished.n_samples == 0:
         raise ValueError(f"the unfinished epoch must be epoch {len(records) + 1}, begun; got {history.unfinished}")
     return history
-
-
-def _plain(record: Record) -> dict[str, Any]:
-    """Return a record with NumPy's numbers as Python's."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in record.items()}

@@ -118,7 +118,6 @@ class _Run:
         history: History,
     ) -> None:
         X, y = training
-        self.history = history
         self._model = model
         self._optimizer = optimizer
         self._options = options
@@ -138,15 +137,16 @@ class _Run:
             if not any(callback is other for other in self.started):
                 start(callback, self.training)
                 self.started.append(callback)
-        begun = time.perf_counter() - self.history.seconds
+        history = self.training.history
+        begun = time.perf_counter() - history.seconds
         with self._optimizer.scheduled() if self._options.schedule else nullcontext():
-            for number in range(len(self.history) + 1, self._options.epochs + 1):
+            for number in range(len(history) + 1, self._options.epochs + 1):
                 if self._epoch(number, begun, interrupt):
                     return
 
     def _epoch(self, number: int, begun: float, interrupt: Interrupt) -> bool:
         """Run one epoch, record it and call the callbacks; return whether training ends."""
-        history, options, optimizer = self.history, self._options, self._optimizer
+        history, options, optimizer = self.training.history, self._options, self._optimizer
         if options.schedule is not None:
             model = self._model
             rate = scheduled_rate(options.schedule, number, history, model.dtype, model.rate_factors)
