@@ -70,6 +70,14 @@ def check_share(name: str, value: Any) -> float:
     return number
 
 
+def check_fraction(name: str, value: Any) -> float:
+    """Return a number from 0 to 1; raise ValueError for anything else."""
+    number = _as_float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must lie from 0 to 1; got {shown(value)}")
+    return number
+
+
 def check_part(name: str, value: Any) -> float:
     """Return a number above 0 and below 1; raise ValueError for anything else."""
     number = _as_float(value)

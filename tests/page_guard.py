@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -215,8 +215,8 @@ def updates(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth
     w, g, m = (integers(rng, (rows, columns), dtype) for _ in range(3))
     step = {"parameter": w, "gradient": g, "learning_rate": 0.5}
     yield Call("sgd", step, ("parameter",))
-    for nesterov in (False, True):
-        moving = {"velocity": m, "momentum": 0.5, "nesterov": nesterov}
+    for nesterov, of_steps in product((False, True), repeat=2):
+        moving = {"velocity": m, "momentum": 0.5, "nesterov": nesterov, "velocity_of_steps": of_steps}
         yield Call("momentum", step | moving, ("parameter", "velocity"))
     scaled = step | {"rho": 0.5, "epsilon": 1.0}
     yield Call("rmsprop", scaled | {"mean_square": np.abs(m)}, ("parameter", "mean_square"))

@@ -7,11 +7,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastfnn import SGD, Adam, Dense, RMSprop, _checks
+from fastfnn import SGD, Adam, AdamW, Dense, RMSprop, _checks
 from fastfnn._checks import (
     check_choice,
     check_count,
     check_flag,
+    check_fraction,
     check_held,
     check_non_negative,
     check_optional_count,
@@ -73,6 +74,10 @@ CHECKS = [
     (
         check_share, [(0, 0.0), (0.999, 0.999), (np.float32(0.5), 0.5)],
         [None, 1, 1.0, -0.1, NAN, INF, *NO_NUMBERS], "must lie from 0 to below 1; got",
+    ),
+    (
+        check_fraction, [(0, 0.0), (1, 1.0), (0.999, 0.999), (np.float32(0.5), 0.5)],
+        [None, 1.001, -0.1, NAN, INF, *NO_NUMBERS], "must lie from 0 to 1; got",
     ),
     (
         scale32, [(1, 1.0), (-2, -2.0), (1e-45, 1e-45), (3e38, 3e38), (np.float32(0.5), 0.5)],
@@ -193,7 +198,10 @@ def test_values_as_they_are_shown():
         (lambda: SGD(True), "learning_rate must be a finite number above 0; got True"),
         (lambda: SGD("0.1"), "learning_rate must be a finite number above 0; got '0.1'"),
         (lambda: SGD(0.1, nesterov=1), "nesterov must be true or false; got 1"),
-        (lambda: SGD(0.1, momentum=True), "momentum must lie from 0 to below 1; got True"),
+        (lambda: SGD(0.1, momentum=True), "momentum must lie from 0 to 1; got True"),
+        (lambda: SGD(0.1, velocity=True), "velocity must be one of gradients, steps; got True"),
+        (lambda: Adam(epsilon_hat=1), "epsilon_hat must be true or false; got 1"),
+        (lambda: AdamW(epsilon_hat="no"), "epsilon_hat must be true or false; got 'no'"),
         (lambda: Adam(epsilon="1e-8"), "epsilon must be a finite number above 0; got '1e-8'"),
         (lambda: Dense(2, 3, learning_rate_factor=True), "learning_rate_factor must be a finite number from 0 up"),
         (lambda: Dense(2, 3, use_bias=0), "use_bias must be true or false; got 0"),

@@ -55,14 +55,16 @@ def optimizers():
         fastfnn.SGD(0.1),
         fastfnn.SGD(0.1, momentum=0.9),
         fastfnn.SGD(0.1, momentum=0.9, nesterov=True),
+        fastfnn.SGD(0.1, momentum=0.9, velocity="steps"),
         fastfnn.RMSprop(0.01),
         fastfnn.RMSprop(0.1, 0.99, 1e-3, granularity="tensor", initial=1.0, reset_every=2),
         fastfnn.Adam(0.01),
         fastfnn.AdamW(0.01, weight_decay=0.1),
+        fastfnn.AdamW(0.01, epsilon=0.1, epsilon_hat=True),
     ]
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(len(optimizers())))
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_both_backends_stay_together_over_five_steps(index, batch_size):
     X, y = samples(30)

@@ -16,10 +16,12 @@ from fastfnn.files.container import digest_of, read_model, write_model
 OPTIMIZERS = {
     "sgd": lambda: SGD(0.1),
     "momentum": lambda: SGD(0.1, momentum=0.9),
+    "momentum of steps": lambda: SGD(0.1, momentum=0.9, velocity="steps"),
     "rmsprop": lambda: RMSprop(0.01),
     "rmsprop-tensor": lambda: RMSprop(0.1, granularity="tensor", initial=1.0, reset_every=3),
     "adam": lambda: Adam(0.01),
     "adamw": lambda: AdamW(0.01),
+    "adamw with epsilon hat": lambda: AdamW(0.01, epsilon=0.1, epsilon_hat=True),
 }
 
 
@@ -63,6 +65,24 @@ def test_a_resumed_training_is_the_one_that_was_never_stopped(backend, batch_siz
     assert optimizer_of_resumed.n_steps == optimizer.n_steps
     for one, other in zip(optimizer.state.values(), optimizer_of_resumed.state.values(), strict=True):
         assert [np.asarray(value).tobytes() for value in one] == [np.asarray(value).tobytes() for value in other]
+
+
+@each_backend
+@pytest.mark.parametrize("velocity", ["gradients", "steps"])
+def test_a_velocity_goes_on_with_the_rates_of_earlier_epochs(backend, velocity, path):
+    X, y = samples(20)
+
+    def train(net, epochs, history=None, optimizer=None):
+        optimizer = optimizer or SGD(0.5, momentum=0.9, velocity=velocity)
+        schedule, callbacks = schedules.exponential_decay(0.5, 0.25), [Checkpoint(path)]
+        net.fit(X, y, optimizer, epochs, 7, schedule=schedule, history=history, callbacks=callbacks)
+        return net
+
+    whole = train(small_network(backend), 5)
+    train(small_network(backend), 2)
+    resumed, optimizer = small_network(backend, seed=99), SGD(0.5, momentum=0.9, velocity=velocity)
+    history = load_checkpoint(path, resumed, optimizer)
+    assert bytes_of(train(resumed, 5, history, optimizer)) == bytes_of(whole)
 
 
 def test_when_checkpoints_are_due(path):
@@ -115,6 +135,11 @@ def test_another_optimizer(path):
     trained(path, optimizer=SGD(0.1))
     message = "holds the state of SGD with .*'momentum': 0.0.*construct it with the same options"
     refused(path, message, optimizer=SGD(0.1, momentum=0.5))
+    trained(path, optimizer=SGD(0.1, momentum=0.5))
+    message = "with .*'velocity': 'gradients'.*construct it with the same options"
+    refused(path, message, optimizer=SGD(0.1, momentum=0.5, velocity="steps"))
+    trained(path, optimizer=AdamW(epsilon_hat=True))
+    refused(path, "with .*'epsilon_hat': True.*construct it with the same options", optimizer=AdamW())
 
 
 def test_another_version(path):

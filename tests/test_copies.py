@@ -289,8 +289,11 @@ OPTIMIZERS = [
     lambda: SGD(0.1, momentum=0.9, nesterov=True),
     lambda: RMSprop(0.01),
     lambda: RMSprop(0.1, granularity="tensor", initial=1.0, reset_every=3),
+    lambda: SGD(0.1, momentum=0.9, velocity="steps"),
     lambda: Adam(0.1),
+    lambda: Adam(0.1, epsilon=0.1, epsilon_hat=True),
     lambda: AdamW(0.1),
+    lambda: AdamW(0.1, epsilon=0.1, epsilon_hat=True),
 ]
 
 

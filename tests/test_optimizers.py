@@ -65,32 +65,6 @@ def test_gradient_descent(backend, dtype):
 
 @each_backend
 @each_dtype
-def test_momentum(backend, dtype):
-    def formula(w, gradients):
-        velocity, path = 0, []
-        for g in gradients:
-            velocity = 0.9 * velocity + g
-            path.append(w := w - 0.25 * velocity)
-        return path
-
-    assert_steps_follow(SGD(0.25, momentum=0.9), formula, backend, dtype)
-
-
-@each_backend
-@each_dtype
-def test_nesterov_momentum(backend, dtype):
-    def formula(w, gradients):
-        velocity, path = 0, []
-        for g in gradients:
-            velocity = 0.9 * velocity + g
-            path.append(w := w - 0.25 * (g + 0.9 * velocity))
-        return path
-
-    assert_steps_follow(SGD(0.25, momentum=0.9, nesterov=True), formula, backend, dtype)
-
-
-@each_backend
-@each_dtype
 @pytest.mark.parametrize(("initial", "reset_every"), [(0.0, None), (2.0, None), (2.0, 2), (0.5, 1)])
 def test_rmsprop_per_element(backend, dtype, initial, reset_every):
     def formula(w, gradients):
@@ -182,14 +156,17 @@ def test_there_are_no_last_steps_per_element(backend):
     assert optimizer.last_steps == []
 
 
-def adam_formula(weight_decay):
+def adam_formula(weight_decay, epsilon_hat=False):
     def formula(w, gradients):
         m, v, path = 0, 0, []
         for t, g in enumerate(gradients, start=1):
             m = 0.8 * m + 0.2 * g
             v = 0.95 * v + 0.05 * g * g
             w = w - 0.25 * weight_decay * w
-            w = w - 0.25 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-2)
+            if epsilon_hat:
+                w = w - 0.25 * np.sqrt(1 - 0.95**t) / (1 - 0.8**t) * m / (np.sqrt(v) + 1e-2)
+            else:
+                w = w - 0.25 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-2)
             path.append(w)
         return path
 
@@ -198,15 +175,18 @@ def adam_formula(weight_decay):
 
 @each_backend
 @each_dtype
-def test_adam(backend, dtype):
-    assert_steps_follow(Adam(0.25, 0.8, 0.95, 1e-2), adam_formula(0), backend, dtype)
+@pytest.mark.parametrize("epsilon_hat", [False, True])
+def test_adam(backend, dtype, epsilon_hat):
+    assert_steps_follow(Adam(0.25, 0.8, 0.95, 1e-2, epsilon_hat), adam_formula(0, epsilon_hat), backend, dtype)
 
 
 @each_backend
 @each_dtype
+@pytest.mark.parametrize("epsilon_hat", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.5])
-def test_adamw(backend, dtype, weight_decay):
-    assert_steps_follow(AdamW(0.25, 0.8, 0.95, 1e-2, weight_decay), adam_formula(weight_decay), backend, dtype)
+def test_adamw(backend, dtype, weight_decay, epsilon_hat):
+    optimizer = AdamW(0.25, 0.8, 0.95, 1e-2, weight_decay, epsilon_hat)
+    assert_steps_follow(optimizer, adam_formula(weight_decay, epsilon_hat), backend, dtype)
 
 
 @each_backend
@@ -220,10 +200,12 @@ def each_kind():
     return [
         SGD(0.1),
         SGD(0.1, momentum=0.9),
+        SGD(0.1, momentum=0.9, velocity="steps"),
         RMSprop(0.1, initial=0.5, reset_every=2),
         recipe_optimizer(),
         Adam(0.1),
         AdamW(0.1),
+        AdamW(0.1, epsilon=0.1, epsilon_hat=True),
     ]
 
 
@@ -342,10 +324,11 @@ ARGUMENTS = [
     (SGD, {"learning_rate": -1.0}, "learning_rate must be a finite number above 0; got -1.0"),
     (Adam, {"learning_rate": math.nan}, "learning_rate must be a finite number above 0; got nan"),
     (RMSprop, {"learning_rate": math.inf}, "learning_rate must be a finite number above 0; got inf"),
-    (SGD, {"momentum": 1.0}, "momentum must lie from 0 to below 1; got 1.0"),
-    (SGD, {"momentum": -0.1}, "momentum must lie from 0 to below 1; got -0.1"),
-    (SGD, {"momentum": math.nan}, "momentum must lie from 0 to below 1; got nan"),
+    (SGD, {"momentum": 1.1}, "momentum must lie from 0 to 1; got 1.1"),
+    (SGD, {"momentum": -0.1}, "momentum must lie from 0 to 1; got -0.1"),
+    (SGD, {"momentum": math.nan}, "momentum must lie from 0 to 1; got nan"),
     (SGD, {"nesterov": True}, "nesterov needs a momentum above 0; got 0"),
+    (SGD, {"velocity": "rates"}, "velocity must be one of gradients, steps; got 'rates'"),
     (RMSprop, {"rho": 1.0}, "rho must lie from 0 to below 1; got 1.0"),
     (RMSprop, {"epsilon": 0}, "epsilon must be a finite number above 0; got 0"),
     (RMSprop, {"granularity": "layer"}, "granularity must be one of element, tensor; got 'layer'"),

@@ -133,7 +133,10 @@ def assert_states_alike(one, other):
 MAKERS = [
     lambda: SGD(0.1),
     lambda: SGD(0.1, momentum=0.9, nesterov=True),
+    lambda: SGD(0.1, momentum=0.9, velocity="steps"),
+    lambda: SGD(0.1, momentum=0.9, nesterov=True, velocity="steps"),
     lambda: Adam(0.1),
+    lambda: Adam(0.1, epsilon=0.1, epsilon_hat=True),
     lambda: AdamW(0.1),
     lambda: RMSprop(0.1),
     lambda: RMSprop(0.1, granularity="tensor", initial=1.0),

@@ -16,7 +16,10 @@ def sgd(w, g, state, lr):
     return w - lr * g, []
 
 
-def momentum(w, g, state, lr, mu, nesterov):
+def momentum(w, g, state, lr, mu, nesterov, of_steps=False):
+    if of_steps:
+        v = mu * state[0] + lr * g
+        return w - (lr * g + mu * v if nesterov else v), [v]
     v = mu * state[0] + g
     return w - lr * (g + mu * v if nesterov else v), [v]
 
@@ -36,6 +39,8 @@ CASES = {
     "sgd": ("sgd", sgd, 0, (0.1,)),
     "momentum": ("momentum", momentum, 1, (0.1, 0.9, False)),
     "nesterov": ("momentum", momentum, 1, (0.1, 0.9, True)),
+    "velocity of steps": ("momentum", momentum, 1, (0.1, 0.9, False, True)),
+    "nesterov, velocity of steps": ("momentum", momentum, 1, (0.1, 0.9, True, True)),
     "rmsprop": ("rmsprop", rmsprop, 1, (0.1, 0.9, 1e-6)),
     "adam first step": ("adam", adamw, 2, (1, 0.1, 0.9, 0.999, 1e-8)),
     "adam later step": ("adam", adamw, 2, (1000, 0.1, 0.9, 0.999, 1e-8)),
@@ -59,6 +64,14 @@ def test_update_is_the_formula(kernels, case, shape, dtype, threads, rng):
     for actual, wanted, before in zip(state, expected_state, wide[2:], strict=True):
         assert_elements_close(actual, wanted, scale=np.abs(wide[1]) + np.abs(before))
     unchanged.check()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_velocity_of_steps_moves_on_without_a_learning_rate(kernels, nesterov, dtype):
+    parameter, gradient, velocity = np.full(9, 3, dtype), np.full(9, 8, dtype), np.full(9, 4, dtype)
+    kernels.momentum(parameter, gradient, velocity, 0.0, 0.5, nesterov, True)
+    assert velocity.tolist() == [2] * 9
+    assert parameter.tolist() == [2 if nesterov else 1] * 9
 
 
 @pytest.mark.parametrize("shape", SHAPES)

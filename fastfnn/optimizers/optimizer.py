@@ -263,6 +263,10 @@ class Optimizer(ABC):
             return self.learning_rate
         return self.learning_rate * self._rate_factors[index]
 
+    def _is_frozen(self, index: Index) -> bool:
+        """Tell whether the parameter at `index` has a learning rate factor of 0."""
+        return index is not ALL and bool(self._rate_factors) and self._rate_factors[index] == 0
+
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Create the state for these parameters; plain gradient descent has none."""
         return

@@ -8,7 +8,7 @@ from typing import Any
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
-from fastfnn._checks import check_flag, check_share
+from fastfnn._checks import check_choice, check_flag, check_fraction
 from fastfnn.optimizers.optimizer import Index, Optimizer, State, filled_like, state_at
 
 
@@ -20,18 +20,32 @@ class SGD(Optimizer):
     learning_rate : float
         Size of the steps.
     momentum : float
-        Share that the velocity keeps in a step, from 0 to below 1.
+        Share that the velocity keeps in a step, from 0 to 1.
     nesterov : bool
         Whether to take Nesterov's step, which looks ahead along the velocity; needs momentum.
+    velocity : {"gradients", "steps"}
+        What the velocity v sums up. The two differ once the learning rate changes. "gradients", as in PyTorch, is
+        v <- momentum v + g, w <- w - lr v: a new rate affects the whole velocity. "steps", as in Keras and
+        scikit-learn, is v <- momentum v + lr g, w <- w - v: a new rate affects new gradients only, and even with a
+        rate of 0 the velocity goes on. Layers with a `learning_rate_factor` of 0 do not move in either form. Without
+        momentum there is no velocity, and the argument has no effect.
     """
 
     _STATE = ("velocities",)
-    _SHARES = ("momentum",)
+    _NUMBERS = ("learning_rate", "momentum")
     _BY_ELEMENT = True
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        velocity: str = "gradients",
+    ) -> None:
         super().__init__(learning_rate)
-        self.momentum = check_share("momentum", momentum)
+        check_choice("velocity", velocity, ("gradients", "steps"))
+        self.velocity = velocity
+        self.momentum = check_fraction("momentum", momentum)
         self.nesterov = check_flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0; got 0")
@@ -41,8 +55,9 @@ class SGD(Optimizer):
         self._velocities = filled_like(parameters, 0) if self.momentum else []
 
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        if self.momentum:
+        rate, of_steps = self._rate(index), self.velocity == "steps"
+        if not self.momentum:
+            kernels.sgd(parameter, gradient, rate)
+        elif not (of_steps and self._is_frozen(index)):  # a velocity from before would go on moving the layer
             velocity = state_at(self._velocities, index)
-            kernels.momentum(parameter, gradient, velocity, self._rate(index), self.momentum, self.nesterov)
-        else:
-            kernels.sgd(parameter, gradient, self._rate(index))
+            kernels.momentum(parameter, gradient, velocity, rate, self.momentum, self.nesterov, of_steps)

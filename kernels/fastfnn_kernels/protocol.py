@@ -246,6 +246,7 @@ class Kernels(Protocol):
         learning_rate: float,
         momentum: float,
         nesterov: bool = False,
+        velocity_of_steps: bool = False,
     ) -> None:
         """Take a step with momentum."""
 

@@ -59,6 +59,7 @@ def momentum(
     learning_rate: float,
     momentum: float,
     nesterov: bool = False,
+    velocity_of_steps: bool = False,
 ) -> None:
     """Check the arguments of `momentum`."""
     _update(parameter, gradient, velocity=velocity)

@@ -29,10 +29,11 @@ def momentum(
     learning_rate: float,
     momentum: float,
     nesterov: bool = False,
+    velocity_of_steps: bool = False,
 ) -> None:
     """Take a step with momentum; see `fastfnn_kernels.reference.momentum`."""
     flat = (parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1))
-    _momentum(6 * parameter.size, parameter.dtype, *flat, learning_rate, momentum, nesterov)
+    _momentum(6 * parameter.size, parameter.dtype, *flat, learning_rate, momentum, nesterov, velocity_of_steps)
 
 
 def rmsprop(
@@ -108,7 +109,8 @@ def l2_penalty(parameter: NDArray[Any], gradient: NDArray[Any], l2: float) -> fl
     """Compute a penalty, and add its gradient; see `fastfnn_kernels.reference.l2_penalty`."""
     block_sums = np.empty(-(-parameter.size // BLOCK))
     operands = (parameter.reshape(-1), l2, gradient.reshape(-1), block_sums)
-    norm: float = _add_multiple(4 * parameter.size, parameter.dtype, *operands)
+    # Six operations each, as a step with momentum: as many bytes are read and written.
+    norm: float = _add_multiple(6 * parameter.size, parameter.dtype, *operands)
     return l2 / 2 * norm
 
 
@@ -127,13 +129,17 @@ def _sgd(w: Out1, g: In1, learning_rate: Real) -> None:
 
 
 @kernel
-def _momentum(w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nesterov: Flag) -> None:
+def _momentum(
+    w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nesterov: Flag, velocity_of_steps: Flag
+) -> None:
+    rate = w.dtype.type(1) if velocity_of_steps else learning_rate
     for block in prange((w.size + BLOCK - 1) // BLOCK):
         w_part, g_part, v_part = part(w, block), part(g, block), part(v, block)
         for i in range(w_part.size):
-            velocity = flush_subnormal(momentum * v_part[i] + g_part[i])
+            gradient = learning_rate * g_part[i] if velocity_of_steps else g_part[i]
+            velocity = flush_subnormal(momentum * v_part[i] + gradient)
             v_part[i] = velocity
-            w_part[i] -= learning_rate * (g_part[i] + momentum * velocity if nesterov else velocity)
+            w_part[i] -= rate * (gradient + momentum * velocity if nesterov else velocity)
 
 
 @kernel

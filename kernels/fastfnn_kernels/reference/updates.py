@@ -39,11 +39,13 @@ def momentum(
     learning_rate: float,
     momentum: float,
     nesterov: bool = False,
+    velocity_of_steps: bool = False,
 ) -> None:
     """Take a step with momentum: v <- mu v + g, w <- w - lr v; with Nesterov w <- w - lr (g + mu v).
 
-    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in the form where
-    the velocity does not contain the learning rate.
+    Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), by default in the
+    form where the velocity does not contain the learning rate. A velocity of steps does, as in the paper:
+    v <- mu v + lr g, w <- w - v; with Nesterov w <- w - (lr g + mu v).
 
     Parameters
     ----------
@@ -55,7 +57,11 @@ def momentum(
         lr and mu.
     nesterov : bool
         Use Nesterov's form.
+    velocity_of_steps : bool
+        Keep a velocity that contains the learning rates it was made with.
     """
+    if velocity_of_steps:
+        gradient, learning_rate = learning_rate * gradient, 1.0
     velocity *= momentum
     velocity += gradient
     flush_subnormal(velocity)
