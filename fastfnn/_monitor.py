@@ -17,7 +17,7 @@ class Best:
     monitor : str
         Name of the figure in the records.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger values are better. "auto" knows that losses fall and accuracies rise.
+        Whether smaller or larger values are better. "auto" knows that losses fall; accuracies and scores rise.
     min_delta : float
         Smallest change that counts as an improvement.
 
@@ -45,9 +45,9 @@ def _direction(monitor: str, mode: str) -> str:
     if mode != "auto":
         return mode
     last_word = monitor.rsplit("_", 1)[-1]
-    if last_word not in ("loss", "accuracy"):
+    if last_word not in ("loss", "accuracy", "score"):
         raise ValueError(
-            f'mode="auto" knows that losses fall and accuracies rise, not what {monitor!r} does: '
+            f'mode="auto" knows that losses fall and accuracies and scores rise, not what {monitor!r} does: '
             f'say mode="min" or mode="max"'
         )
     return "min" if last_word == "loss" else "max"

@@ -41,7 +41,7 @@ def get_backend(name: str) -> Kernels:
         limit_linear_algebra()
     try:
         with collected_later():
-            return cast(Kernels, importlib.import_module(MODULES[name]))
+            return cast("Kernels", importlib.import_module(MODULES[name]))
     except ModuleNotFoundError as error:
         if error.name not in ("numba", "llvmlite"):
             raise

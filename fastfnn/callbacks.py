@@ -38,7 +38,7 @@ class EarlyStopping:
     monitor : str
         Name of the metric in the epoch's record.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger values are better. "auto" knows that losses fall and accuracies rise.
+        Whether smaller or larger values are better. "auto" knows that losses fall; accuracies and scores rise.
     min_delta : float
         Smallest change that counts as an improvement.
     restore_best : bool

@@ -81,6 +81,11 @@ class Loss(ABC):
         raise ValueError(f"{self!r} is no loss of probabilities: call predict")
 
     @property
+    def kind(self) -> str:
+        """Name of the loss in model files."""
+        return type(self).__name__
+
+    @property
     def numbers(self) -> dict[str, float]:
         """The arguments that enter computations as numbers of the network's dtype, by name."""
         return {}

@@ -62,7 +62,7 @@ class Model:
         loss: str | Loss = "softmax_cross_entropy",
     ) -> None:
         kernels = get_backend(backend)
-        self._backend = backend
+        self._backend, self.kernels = backend, kernels
         self.loss = get_loss(loss)
         self.dtype = float_dtype(dtype)
         self.input_scale = check_scale("input_scale", input_scale, self.dtype)
@@ -118,7 +118,7 @@ class Model:
         return {
             "dtype": self.dtype.name,
             "input_scale": self.input_scale,
-            "loss": {"type": type(self.loss).__name__, **self.loss.config()},
+            "loss": {"type": self.loss.kind, **self.loss.config()},
             "layers": [{"type": type(layer).__name__, **layer.config()} for layer in self.layers],
         } | ({"predicts_columns": True} if self.predicts_columns else {})
 

@@ -79,12 +79,14 @@ class Network(Model):
         epochs: int = 1,
         batch_size: int | None = None,
         *,
-        shuffle: bool = True,
+        shuffle: bool | Callable[[int], ArrayLike] = True,
         drop_last: bool = False,
         sample_weight: ArrayLike | None = None,
         validation_data: tuple[Inputs, ArrayLike] | None = None,
         l2: float = 0.0,
         l2_bias: float = 0.0,
+        l2_added_to: str = "mean",
+        average_by: str = "weight",
         clip_value: float | None = None,
         clip_norm: float | None = None,
         schedule: Schedule | None = None,
@@ -110,8 +112,9 @@ class Network(Model):
             Number of passes over the samples.
         batch_size : int, optional
             Number of samples per update; all of them when None.
-        shuffle : bool
-            Whether each epoch draws a new order of the samples for its mini-batches.
+        shuffle : bool or callable
+            Whether each epoch draws a new order of the samples for its mini-batches; a full batch has none. A
+            function takes the number of samples and returns the rows of an epoch, each any number of times.
         drop_last : bool
             Whether an epoch skips a last mini-batch that is smaller than the others.
         sample_weight : array-like, shape (n_samples,), optional
@@ -122,6 +125,10 @@ class Network(Model):
             Adds (l2 / 2) * sum of squared weights, not biases, to the loss.
         l2_bias : float
             Adds (l2_bias / 2) * sum of squared biases to the loss.
+        l2_added_to : {"mean", "sum"}
+            Whether penalties join a batch's mean loss, or its weighted sum of losses before that becomes a mean.
+        average_by : {"weight", "rows"}
+            Whether a batch counts in the epoch's recorded loss by its total weight, or by its number of samples.
         clip_value, clip_norm : float, optional
             Bound on every element of the gradient, and on the Euclidean norm of all parameters' gradients together.
         schedule : callable, optional
@@ -163,6 +170,8 @@ class Network(Model):
             drop_last=drop_last,
             l2=l2,
             l2_bias=l2_bias,
+            l2_added_to=l2_added_to,
+            average_by=average_by,
             clip_value=clip_value,
             clip_norm=clip_norm,
             schedule=schedule,
@@ -332,7 +341,6 @@ class Network(Model):
         ValueError
             If a parameter holds NaN or inf: training diverged, and an older file is worth more.
         """
-        # Imported here and below: importing the package must not load safetensors.
         from fastfnn.files.network_file import save_network
 
         save_network(path, self)

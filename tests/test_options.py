@@ -72,7 +72,7 @@ def test_no_whole_batch():
     X, y = samples(6)
     net = small_network()
     before = bytes_of(net)
-    with pytest.raises(ValueError, match="drop_last leaves no batch: batch_size is 7, and there are 6 samples"):
+    with pytest.raises(ValueError, match="drop_last leaves no batch: batch_size is 7, and an epoch has 6 samples"):
         net.fit(X, y, SGD(0.1), batch_size=7, drop_last=True)
     assert bytes_of(net) == before
     net.fit(X, y, SGD(0.1), drop_last=True)
@@ -227,7 +227,8 @@ def test_flags_are_true_or_false(name, value):
     net, (X, y) = small_network(), samples(6)
     before, state = bytes_of(net), net.rng.bit_generator.state
     for method in (net.fit, net.plan):
-        with pytest.raises(ValueError, match=f"{name} must be true or false; got") as caught:
+        expected = {"shuffle": "true, false or a function", "drop_last": "true or false"}[name]
+        with pytest.raises(ValueError, match=f"{name} must be {expected}; got") as caught:
             method(X, y, SGD(0.1), batch_size=2, **{name: value})
         assert repr(value) in str(caught.value)
     assert bytes_of(net) == before
@@ -249,6 +250,7 @@ def test_penalties_out_of_range(name, value):
 OPTIMIZERS = {
     "sgd": lambda rate: SGD(rate),
     "momentum": lambda rate: SGD(rate, momentum=0.9),
+    "momentum of steps": lambda rate: SGD(rate, momentum=0.9, nesterov=True, velocity="steps"),
     "rmsprop": lambda rate: RMSprop(rate),
     "rmsprop-tensor": lambda rate: RMSprop(rate, granularity="tensor"),
     "adam": lambda rate: Adam(rate),
@@ -287,6 +289,20 @@ def test_a_factor_of_0_keeps_a_layer_as_it_is(backend, batch_size):
     net = with_factors((0, 1), backend, "float64")
     before = bytes_of(net)
     net.fit(X, y, SGD(0.1), batch_size=batch_size, input_format="sparse")
+    changed = {name for name, content in bytes_of(net).items() if content != before[name]}
+    assert changed == {"1.weights", "1.bias"}
+
+
+@each_backend
+@each_batch_size
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_layer_frozen_during_training_stays_where_it_is(backend, batch_size, name):
+    X, y = samples(20)
+    net, optimizer = with_factors((1, 1), backend, "float64"), OPTIMIZERS[name](0.1)
+    net.fit(X, y, optimizer, batch_size=batch_size)
+    net.layers[0].learning_rate_factor = 0
+    before = bytes_of(net)
+    net.fit(X, y, optimizer, batch_size=batch_size)
     changed = {name for name, content in bytes_of(net).items() if content != before[name]}
     assert changed == {"1.weights", "1.bias"}
 

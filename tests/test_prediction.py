@@ -6,8 +6,10 @@ from networks import each_backend, each_dtype, small_network, sparse_samples
 from scipy import sparse
 
 from fastfnn import Dense, Network, Tanh
+from fastfnn.execution.plan import Propagation, plan_prediction
 from fastfnn.execution.thresholds import FEW_ROWS
 from fastfnn.execution.whole_stack import StackForward
+from fastfnn.inputs.density import DataProfile
 
 
 class WatchingDense(Dense):
@@ -73,3 +75,13 @@ def test_sparse_arrays_go_through_the_layers(calls):
     net = small_network("numba")
     assert np.array_equal(net.predict(sparse.csr_array(X)), net.predict(X))
     assert calls == [3]
+
+
+@pytest.mark.parametrize(("n_hidden", "most"), [(4, 64), (600, 64), (1200, 16), (6000, 8)])
+def test_fewer_rows_in_one_call_for_more_parameters(n_hidden, most):
+    net = Network([Dense(300, n_hidden, activation="relu"), Dense(n_hidden, 3)], seed=0)
+    plans = [plan_prediction(net, DataProfile(n_rows)) for n_rows in (1, most, most + 1)]
+    whole = [plan.propagation is Propagation.WHOLE_STACK for plan in plans]
+    assert whole == [True, True, False]
+    X = np.random.default_rng(0).standard_normal((most + 1, 300)).astype(np.float32)
+    assert net.predict_proba(X)[:most].tobytes() == net.predict_proba(X[:most]).tobytes()

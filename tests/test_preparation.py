@@ -8,9 +8,9 @@ from scipy import sparse
 
 from fastfnn import SGD, Dense, Network, get_backend
 from fastfnn.execution import thresholds
-from fastfnn.execution.options import Options
+from fastfnn.execution.options import Options, scale_of_mean
 from fastfnn.execution.plan import Storage, plan_evaluation, plan_training
-from fastfnn.execution.preparation import gathered, in_order, prepare, profile_repeated, scale_of_mean
+from fastfnn.execution.preparation import gathered, in_order, prepare, profile_repeated
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
 from fastfnn.inputs import samples
 from fastfnn.inputs.csr import as_csr

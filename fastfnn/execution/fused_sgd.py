@@ -77,7 +77,7 @@ class FusedSgd:
         if self._by_sample:
             result = self._kernels.sgd_samples(self._blocks.compressed(rows), labels, *self._network, rate)
         else:
-            batches = cast(PackedBlocks, self._blocks).batches(rows, self._batch_size)
+            batches = cast("PackedBlocks", self._blocks).batches(rows, self._batch_size)
             result = self._kernels.sgd_batches(batches, labels, *self._network, rate)
         self._optimizer.count_steps(self._all_parameters, -(-len(rows) // self._batch_size))
         return result

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._memory import aligned_empty
-from fastfnn.execution.options import Penalty
+from fastfnn.execution.options import Penalty, scale_of_mean
 from fastfnn.execution.plan import Propagation
-from fastfnn.execution.preparation import Batch, scale_of_mean
+from fastfnn.execution.preparation import Batch
 from fastfnn.inputs.row_blocks import RowBlock
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Dense, Gradient, Layer
@@ -136,11 +136,12 @@ class LayerwiseGradient:
         self._layer_gradients = [layer.gradient for layer in self._layers]
         # A layer's own `backward` takes the gradient with respect to its output.
         self._activations = ["identity" if layer.has_own_backward else layer.activation for layer in self._layers]
+        self._penalty = penalty
         self._penalised = [
-            (parameter, getattr(layer.gradient, name), l2)
+            (parameter, getattr(layer.gradient, name), name == "bias")
             for layer in self._layers
             for name, parameter in layer.parameters.items()
-            if (l2 := penalty.bias if name == "bias" else penalty.weights) != 0
+            if (penalty.bias if name == "bias" else penalty.weights) != 0
         ]
 
     def run(self, batch: Batch, total_weight: float, seeds: Seeds | None = None) -> tuple[float, int]:
@@ -169,7 +170,7 @@ class LayerwiseGradient:
         for x, targets in batch:
             loss_of_block, correct_of_block = self._add_block(x, targets, scale, n_seen, seeds)
             loss, n_correct, n_seen = loss + loss_of_block, n_correct + correct_of_block, n_seen + len(targets)
-        return loss + self._add_penalty(), n_correct
+        return loss + self._add_penalty(total_weight), n_correct
 
     def _add_block(
         self, x: RowBlock, targets: Targets, scale: float, n_before: int, seeds: Seeds
@@ -234,9 +235,11 @@ class LayerwiseGradient:
             total[...] = total + added if accumulate else added
         return np.ascontiguousarray(grad_x)
 
-    def _add_penalty(self) -> float:
+    def _add_penalty(self, total_weight: float) -> float:
         """Add the penalty's gradient to the gradients of the parameters, and return the penalty."""
-        penalty: float = sum(self._kernels.l2_penalty(*penalised) for penalised in self._penalised)
+        factors, kernel, penalty = self._penalty.factors(total_weight), self._kernels.l2_penalty, 0.0
+        for parameter, gradient, is_bias in self._penalised:
+            penalty += kernel(parameter, gradient, factors[is_bias])
         return penalty
 
 

@@ -31,7 +31,14 @@ def to_few_rows(model: Model, data: DataProfile) -> str | None:
         return obstacle
     if data.is_sparse:
         return "X is a sparse array"
-    return f"there are more than {thresholds.FEW_ROWS} rows" if data.n_rows > thresholds.FEW_ROWS else None
+    most = most_few_rows(model)
+    return f"there are more than {most} rows" if data.n_rows > most else None
+
+
+def most_few_rows(model: Model) -> int:
+    """Return the number of rows up to which one kernel predicts through all layers."""
+    n_bytes = parameter_bytes(model)
+    return next(rows for most_bytes, rows in thresholds.FEW_ROWS_BY_BYTES if n_bytes <= most_bytes)
 
 
 def to_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
@@ -102,6 +109,8 @@ def to_sgd_kernels(
     largest = min(thresholds.SGD_BATCH_ROWS, packed_rows or thresholds.SGD_BATCH_ROWS)
     if size > largest:
         return f"batches have more than {largest:,} rows"
+    if callable(options.shuffle):
+        return None  # an epoch has as many batches as the function chooses
     n_used = data.n_rows // size * size if options.drop_last else data.n_rows
     return "an epoch has one batch" if size >= n_used else None
 

@@ -9,32 +9,64 @@ from typing import Any
 
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fastfnn._checks import check_count, check_flag, check_held, check_non_negative, check_optional_positive
+from fastfnn._checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_held,
+    check_non_negative,
+    check_optional_positive,
+)
 from fastfnn.inputs.validation import check_input_format
 from fastfnn.schedules import Schedule
+
+# Whether each epoch draws a new order of the samples, or a function: number of samples -> rows of an epoch in order.
+Shuffle = bool | Callable[[int], ArrayLike]
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """A penalty added to the loss: (weights / 2) * sum of squared weights + (bias / 2) * sum of squared biases.
+    """A penalty: (weights / 2) * sum of squared weights + (bias / 2) * sum of squared biases.
+
+    Attributes
+    ----------
+    weights, bias : float
+        Factors of the two sums.
+    added_to : {"mean", "sum"}
+        Whether it is added to the mean loss of a batch, or to the weighted sum of losses, before that is divided by
+        the batch's total weight.
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite.
+        If a factor is negative or not finite, or `added_to` is unknown.
     """
 
     weights: float = 0.0
     bias: float = 0.0
+    added_to: str = "mean"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", check_non_negative("l2", self.weights))
         object.__setattr__(self, "bias", check_non_negative("l2_bias", self.bias))
+        check_choice("l2_added_to", self.added_to, ("mean", "sum"))
 
     def __bool__(self) -> bool:
         return self.weights != 0 or self.bias != 0
+
+    def factors(self, total_weight: float) -> tuple[float, float]:
+        """Return the factors for weights and biases in the mean loss of a batch of this weight; 0 if that is 0."""
+        if self.added_to == "mean":
+            return self.weights, self.bias
+        scale = scale_of_mean(total_weight)
+        return scale * self.weights, scale * self.bias
+
+
+def scale_of_mean(total_weight: float) -> float:
+    """Return the factor that turns a sum of losses into their mean; 0 if all weights are 0."""
+    return 1 / total_weight if total_weight else 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +120,7 @@ class Options:
     Attributes
     ----------
     penalty : Penalty
-        Penalty added to the loss, from `l2` and `l2_bias`.
+        Penalty added to the loss, from `l2`, `l2_bias` and `l2_added_to`.
     clipping : Clipping
         Bounds on the gradient, from `clip_value` and `clip_norm`.
 
@@ -100,10 +132,12 @@ class Options:
 
     epochs: int = 1
     batch_size: int | None = None
-    shuffle: bool = True
+    shuffle: Shuffle = True
     drop_last: bool = False
     l2: float = 0.0
     l2_bias: float = 0.0
+    l2_added_to: str = "mean"
+    average_by: str = "weight"
     clip_value: float | None = None
     clip_norm: float | None = None
     schedule: Schedule | None = None
@@ -117,9 +151,9 @@ class Options:
         checked = {
             "epochs": check_count("epochs", self.epochs),
             "batch_size": None if self.batch_size is None else check_count("batch_size", self.batch_size),
-            "shuffle": check_flag("shuffle", self.shuffle),
+            "shuffle": _checked_shuffle(self.shuffle),
             "drop_last": check_flag("drop_last", self.drop_last),
-            "penalty": Penalty(self.l2, self.l2_bias),
+            "penalty": Penalty(self.l2, self.l2_bias, self.l2_added_to),
             "clipping": Clipping(self.clip_value, self.clip_norm),
             "callbacks": _callables("callbacks", self.callbacks),
             "step_callbacks": _callables("step_callbacks", self.step_callbacks),
@@ -128,6 +162,7 @@ class Options:
             object.__setattr__(self, name, value)
         if self.schedule is not None and not callable(self.schedule):
             raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
+        check_choice("average_by", self.average_by, ("weight", "rows"))
         check_input_format(self.input_format)
 
     def check_numbers(self, dtype: np.dtype[Any]) -> None:
@@ -135,12 +170,27 @@ class Options:
         names = ("l2", "l2_bias", "clip_value", "clip_norm")
         check_held("", {name: bound for name in names if (bound := getattr(self, name)) is not None}, dtype)
 
-    def check_batches(self, n_samples: int) -> None:
-        """Raise ValueError if an epoch of `n_samples` would have no batch."""
-        if self.batch_size is not None and self.drop_last and self.batch_size > n_samples:
+    def check_batches(self, n_rows: int) -> None:
+        """Raise ValueError if an epoch of `n_rows` would have no batch."""
+        if self.batch_size is not None and self.drop_last and self.batch_size > n_rows:
             raise ValueError(
-                f"drop_last leaves no batch: batch_size is {self.batch_size}, and there are {n_samples} samples"
+                f"drop_last leaves no batch: batch_size is {self.batch_size}, and an epoch has {n_rows} samples"
             )
+
+    def largest_batch(self, n_samples: int) -> int:
+        """Return the largest number of rows in a batch; a function may choose more rows than there are samples."""
+        size = n_samples if self.batch_size is None else self.batch_size
+        return size if callable(self.shuffle) else min(size, n_samples)
+
+
+def _checked_shuffle(value: Any) -> Shuffle:
+    """Return True, False or a function; raise ValueError for anything else."""
+    if callable(value):
+        function: Callable[[int], ArrayLike] = value
+        return function
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"shuffle must be true, false or a function; got {value!r}")
+    return bool(value)
 
 
 def _callables(name: str, values: Any) -> tuple[Callable[..., Any], ...]:

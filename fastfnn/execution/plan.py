@@ -126,7 +126,7 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     steps, why_steps = _steps(model, data, options, optimizer, rows if storage is not Storage.DENSE else 0)
     update, why_update = _update(model, optimizer)
     because = (why_storage, why_propagation, why_steps, why_update)
-    n_blocks = -(-min(options.batch_size or data.n_rows, data.n_rows) // rows)
+    n_blocks = -(-options.largest_batch(data.n_rows) // rows)
     return ExecutionPlan(storage, rows, n_blocks, propagation, steps, update, 0.0, data, because)
 
 
@@ -172,13 +172,14 @@ def plan_few_rows(model: Model, input_format: str = "auto") -> ExecutionPlan:
     The plan does not depend on the rows, so it can be made once for many predictions. One kernel must be able to
     compute all layers, see `fastfnn.execution.obstacles.to_one_call`.
     """
+    rows = obstacles.most_few_rows(model)
     worth = _density_worth_packing(model) if model.kernels.CAPABILITIES.skips_zeros else 0.0
     skip_below = {"auto": worth, "dense": 0.0, "sparse": 2.0}[input_format]  # densities are at most 1
     because = (
-        f"one kernel for all layers: at most {thresholds.FEW_ROWS} rows",
+        f"one kernel for all layers: at most {rows} rows",
         f"the kernel skips zeros where less than {min(skip_below, 1):.0%} of the numbers are not zero",
     )
-    rows, data, whole = thresholds.FEW_ROWS, DataProfile(thresholds.FEW_ROWS), Propagation.WHOLE_STACK
+    whole, data = Propagation.WHOLE_STACK, DataProfile(rows)
     return ExecutionPlan(Storage.DENSE, rows, 1, whole, None, None, skip_below, data, because)
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fastfnn.execution import obstacles
 from fastfnn.execution.finite_outputs import shows_in_outputs
 from fastfnn.execution.layerwise import Forward
+from fastfnn.execution.options import scale_of_mean
 from fastfnn.execution.plan import ExecutionPlan, Propagation, plan_evaluation, plan_few_rows, plan_prediction
-from fastfnn.execution.preparation import in_order, prepare, scale_of_mean
+from fastfnn.execution.preparation import in_order, prepare
 from fastfnn.execution.whole_stack import StackForward
 from fastfnn.inputs.arrays import has_squares_within
 from fastfnn.inputs.csr import Csr

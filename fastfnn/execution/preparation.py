@@ -61,7 +61,8 @@ def plan_checked(
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
-    options.check_batches(len(y))
+    if not callable(options.shuffle):
+        options.check_batches(len(y))
     options.check_numbers(model.dtype)
     optimizer.check_numbers(model.dtype, model.rate_factors)
     model.store_parameters()
@@ -99,11 +100,9 @@ def in_order(blocks: RowBlocks, y: Targets) -> Iterator[tuple[RowBlock, Targets]
 
 def gathered(blocks: RowBlocks, rows: NDArray[np.int64], y: Targets) -> Iterator[tuple[RowBlock, Targets]]:
     """Yield the given rows in order, block by block; y holds the targets of these rows only."""
+    if len(rows) <= blocks.rows_of_block:
+        yield blocks.gather(rows), y
+        return
     for first in range(0, len(rows), blocks.rows_of_block):
         part = slice(first, first + blocks.rows_of_block)
         yield blocks.gather(rows[part]), y.take(part)
-
-
-def scale_of_mean(total_weight: float) -> float:
-    """Return the factor that turns a sum of losses into their mean; 0 if all weights are 0."""
-    return 1 / total_weight if total_weight else 0.0

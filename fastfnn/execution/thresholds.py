@@ -7,6 +7,8 @@ layers 784-256-10. The values were chosen on two cores of an AMD EPYC (Zen 4, AV
 
 from __future__ import annotations
 
+import math
+
 # Rows that run forward and backward together. A packed step takes 155 ms with 768 rows, and 135 to 139 from 3,072 on;
 # a dense step depends on them by less than the machine's noise. Fewer rows take less memory.
 ROWS_OF_BLOCK = 3072
@@ -41,9 +43,12 @@ OUTPUT_LAYER_BYTES = 64 * 1024
 # `fastfnn.parameters.CONTIGUOUS_BYTES` limits.
 WHOLE_STACK_BYTES = 32 * 1024
 
-# Rows up to which one kernel predicts through all layers: 64 rows take 115 us, and 158 layer by layer; 128 rows take
-# 224 and 210.
+# Rows up to which one kernel predicts through all layers, by the largest bytes of all parameters. It takes 120 us for
+# 64 rows of 784-256-10 (795 KB), and 145 layer by layer. It reads all parameters once for three rows: with 500-500-10
+# (998 KB), 89 and 95 us for 16 rows, but 160 and 126 for 32; with 3000-500-10 (5.9 MB), 516 and 495 us for 8 rows,
+# but 815 and 526 for 16.
 FEW_ROWS = 64
+FEW_ROWS_BY_BYTES = ((896 * 1024, FEW_ROWS), (4 * 2**20, 16), (math.inf, 8))
 
 # Rows of a packed batch up to which a kernel of SGD takes many batches in one call. It takes 0.65 of the time of
 # single steps with batches of 32, 0.85 with 128, and the same from 512 on.

@@ -8,9 +8,9 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from fastfnn.execution.layerwise import use_gradients
-from fastfnn.execution.options import Penalty
+from fastfnn.execution.options import Penalty, scale_of_mean
 from fastfnn.execution.plan import ExecutionPlan
-from fastfnn.execution.preparation import Batch, scale_of_mean
+from fastfnn.execution.preparation import Batch
 from fastfnn.layers import Dense
 from fastfnn.layers.dense import arguments_of_layer
 from fastfnn.model import Model, start_gradients
@@ -65,26 +65,26 @@ class WholeStackGradient:
     """
 
     def __init__(self, model: Model, penalty: Penalty) -> None:
-        self.gradients = cast(FlatArrays, start_gradients(model))
+        self.gradients = cast("FlatArrays", start_gradients(model))
         self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
         self._layer_gradients = [layer.gradient for layer in self._layers]
         self._kernels = model.kernels
         self._network = (
-            cast(FlatArrays, model.parameter_arrays).vector,
+            cast("FlatArrays", model.parameter_arrays).vector,
             tuple(layer.n_outputs for layer in self._layers),
             tuple(layer.activation for layer in self._layers),
             tuple(layer.use_bias for layer in self._layers),
         )
-        self._penalty = (penalty.weights, penalty.bias)
+        self._penalty = penalty
 
     def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
         """Set each layer's gradient to that of the batch's mean loss; see `LayerwiseGradient.run`."""
         use_gradients(self._layers, self._layer_gradients)
         scale = scale_of_mean(total_weight)
-        loss, n_correct, penalty = 0.0, 0, self._penalty
+        loss, n_correct, penalty = 0.0, 0, self._penalty.factors(total_weight)
         for i, (x, targets) in enumerate(batch):
             of_block, correct_of_block, _ = self._kernels.stack_cross_entropy(
-                cast(NDArray[Any], x),
+                cast("NDArray[Any]", x),
                 *self._network,
                 targets.values,
                 scale,

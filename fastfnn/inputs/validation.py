@@ -123,3 +123,22 @@ def _refuse_beyond(
     why = f", which {dtype} cannot hold" if np.isfinite(part[index]) else ""
     found = f"{part[index]!s} in row {first_row + row}, column {column}"
     raise ValueError(f"{name} must be finite; got {found}{why}: clean the data")
+
+
+def check_rows(rows: Any, n_samples: int, name: str) -> NDArray[np.int64]:
+    """Return a copy of the indices of some samples, at least one; a sample may occur more than once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not a vector of integers from 0 to n_samples - 1.
+    """
+    numbers = as_numbers(rows, name)
+    if numbers.shape == (0,):
+        raise ValueError(f"{name} must be at least one; got none")
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be a vector of integers; got shape {numbers.shape} of {numbers.dtype}")
+    least, largest = int(numbers.min()), int(numbers.max())
+    if least < 0 or largest >= n_samples:
+        raise ValueError(f"{name} must be from 0 to {n_samples - 1}; got numbers from {least} to {largest}")
+    return np.array(numbers, np.int64)

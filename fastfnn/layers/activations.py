@@ -30,7 +30,7 @@ class Activation(Parameterless):
 
     def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute f(x)."""
-        return self.kernels.activation_forward(cast(NDArray[Any], x), self.activation, out)
+        return self.kernels.activation_forward(cast("NDArray[Any]", x), self.activation, out)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None
@@ -89,7 +89,7 @@ class GELU(Parameterless):
 
     def forward(self, x: RowBlock, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute y."""
-        return self.kernels.gelu_forward(cast(NDArray[Any], x), out)
+        return self.kernels.gelu_forward(cast("NDArray[Any]", x), out)
 
     def input_gradient(
         self, grad_z: NDArray[Any], x: NDArray[Any], activation: str, out: NDArray[Any] | None = None

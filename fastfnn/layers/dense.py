@@ -200,7 +200,7 @@ class Dense(Layer):
             self.gradient.bias,
             accumulate,
         )
-        return loss, n_correct, cast(NDArray[Any], grad)
+        return loss, n_correct, cast("NDArray[Any]", grad)
 
     def loss_and_correct(self, x: NDArray[Any], labels: NDArray[np.int64], scale: float) -> tuple[float, int]:
         """Compute the loss like `cross_entropy`, and the number of correctly classified rows."""

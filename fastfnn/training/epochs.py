@@ -18,6 +18,7 @@ from fastfnn.execution.preparation import Batch, gathered, in_order
 from fastfnn.history import Unfinished
 from fastfnn.inputs.row_blocks import RowBlocks
 from fastfnn.inputs.targets import Targets
+from fastfnn.inputs.validation import check_rows
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -73,7 +74,7 @@ class Epochs:
         self._clipping = options.clipping
         self._plan = plan
         batch_size = options.batch_size
-        self._gradient = loss_gradient(model, min(batch_size or len(y), len(y)), options.penalty, plan)
+        self._gradient = loss_gradient(model, options.largest_batch(len(y)), options.penalty, plan)
         self._is_random = any(layer.is_random for layer in model.layers)
         self._rate_factors = _rate_factors(model)
         self._fused_sgd: FusedSgd | None = None
@@ -125,12 +126,17 @@ class Epochs:
                 return
 
     def _order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the rows of an epoch's mini-batches, shuffled if requested; none for a full batch."""
+        """Return the rows of an epoch's mini-batches in order; none for a full batch."""
         n_samples, size = len(self._y), self._options.batch_size
         if size is None:
             return NO_ORDER
-        order = rng.permutation(n_samples) if self._options.shuffle else np.arange(n_samples)
-        return order[: n_samples // size * size] if self._options.drop_last else order
+        shuffle = self._options.shuffle
+        if callable(shuffle):
+            order = check_rows(shuffle(n_samples), n_samples, "the rows that shuffle returns")
+            self._options.check_batches(len(order))
+        else:
+            order = rng.permutation(n_samples) if shuffle else np.arange(n_samples)
+        return order[: len(order) // size * size] if self._options.drop_last else order
 
     def _fused_steps(self, sgd: FusedSgd, progress: Progress, end: int, batch_size: int) -> None:
         """Take the steps of a kernel call, or one of them where callbacks watch.
@@ -158,7 +164,8 @@ class Epochs:
         loss, n_correct = self._gradient.run(batch, weight, self._seeds())
         self._clipping.apply(self._model.kernels, self._gradient.gradients, *self._rate_factors)
         self._update()
-        progress.total.add(loss * weight, weight, n_correct, n_rows)
+        share = n_rows if self._options.average_by == "rows" else weight
+        progress.total.add(loss * share, share, n_correct, n_rows)
         if not math.isfinite(loss):
             self._warn_of_overflow(loss, progress)
         self._watch(loss, n_correct, n_rows)
@@ -178,7 +185,7 @@ class Epochs:
         """Let the optimizer update the parameters with their gradients."""
         kernels, parameters, gradients = self._model.kernels, self._model.parameter_arrays, self._gradient.gradients
         if self._plan.update is Update.FLAT:
-            self._optimizer.step_flat(kernels, cast(FlatArrays, parameters), cast(FlatArrays, gradients))
+            self._optimizer.step_flat(kernels, cast("FlatArrays", parameters), cast("FlatArrays", gradients))
         else:
             self._optimizer.step(kernels, parameters, gradients, *self._rate_factors)
 

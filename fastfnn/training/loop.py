@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -71,29 +71,39 @@ def fit(
     model.predicts_columns = y.are_columns
     if model.data_form is not None and model.data_form.is_bytes != (X.dtype == np.uint8):
         model.data_form = None  # that of another training run
-    with postponed_interrupt() as interrupt:
-        try:
-            run.train(interrupt)
-        except StopTraining:
-            pass
-        except KeyboardInterrupt as error:
-            run.training.error = error
-            interrupt.requested = True
-        except BaseException as error:
-            run.training.error = error
-            raise
-        finally:
-            history.interrupted = interrupt.requested
-            finish_all(run.started, run.training)
-            if run.training.is_restored:
-                history.unfinished = None  # the weights are no longer those of that place
-            history.interrupted = interrupt.requested
+    with postponed_interrupt() as interrupt, until_end(run.training, run.started, interrupt):
+        run.train(interrupt)
     if interrupt.terminated:
         raise SystemExit(TERMINATED)
     if history.interrupted:
         how = "" if run.training.error is None else " at once, possibly in the middle of a step: resume a checkpoint"
         warn(f"training was interrupted{how}; history.interrupted is True: {history!r}")
     return history
+
+
+@contextmanager
+def until_end(training: Training, started: Sequence[Callable[..., Any]], interrupt: Interrupt) -> Iterator[None]:
+    """Call `finish` of callbacks at the end of the `with` block, and tell them what ended it.
+
+    `StopTraining` and Ctrl-C end the block, and no more.
+    """
+    history = training.history
+    try:
+        yield
+    except StopTraining:
+        pass
+    except KeyboardInterrupt as error:
+        training.error = error
+        interrupt.requested = True
+    except BaseException as error:
+        training.error = error
+        raise
+    finally:
+        history.interrupted = interrupt.requested
+        finish_all(started, training)
+        if training.is_restored:
+            history.unfinished = None  # the weights are no longer those of that place
+        history.interrupted = interrupt.requested
 
 
 class _Run:
@@ -122,7 +132,7 @@ class _Run:
         self._optimizer = optimizer
         self._options = options
         self._samples = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)
-        self._held_out = None if validation is None else _held_out(model, *validation, options.input_format)
+        self._held_out = None if validation is None else held_out(model, *validation, options.input_format)
         self._epochs = Epochs(model, self._samples.blocks, y, optimizer, options, plan)
         self._unfinished = None if history.unfinished is None else self._epochs.continued(history.unfinished)
         if self._unfinished is not None and self._unfinished.epoch != len(history) + 1:
@@ -162,19 +172,20 @@ class _Run:
         if options.schedule is not None:
             record["learning_rate"] = optimizer.learning_rate
         if self._held_out is not None:
-            record |= _evaluated(self._model, self._held_out)
+            record |= evaluated(self._model, self._held_out)
         history.records.append(record)
         epoch = Epoch(number, options.epochs, record, self._model, optimizer, history, self._samples)
         return tell(self._callbacks, epoch) or interrupt.requested or self._epochs.stopped
 
 
-def _held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:
+def held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:
     """Prepare samples that are evaluated after each epoch."""
     data = profile_repeated(model, X, in_order=True, is_weighted=y.weights is not None)
     plan = plan_evaluation(model, data, input_format)
     return PreparedSet(prepare(model, X, plan), y, plan.propagation)
 
 
-def _evaluated(model: Model, held_out: PreparedSet) -> Record:
-    loss, accuracy = evaluate(model, held_out.blocks, held_out.y, held_out.propagation)
+def evaluated(model: Model, samples: PreparedSet) -> Record:
+    """Return the loss, and the accuracy if there is one, as parts of a record."""
+    loss, accuracy = evaluate(model, samples.blocks, samples.y, samples.propagation)
     return {"validation_loss": loss} | ({"validation_accuracy": accuracy} if model.loss.counts_correct else {})
