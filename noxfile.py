@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+# Versions of scikit-learn before the newest, which the other sessions install.
+SKLEARNS = ["1.7", "1.8"]
 
 # What the tests read beside themselves, and what the README links to.
 TESTED = (
@@ -62,6 +66,14 @@ def sdist(session: nox.Session) -> None:
     _test(session, _build(session, "--sdist"))
 
 
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("version", SKLEARNS)
+def sklearn(session: nox.Session, version: str) -> None:
+    """Compare the estimators with those of an older scikit-learn."""
+    tests = sorted(str(path) for path in Path("tests").glob("test_sklearn_*.py"))
+    _test(session, _build(session, "--wheel"), f"scikit-learn=={version}.*", tests=tests)
+
+
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Train with the core dependencies alone; what needs an extra says which."""
@@ -83,10 +95,10 @@ def _build(session: nox.Session, kind: str) -> Path:
     return built
 
 
-def _test(session: nox.Session, package: Path) -> None:
+def _test(session: nox.Session, package: Path, *others: str, tests: Sequence[str] = ()) -> None:
     # pip keeps what it built from an sdist of this name, which may have been another.
     session.run("python", "-m", "pip", "cache", "remove", "fastfnn", success_codes=[0, 1])
-    session.install(f"fastfnn[test] @ {package.as_uri()}")
+    session.install(f"fastfnn[test] @ {package.as_uri()}", *others)
     away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
     for name in TESTED:
@@ -95,4 +107,4 @@ def _test(session: nox.Session, package: Path) -> None:
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     session.env["FASTFNN_CACHE_DIR"] = str(away / "cache")
     session.chdir(away)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *tests, *session.posargs)

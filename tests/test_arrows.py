@@ -18,9 +18,9 @@ RANKS = [
     "execution files",
     "training",
     "network",
-    "callbacks checkpoints grid_search state_dict plots",
+    "callbacks checkpoints grid_search objective state_dict plots",
     "recipes",
-    "app",
+    "app sklearn",
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names.split()}
 ENTRY = {"fastfnn", "fastfnn.__main__"}  # they import what they show

@@ -34,7 +34,7 @@ def test_a_page_is_a_program(name, tmp_path, monkeypatch):
         run_block(PAGES[name], block, names)
 
 
-@pytest.mark.parametrize("module", ["fastfnn.network", "fastfnn.history", "fastfnn_kernels"])
+@pytest.mark.parametrize("module", ["fastfnn.network", "fastfnn.history", "fastfnn.objective", "fastfnn_kernels"])
 def test_examples_in_docstrings_run(module):
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted > 0
@@ -42,7 +42,8 @@ def test_examples_in_docstrings_run(module):
 
 
 def test_what_newcomers_read_is_run():
-    assert {"index", "tour", "own_code", "own_layers", "training", "saving", "determinism"} <= set(PROGRAMS)
+    pages = {"index", "tour", "own_code", "own_layers", "training", "saving", "sklearn", "determinism"}
+    assert pages <= set(PROGRAMS)
     assert named_by("code-block") == {"python", "console"}
 
 
