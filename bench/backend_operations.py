@@ -180,6 +180,14 @@ class BackendOperations:
         """Predict the labels of X by the main job's network, as it is drawn."""
         return functools.partial(main_network(self._name).predict, X)
 
+    def classifier(self, *arguments: Any, **parameters: Any) -> Any:
+        """Return an untrained classifier with scikit-learn's parameters."""
+        from fastfnn.sklearn import MLPClassifier  # here, because it needs scikit-learn
+
+        classifier = MLPClassifier(*arguments, **parameters)
+        classifier.backend = self._name
+        return classifier
+
 
 class FullBatch:
     """The main job on the package's own full-batch path: inputs prepared once, then step by step."""

@@ -21,6 +21,8 @@ FIRST_SUBJECTS = (
     MAPPED,
     "mini-batch training",
     "prediction",
+    "scikit-learn's fit",
+    "scikit-learn's predictions",
     "start-up",
 )
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from documents import ROOT
+from processes import finish, start
 
 BENCH = ROOT / "bench"
 
@@ -67,6 +68,21 @@ def test_what_memory_limits_is_compared_with_a_copy_and_keeps_all_rounds(bench):
 )
 def test_threads_double_up_to_all_cpus(bench, cpus, counts):
     assert bench("machine").thread_counts(cpus) == counts
+
+
+def test_peaks_are_measured_on_the_threads_that_the_package_chooses():
+    measures = """
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import machine
+    machine.fma_gflops("float32", steps=1000, rounds=1)
+    """
+    asks = """
+    from fastfnn_kernels.runtime.thread_pool import thread_layer
+    print(thread_layer())
+    """
+    chosen, after_peaks = (finish(start(program, arguments=[str(BENCH)])) for program in (asks, measures + asks))
+    assert after_peaks == chosen
 
 
 def test_no_pass_begins_that_would_not_end_in_time(bench, monkeypatch):

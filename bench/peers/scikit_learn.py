@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier: one `partial_fit` over the whole batch, which is one step of Adam in float32."""
+"""scikit-learn's MLPClassifier, and one `partial_fit` over the whole batch: one step of Adam in float32."""
 
 from __future__ import annotations
 
@@ -42,3 +42,8 @@ class FullBatch:
 def full_batch(samples: Samples) -> FullBatch:
     """Start the training."""
     return FullBatch(samples)
+
+
+def classifier(*arguments: Any, **parameters: Any) -> MLPClassifier:
+    """Return an untrained classifier."""
+    return MLPClassifier(*arguments, **parameters)
