@@ -15,7 +15,6 @@ X, Y = samples(20)
 
 @pytest.fixture(autouse=True)
 def no_collector():
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

@@ -27,7 +27,6 @@ def numpy_kernels(monkeypatch):
 @pytest.fixture
 def _no_collector():
     """Let nothing be freed but what no other thing holds."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
