@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from fastfnn_kernels.arguments import DTYPES
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils.validation import validate_data
@@ -20,9 +21,6 @@ from fastfnn.sklearn.networks import LOSSES, Built, activations_of, arrays_of, b
 from fastfnn.sklearn.samples import Samples, inputs_of, require_numbers, split, validated
 from fastfnn.sklearn.stochastic import RateSchedule, StochasticFit
 from fastfnn.training.interrupt import TERMINATED
-
-# Floats whose rows a network takes as they are.
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 # Attributes that are not pickled.
 OF_A_CALL = ("_built", "_before", "_extras", "_objective")
@@ -302,7 +300,7 @@ class FastMLP(BaseMultilayerPerceptron):
         """Tell whether a network can take X as it is, if its numbers are finite."""
         return (
             type(X) is np.ndarray
-            and X.dtype in FLOATS
+            and X.dtype in DTYPES
             and X.ndim == 2
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_

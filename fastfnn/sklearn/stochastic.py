@@ -18,7 +18,7 @@ from fastfnn.history import History, Record
 from fastfnn.network import Network
 from fastfnn.sklearn.samples import HeldOut, Samples, inputs_of
 from fastfnn.training.epochs import Epochs
-from fastfnn.training.events import Epoch, PreparedSet, Training, reads_record, start, tell
+from fastfnn.training.events import Epoch, PreparedSet, Training, reads_record, start_all, tell
 from fastfnn.training.interrupt import Interrupt, postponed_interrupt
 from fastfnn.training.loop import evaluated, held_out, until_end
 
@@ -103,7 +103,7 @@ class StochasticFit:
             samples = validation.samples
             self._held_out = held_out(network, inputs_of(samples.X), self._targets(samples), "auto")
         self._epochs = Epochs(network, blocks, y, estimator._optimizer, options, plan)
-        self._callbacks = options.callbacks
+        self._options, self._callbacks = options, sorted(options.callbacks, key=reads_record)
         self._training = Training(network, estimator._optimizer, History(), options.epochs)
 
     def run(self, once: bool) -> bool:
@@ -118,9 +118,7 @@ class StochasticFit:
         started: list[Callable[..., Any]] = []
         begun = time.perf_counter()
         with postponed_interrupt() as interrupt, until_end(self._training, started, interrupt):
-            for callback in self._callbacks:
-                start(callback, self._training)
-                started.append(callback)
+            start_all(self._options.callbacks, self._training, started)
             for number in range(1, 2 if once else self._training.n_epochs + 1):
                 if self._epoch(number, begun, interrupt):
                     break
@@ -202,7 +200,7 @@ class StochasticFit:
         training = self._training
         history, optimizer, record = training.history, training.optimizer, training.history.records[-1]
         epoch = Epoch(number, training.n_epochs, record, self._network, optimizer, history, self._samples)
-        return tell(sorted(self._callbacks, key=reads_record), epoch)
+        return tell(self._callbacks, epoch)
 
 
 def _warn_of_no_convergence(max_iter: int) -> None:

@@ -169,6 +169,14 @@ def start(callback: Callable[..., Any], training: Training) -> None:
         callback.start(training)  # type: ignore[attr-defined]
 
 
+def start_all(callbacks: Iterable[Callable[..., Any]], training: Training, started: list[Callable[..., Any]]) -> None:
+    """Start each callback once, and add it to those that were started."""
+    for callback in callbacks:
+        if not any(callback is other for other in started):
+            start(callback, training)
+            started.append(callback)
+
+
 def finish_all(callbacks: Sequence[Callable[..., Any]], training: Training) -> None:
     """Call the `finish` of those whose class has one, in order, even if one of them raises."""
     with ExitStack() as stack:

@@ -22,7 +22,16 @@ from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import scheduled_rate
 from fastfnn.training.epochs import Epochs
-from fastfnn.training.events import Epoch, PreparedSet, StopTraining, Training, finish_all, reads_record, start, tell
+from fastfnn.training.events import (
+    Epoch,
+    PreparedSet,
+    StopTraining,
+    Training,
+    finish_all,
+    reads_record,
+    start_all,
+    tell,
+)
 from fastfnn.training.interrupt import TERMINATED, Interrupt, postponed_interrupt
 
 # Samples and targets, checked.
@@ -143,10 +152,7 @@ class _Run:
 
     def train(self, interrupt: Interrupt) -> None:
         """Start the callbacks, and run epochs until one of them, Ctrl-C or the number of epochs ends training."""
-        for callback in (*self._options.callbacks, *self._options.step_callbacks):
-            if not any(callback is other for other in self.started):
-                start(callback, self.training)
-                self.started.append(callback)
+        start_all((*self._options.callbacks, *self._options.step_callbacks), self.training, self.started)
         history = self.training.history
         begun = time.perf_counter() - history.seconds
         with self._optimizer.scheduled() if self._options.schedule else nullcontext():
