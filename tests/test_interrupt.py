@@ -116,6 +116,42 @@ WHILE_LLVM_CALLS = (
 """
 )
 
+IN_A_DESTRUCTOR = (
+    PREAMBLE
+    + """
+    from fastfnn_kernels.runtime.compiling import is_compiling
+    from numba.core.registry import cpu_target
+
+    class Dropped:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(10):  # the signal is handled between two of these
+                pass
+
+    codegen = cpu_target.target_context.codegen()
+    n_libraries = 0
+
+    def drop_and_create(name, create=codegen.create_library, **options):
+        global n_libraries
+        if is_compiling():
+            n_libraries += 1
+            if n_libraries == 2:
+                Dropped()
+        return create(name, **options)
+
+    codegen.create_library = drop_and_create
+    try:
+        {work}
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("it was not interrupted")
+    assert not is_compiling()
+    {work_again}
+    print("interrupted")
+"""
+)
+
 # What is interrupted when the second kernel has begun to be compiled, and what must work afterwards.
 CALLS = "assert jitted.softmax(X).shape == X.shape and jitted.squared_norm(X) > 0"
 FIT = "if small.fit(X[:9, :5], X[:9, :3], fastfnn.SGD(0.1), epochs=10).interrupted: raise KeyboardInterrupt"
@@ -137,8 +173,9 @@ def test_while_compiling(tmp_path, work):
 
 
 @pytest.mark.parametrize("work", [CALLS, FIT], ids=["kernels", "training"])
-def test_while_llvm_calls_python(tmp_path, work):
-    process = start(WHILE_LLVM_CALLS.format(work=work, work_again=work), {"FASTFNN_CACHE_DIR": str(tmp_path)})
+@pytest.mark.parametrize("program", [WHILE_LLVM_CALLS, IN_A_DESTRUCTOR], ids=["llvm", "destructor"])
+def test_where_exceptions_are_dropped(tmp_path, program, work):
+    process = start(program.format(work=work, work_again=work), {"FASTFNN_CACHE_DIR": str(tmp_path)})
     output, errors = process.communicate(timeout=120)
     assert (output.split(), errors) == (["interrupted"], "")
 

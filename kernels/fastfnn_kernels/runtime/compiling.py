@@ -17,8 +17,9 @@ BEGUN = "preparing %s"
 DONE = "%s %s in %.2f s"
 OUTCOMES = ("compiled", "loaded from the cache")
 
-# Prefix of the names of llvmlite's functions that LLVM calls while it generates machine code.
-CALLED_BY_LLVM = "_raw_object_cache_"
+# Beginnings of the names of functions whose exceptions Python prints and drops: those of llvmlite that LLVM calls
+# while it generates machine code, and destructors.
+DROPPING_EXCEPTIONS = ("_raw_object_cache_", "__del__")
 
 _in_progress = threading.local()
 
@@ -50,10 +51,10 @@ def is_compiling() -> bool:
 
 @contextmanager
 def no_lost_interrupt() -> Iterator[None]:
-    """Delay a Ctrl-C that arrives while LLVM is calling Python until the end of the `with`.
+    """Delay a Ctrl-C that arrives where its exception would be dropped until the end of the `with`.
 
-    In such a call, ctypes would print the exception and continue. Most signals that arrive while machine code is
-    generated are handled in one, since Python handles them in the next function that LLVM calls.
+    Most signals that arrive while machine code is generated are handled in a function that LLVM calls, since that is
+    the next one of Python. Destructors are called at any moment.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -63,7 +64,7 @@ def no_lost_interrupt() -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal waiting
-        if _is_called_by_llvm(frame):
+        if _drops_exceptions(frame):
             waiting = True
         else:
             before(number, frame)
@@ -77,8 +78,8 @@ def no_lost_interrupt() -> Iterator[None]:
         before(signal.SIGINT, None)
 
 
-def _is_called_by_llvm(frame: FrameType | None) -> bool:
-    while frame is not None and not frame.f_code.co_name.startswith(CALLED_BY_LLVM):
+def _drops_exceptions(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_name.startswith(DROPPING_EXCEPTIONS):
         frame = frame.f_back
     return frame is not None
 
