@@ -1,12 +1,23 @@
 """Several threads and processes save to one path: each load in between finds one whole file."""
 
 import os
+import sys
 import threading
 
 import numpy as np
+import pytest
 from processes import finish, start
 
 from fastfnn import Dense, Network
+
+
+@pytest.fixture
+def short_turns():
+    """Let Python threads take turns every 10 us: a busy one otherwise keeps each system call waiting 5 ms."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def a_network(number):
@@ -87,7 +98,7 @@ def test_two_processes_of_one_number_save_to_one_path_while_a_third_loads(tmp_pa
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_network_that_is_trained_while_it_is_saved_leaves_readable_files(tmp_path):
+def test_a_network_that_is_trained_while_it_is_saved_leaves_readable_files(tmp_path, short_turns):
     path, done = tmp_path / "model.safetensors", threading.Event()
     net = a_network(0)
 
