@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StackLayer, StepOptions
 from fastfnn_kernels.packing import Compressed
 from numpy.typing import NDArray
 from page_guard import EDGES, placed
@@ -129,6 +130,29 @@ def columns() -> None:
     assert actual == expected
 
 
+def batches() -> None:
+    """Train on batches with wrong rows, labels and seeds: the steps are those of the clamped rows and labels."""
+    rng = np.random.default_rng(20261127)
+    for n_classes in (1, 10, 40):
+        layers = (StackLayer(n_classes, "tanh", 0, 9 * n_classes), StackLayer(n_classes, drop_rate=0.5))
+        x, parameters = rng.standard_normal((13, 9)).astype(DTYPE), rng.standard_normal(10 * n_classes).astype(DTYPE)
+        wrong_rows, wrong_labels = wrong_numbers(40, len(x)), wrong_numbers(40, n_classes)
+        seeds = wrong_numbers(6, 2).reshape(3, 2)
+        outcomes = []
+        for row_numbers, labels in (
+            (wrong_rows, wrong_labels),
+            (as_clamped(wrong_rows, len(x)), as_clamped(wrong_labels, n_classes)),
+        ):
+            for edge in EDGES:
+                losses = RowLosses("softmax_cross_entropy", labels)
+                given = placed((x, row_numbers, losses, Stack(9, layers)), edge, writable=False)
+                vectors = placed((parameters, np.zeros_like(parameters)), edge, writable=True)
+                options = placed(StepOptions(17, seeds=seeds), edge, writable=False)
+                values, _ = unchecked(jitted, "train_batches")(*given, *vectors, Rule("sgd", 0.5, {}, (), 0), options)
+                outcomes.append([array.tobytes() for array in (values, *vectors)])
+        assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
 @contextmanager
 def written_meanwhile(*arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]) -> Iterator[None]:
     """Write one content or the other into arrays, again and again, in a thread of its own."""
@@ -198,7 +222,7 @@ def training() -> None:
                 assert net.predict(X).shape == (600,)
 
 
-PARTS = {part.__name__: part for part in (labels, rows, columns, writing, training)}
+PARTS = {part.__name__: part for part in (labels, rows, columns, batches, writing, training)}
 
 if __name__ == "__main__":
     PARTS[sys.argv[1]]()

@@ -10,17 +10,19 @@ import ctypes
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import cycle, product
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
-from arrays import integers, mostly_zeros, one_hot_layer
+from arrays import integers, mostly_zeros, normals, one_hot_layer
+from batch_cases import NUMBERS, drawn_parameters, rule_with
 from fastfnn_kernels import jitted, reference
 from fastfnn_kernels.arguments import ACTIVATIONS, LOSSES
+from fastfnn_kernels.batches import RowLosses, Stack, StackLayer, StepOptions
 from fastfnn_kernels.jitted import dense as jitted_dense
-from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, PackedColumns, pack_columns
+from fastfnn_kernels.packing import Packed, pack_columns
 from fastfnn_kernels.reference import compress_rows, pack_batches, pack_rows
 from layer_stacks import joined
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ RETURNING = (
     "rmsprop_tensor",
     "sgd_samples",
     "sgd_batches",
+    "train_batches",
 )
 
 # Tails: around the widths of vectors (2 to 16 numbers), tiles (6 or 14 rows; up to 4 vectors) and blocks of them.
@@ -188,6 +191,38 @@ def stack_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns
     yield Call("stack_cross_entropy", given | network | rest | out, tuple(out))
 
 
+def train_batches(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+    """Draw two steps of two layers, whose parameters fill a vector in any order, with dropout anywhere."""
+    n_outputs, place, order = int(rng.choice([1, 3, 8, 19])), int(rng.integers(3)), rng.permutation(4)
+    sizes = np.array([depth * columns, columns, columns * n_outputs, n_outputs])
+    starts = dict(zip(order.tolist(), np.cumsum([0, *sizes[order]]).tolist(), strict=False))
+    layers = [
+        StackLayer(columns, "tanh", starts[0], starts[1]),
+        StackLayer(n_outputs, "identity", starts[2], starts[3]),
+    ]
+    layers.insert(place, StackLayer((depth, columns, n_outputs)[place], drop_rate=0.25))
+    stack = Stack(depth, tuple(layers))
+    parameters = drawn_parameters(rng, stack, int(sizes.sum()), dtype)
+    name = str(rng.choice(list(NUMBERS)))
+    numbers = {number: values[0] for number, values in NUMBERS[name].items()}
+    weights = rng.random(rows).astype(dtype) if rng.integers(2) else None
+    classes = RowLosses("softmax_cross_entropy", rng.integers(0, n_outputs, rows), weights)
+    numeric = RowLosses("squared_error", rng.random((rows, n_outputs)).astype(dtype), weights)
+    batch_size = rows // 2 + 1
+    n_steps = -(-rows // batch_size)
+    given = {
+        "x": normals(rng, (rows, depth), dtype),
+        "rows": rng.integers(0, rows, rows),
+        "losses": numeric if rng.integers(2) else classes,
+        "stack": stack,
+        "parameters": parameters,
+        "gradient": normals(rng, parameters.shape, dtype),
+        "rule": rule_with(rng, name, numbers, stack, parameters),
+        "options": StepOptions(batch_size, 0.5, 0.5, clip_norm=1.0, seeds=rng.integers(0, 2**63, (n_steps, 3))),
+    }
+    yield Call("train_batches", given, ("parameters", "gradient", "rule"))
+
+
 def elementwise(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw activations, softmax and what is computed from it; there is nothing to sum over."""
     z, grad, out = (integers(rng, (rows, columns), dtype) for _ in range(3))
@@ -244,6 +279,7 @@ FAMILIES = {
         stack_forward,
         dense_cross_entropy,
         stack_cross_entropy,
+        train_batches,
         packing,
         training,
         elementwise,
@@ -264,25 +300,28 @@ def shapes(rng: np.random.Generator) -> Iterator[tuple[int, int, int]]:
 
 
 def copied(argument: Any) -> Any:
-    if isinstance(argument, list):
-        return [copied(each) for each in argument]
+    if isinstance(argument, (list, tuple)):
+        return made_of(argument, map(copied, argument))
     return argument.copy() if isinstance(argument, np.ndarray) else argument
+
+
+def made_of(like: Any, parts: Iterable[Any]) -> Any:
+    """Make a list, a tuple or a NamedTuple of other parts."""
+    return like._make(parts) if hasattr(like, "_make") else type(like)(parts)
 
 
 def placed(argument: Any, edge: str, *, writable: bool) -> Any:
     """Place what is an array, or made of arrays."""
-    if isinstance(argument, (Packed, PackedBatches, PackedColumns, Compressed)):
-        return type(argument)(*(placed(part, edge, writable=writable) for part in argument))
-    if isinstance(argument, list):
-        return [placed(each, edge, writable=writable) for each in argument]
+    if isinstance(argument, (list, tuple)):
+        return made_of(argument, (placed(part, edge, writable=writable) for part in argument))
     return place(argument, edge, writable=writable) if isinstance(argument, np.ndarray) else argument
 
 
 def described(argument: Any) -> str:
-    if isinstance(argument, list):
-        return "[" + ",".join(map(described, argument)) + "]"
     shape = getattr(argument, "shape", None)
-    return str(shape if isinstance(shape, tuple) else argument).replace(" ", "")
+    if isinstance(argument, (list, tuple)) and shape is None:
+        return "[" + ",".join(map(described, argument)) + "]"
+    return str(argument if shape is None else shape).replace(" ", "")
 
 
 def check(call: Call, dtype: Any) -> None:
@@ -309,8 +348,8 @@ def assert_alike(actual: Any, expected: Any, tolerance: float) -> None:
     if isinstance(expected, (tuple, list)):
         for one, other in zip(actual, expected, strict=True):
             assert_alike(one, other, tolerance)
-    elif expected is None:
-        assert actual is None
+    elif expected is None or isinstance(expected, (str, dict)):
+        assert actual == expected
     else:
         assert np.allclose(actual, expected, tolerance, tolerance), f"{actual} is not the reference's {expected}"
 

@@ -6,9 +6,10 @@ COUNTS = [1, 2, 3, 7, 16, 33]
 
 # Shapes that no number of threads divides evenly, and inputs whose columns differ in their number of zeros.
 PROGRAM = """
-import hashlib
+import hashlib, itertools
 import numpy as np
 from fastfnn_kernels import jitted
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StackLayer, StepOptions
 from fastfnn_kernels.packing import pack_columns
 from fastfnn_kernels.runtime import set_num_threads
 
@@ -23,6 +24,9 @@ few = jitted.pack_rows(sparse[:200], x.dtype)
 wide = draw(N, 512)
 stack = [draw(INPUTS, OUTPUTS) / 16, draw(OUTPUTS, 9) / 16], [draw(OUTPUTS), draw(9)], ["relu", "identity"]
 network = draw(INPUTS * 40 + 40 + 40 * 9 + 9) / 8, (40, 9), ("tanh", "identity"), (True, True)
+layers = (StackLayer(INPUTS, drop_rate=0.25), StackLayer(OUTPUTS, "relu", 0), StackLayer(9, "tanh", INPUTS * OUTPUTS))
+goals, backwards = RowLosses("softmax_cross_entropy", labels), np.arange(N)[::-1].copy()
+numbers = {"beta1": 0.9, "beta2": 0.99, "epsilon": 1e-3, "weight_decay": 0.01, "epsilon_hat": False}
 batches = [jitted.pack_batches(sparse, x.dtype, size) for size in (128, 700)]
 
 
@@ -44,6 +48,15 @@ def results():
         weights, biases = ([array.copy() for array in arrays] for arrays in stack[:2])
         yield from jitted.sgd_batches(stored, labels, weights, biases, stack[2], 0.05)
         yield from weights + biases
+    for clip_norm, packed in itertools.product((np.inf, 0.1), (False, True)):
+        used = layers[packed:]  # packed inputs are not dropped
+        vectors = [draw(INPUTS * OUTPUTS + OUTPUTS * 9) / 16, *np.zeros((3, INPUTS * OUTPUTS + OUTPUTS * 9), x.dtype)]
+        training = *vectors[:2], Rule("adamw", 0.01, numbers, tuple(vectors[2:]), 0)
+        seeds = np.arange(5 * len(used)).reshape(5, len(used))
+        options = StepOptions(230, 1e-3, clip_norm=clip_norm, seeds=seeds)
+        inputs = (jitted.pack_batches(sparse, x.dtype, 230), None) if packed else (x, backwards)
+        yield from jitted.train_batches(*inputs, goals, Stack(INPUTS, used), *training, options)
+        yield from vectors
     state = [x.copy(), x[::-1].copy(), np.zeros_like(x), np.zeros_like(x)]
     jitted.adam(*state, 1, 0.1, 0.9, 0.99, 1e-6)
     yield from state

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StackLayer, StepOptions
 from fastfnn_kernels.jitted._products.cross_entropy_rows import NARROW
 from fastfnn_kernels.jitted.updates import BLOCK
 
@@ -122,6 +123,19 @@ def test_stack_cross_entropy(kernels, scale, kept, dtype):
     arguments = (np.ones((1, 1), dtype), parameters, [3], ["identity"], [True], np.array([1]))
     _, _, gradient = kernels.stack_cross_entropy(*arguments, scale * float(least(dtype)))
     assert np.array_equal(gradient, np.array([kept, -kept, 0] * 2, dtype) * least(dtype))
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(1.0, 1.0), (0.5, 0.0), (4.0, 4.0)])
+def test_train_batches(kernels, scale, kept, dtype):
+    """The first row has the right class; the second has a tiny weight, and inputs of its own."""
+    parameters = np.array([[0, -2000, -2000]] * 2, dtype).reshape(-1)
+    gradient, weights = np.ones(6, dtype), np.array([1, scale * least(dtype)], dtype)
+    losses = RowLosses("softmax_cross_entropy", np.array([0, 1]), weights)
+    arguments = (losses, Stack(2, (StackLayer(3, "identity", 0),)), parameters, gradient)
+    kernels.train_batches(
+        np.eye(2, dtype=dtype), np.arange(2), *arguments, Rule("sgd", 1.0, {}, (), 0), StepOptions(2)
+    )
+    assert np.array_equal(gradient, np.array([0, 0, 0, kept, -kept, 0], dtype) * least(dtype))
 
 
 @pytest.mark.parametrize("kernel", ["sgd_samples", "sgd_batches"])

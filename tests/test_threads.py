@@ -7,6 +7,7 @@ DIGEST = """
 import hashlib
 import numba, numpy as np
 from fastfnn_kernels import jitted
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StackLayer, StepOptions
 from fastfnn_kernels.runtime import set_num_threads
 from fastfnn_kernels.runtime.thread_pool import thread_layer
 
@@ -57,6 +58,13 @@ def digest_of_results():
         results += [jitted.stack_forward(sparse[:60], *layers, activations, density) for density in (0.0, 1.0)]
         results += jitted.sgd_batches(batches, labels % 40, *layers, activations, 0.01)
         results += layers[0] + [layers[1][0], layers[1][2]]
+        places = (StackLayer(130, "tanh", 0, 65_000), StackLayer(130, drop_rate=0.5), StackLayer(40, "relu", 65_130))
+        vectors = [draw(70_330) / 16, np.zeros(70_330, dtype)]
+        rule = Rule("rmsprop_tensor", 0.01, {{"rho": 0.9, "epsilon": 1e-3}}, (np.ones(3),), 0)
+        goals = RowLosses("huber", draw(1700, 40), np.abs(g[:, 0].copy()))
+        options = StepOptions(500, 1e-3, clip_norm=0.5, seeds=np.arange(12).reshape(4, 3))
+        results += jitted.train_batches(x, np.arange(1700), goals, Stack(500, places), *vectors, rule, options)
+        results += [*vectors, *rule.states]
         for result in results + states:
             digest.update(np.asarray(result).tobytes())
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-UINT64 = np.dtype(np.uint64)
+INT64, UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 DTYPES = (FLOAT32, FLOAT64)
 SOURCES = (np.dtype(np.uint8), *DTYPES)
 
@@ -127,27 +127,34 @@ def require_source(name: str, array: Any) -> None:
     require_contiguous(name, array)
 
 
-def require_integers(name: str, array: Any) -> None:
-    """Reject anything but a contiguous vector of int64."""
+def require_integers(name: str, array: Any, ndim: int = 1) -> None:
+    """Reject anything but a contiguous array of int64 with `ndim` dimensions."""
+    if type(array) is ndarray and array.dtype is INT64 and array.ndim == ndim and array.flags.c_contiguous:
+        return
     require_array(name, array)
-    if array.dtype != np.int64:
+    if array.dtype != INT64:
         raise TypeError(f"{name} must be int64; got {array.dtype}: convert them with {name}.astype(numpy.int64)")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 dimension; got shape {array.shape}")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension{'s' * (ndim > 1)}; got shape {array.shape}")
     require_contiguous(name, array)
 
 
-def require_labels(labels: Any, n_rows: int, n_classes: int) -> None:
+def require_indices(name: str, numbers: Any, end: int, meaning: str = "") -> None:
+    """Reject anything but a contiguous vector of int64 from 0 to below `end`."""
+    require_integers(name, numbers)
+    # Viewed as unsigned, a negative number is larger than any index.
+    if len(numbers) and np.maximum.reduce(numbers.view(UINT64)) >= end:
+        raise ValueError(f"{name} must lie from 0 to {end - 1}{meaning}; got {numbers.min()} to {numbers.max()}")
+
+
+def require_labels(labels: Any, n_rows: int, n_classes: int, name: str = "labels") -> None:
     """Reject anything but one class number for each row."""
-    require_array("labels", labels)
+    require_array(name, labels)
     if labels.dtype != np.int64:
-        raise TypeError(f"labels must be int64; got {labels.dtype}: convert them with labels.astype(numpy.int64)")
+        raise TypeError(f"{name} must be int64; got {labels.dtype}: convert them with {name}.astype(numpy.int64)")
     if labels.shape != (n_rows,):
-        raise ValueError(f"labels must have shape ({n_rows},), one a row; got {labels.shape}")
-    require_contiguous("labels", labels)
-    # Viewed as unsigned, a negative label is larger than any class.
-    if n_rows and np.maximum.reduce(labels.view(UINT64)) >= n_classes:
-        raise ValueError(f"labels must lie from 0 to {n_classes - 1}; got {labels.min()} to {labels.max()}")
+        raise ValueError(f"{name} must have shape ({n_rows},), one a row; got {labels.shape}")
+    require_indices(name, labels, n_classes)
 
 
 def require_activation(activation: Any, known: Sequence[str] = ACTIVATIONS) -> None:

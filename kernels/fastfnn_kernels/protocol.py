@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StepOptions
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
 
 
@@ -209,7 +210,7 @@ class Kernels(Protocol):
     def count_correct(self, logits: NDArray[Any], labels: NDArray[np.int64]) -> int:
         """Count the rows whose largest logit is at the label."""
 
-    # Whole epochs of gradient descent
+    # Many steps in one call
 
     def sgd_samples(
         self,
@@ -232,6 +233,19 @@ class Kernels(Protocol):
         learning_rate: float,
     ) -> tuple[float, int]:
         """Take a step on every batch; return the sum of losses and the correct rows."""
+
+    def train_batches(
+        self,
+        x: NDArray[Any] | PackedBatches,
+        rows: NDArray[np.int64] | None,
+        losses: RowLosses,
+        stack: Stack,
+        parameters: NDArray[Any],
+        gradient: NDArray[Any],
+        rule: Rule,
+        options: StepOptions,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Take a step of any update rule on every batch; return the loss and the correct rows of each."""
 
     # Optimizer updates, in place
 

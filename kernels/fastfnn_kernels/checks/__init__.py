@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from fastfnn_kernels.checks import layers, packing, training
+from fastfnn_kernels.checks import batches, layers, packing, training
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +53,7 @@ CHECKS: dict[str, Callable[..., None]] = {
         packing.sparse_weight_gradient,
         training.sgd_samples,
         training.sgd_batches,
+        batches.train_batches,
         training.sgd,
         training.momentum,
         training.rmsprop,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.arguments import DTYPES, require_floats, require_integers, require_matrix, require_source
+from fastfnn_kernels.arguments import DTYPES, require_floats, require_indices, require_matrix, require_source
 from fastfnn_kernels.checks.layers import check_forward, check_gradient
 from fastfnn_kernels.packing import Packed
 
@@ -17,8 +17,7 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
     require_source("x", x)
     _target(dtype)
     if rows is not None:
-        require_integers("rows", rows)
-        _range("rows", rows, len(x), "the rows of x")
+        require_indices("rows", rows, len(x), ", the rows of x")
 
 
 def pack_batches(
@@ -65,11 +64,6 @@ def sparse_weight_gradient(
 def _target(dtype: Any) -> None:
     if np.dtype(dtype) not in DTYPES:
         raise TypeError(f"dtype must be float32 or float64; got {np.dtype(dtype)}: packed values are multiplied")
-
-
-def _range(name: str, numbers: NDArray[np.int64], end: int, meaning: str) -> None:
-    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
-        raise ValueError(f"{name} must lie from 0 to {end - 1}, {meaning}; got {numbers.min()} to {numbers.max()}")
 
 
 def _packed(name: str, packed: Any) -> None:

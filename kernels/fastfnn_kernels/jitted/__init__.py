@@ -13,6 +13,7 @@ from fastfnn_kernels.jitted.softmax import softmax as _softmax
 from fastfnn_kernels.jitted.softmax import softmax_cross_entropy as _softmax_cross_entropy
 from fastfnn_kernels.jitted.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.jitted.stack_forward import stack_forward as _stack_forward
+from fastfnn_kernels.jitted.train_batches import train_batches as _train_batches
 from fastfnn_kernels.protocol import Capabilities
 
 # Underscores above: a kernel below replaces the module of the same name as an attribute of this package.
@@ -43,6 +44,7 @@ dense_cross_entropy = checked(_dense_cross_entropy)
 stack_cross_entropy = checked(_stack_cross_entropy)
 sgd_samples = checked(_sgd_samples)
 sgd_batches = checked(_sgd_batches)
+train_batches = checked(_train_batches)
 sgd = checked(updates.sgd)
 momentum = checked(updates.momentum)
 rmsprop = checked(updates.rmsprop)

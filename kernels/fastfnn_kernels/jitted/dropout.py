@@ -8,9 +8,9 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._compile.jit import In1, Int, Out1, Real, inline, kernel
+from fastfnn_kernels.jitted._compile.jit import In1, Int, Out1, Real, kernel
+from fastfnn_kernels.jitted._products.dropped import drop_elements
 from fastfnn_kernels.jitted._products.loops import BLOCK
-from fastfnn_kernels.reference.dropout import FIRST_FACTOR, INCREMENT, SECOND_FACTOR
 
 # Cost of an element, in multiply-adds; it decides between one thread and many.
 OPERATIONS = 16
@@ -31,22 +31,4 @@ def dropout(
 def _drop(x: In1, least: Int, factor: Real, seed: Int, first: Int, out: Out1) -> None:
     for block in prange((x.size + BLOCK - 1) // BLOCK):
         start = block * BLOCK
-        _drop_block(x[start : start + BLOCK], least, factor, seed, first + start, out[start : start + BLOCK])
-
-
-@inline
-def _drop_block(x: Any, least: int, factor: Any, seed: int, first: int, out: Any) -> None:
-    zero = x.dtype.type(0)
-    start, bound = np.uint64(seed), np.uint64(least)
-    for i in range(x.size):
-        kept = _random_bits(start, np.uint64(first + i)) >= bound
-        out[i] = x[i] * factor if kept else zero
-
-
-@inline
-def _random_bits(seed: Any, place: Any) -> Any:
-    """Return the upper 32 bits of SplitMix64's number at a position."""
-    z = seed + (place + np.uint64(1)) * np.uint64(INCREMENT)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST_FACTOR)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND_FACTOR)
-    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+        drop_elements(x[start : start + BLOCK], least, factor, seed, first + start, out[start : start + BLOCK])

@@ -25,18 +25,16 @@ from fastfnn_kernels.jitted._compile.jit import (
     inline,
     kernel,
 )
-from fastfnn_kernels.jitted._llvm.math import add_in_any_order, log, maximum
 from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     bound_of_normal,
     count_right,
     exponentiate_rows,
-    flush_rows,
     scale_row,
     sum_of_losses,
     write_cross_entropy_gradient,
+    write_weighted_gradient,
 )
-from fastfnn_kernels.jitted._products.indices import index_below
-from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP, subtract
+from fastfnn_kernels.jitted._products.loops import OPERATIONS_OF_EXP
 
 # Elements in a block of rows.
 BLOCK = 4096
@@ -92,14 +90,6 @@ def _number_of_blocks(n_rows: int, n_columns: int) -> int:
     return -(-n_rows // _rows_of_block.py_func(n_columns))  # type: ignore[no-any-return]
 
 
-@inline
-def _weighted_sum_of_logs(values: Any, weights: Any) -> float:
-    total = 0.0
-    for i in range(values.size):
-        total = add_in_any_order(total, np.float64(weights[i]) * log(np.float64(values[i])))
-    return total
-
-
 @kernel
 def _softmax(logits: In2, out: Out2, maxima: Out1, totals: Out1) -> None:
     n_rows, n_columns = logits.shape
@@ -141,45 +131,12 @@ def _weighted_cross_entropy(
 ) -> None:
     n_rows, n_columns = logits.shape
     block_rows = _rows_of_block(n_columns)
-    one = out.dtype.type(1)
-    shared = smoothing / out.dtype.type(n_columns)
     for block in prange(block_losses.size):
         first = block * block_rows
         end = min(first + block_rows, n_rows)
-        smallest = scale * _smallest(weights[first:end]) * (shared if smoothing > 0 else one)
-        bound = bound_of_normal(smallest, n_columns)
-        flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
-        loss = _weighted_sum_of_logs(totals[first:end], weights[first:end])
-        for row in range(first, end):
-            z, weight = logits[row], weights[row] * scale
-            label = index_below(labels[row], n_columns)
-            scale_row(out[row], weight / totals[row], flushing)
-            if smoothing > 0:
-                subtract(out[row], weight * shared, out[row])
-            out[row, label] -= weight * (one - smoothing)
-            right = np.float64(z[label])
-            smoothed = np.float64(smoothing) * (right - _mean(z)) if smoothing > 0 else 0.0
-            loss += np.float64(weights[row]) * (np.float64(maxima[row]) - right + smoothed)
-        if bound == np.inf:
-            flush_rows(out, first, end)
-        block_losses[block] = loss
-
-
-@inline
-def _smallest(weights: Any) -> Any:
-    negative = weights.dtype.type(-np.inf)
-    for i in range(weights.size):
-        negative = maximum(negative, -weights[i])
-    return -negative
-
-
-@inline
-def _mean(values: Any) -> float:
-    total = 0.0
-    for j in range(values.size):
-        total = add_in_any_order(total, np.float64(values[j]))
-    mean: float = total / values.size
-    return mean
+        block_losses[block] = write_weighted_gradient(
+            logits, labels, weights, smoothing, first, end, scale, out, maxima, totals
+        )
 
 
 @kernel

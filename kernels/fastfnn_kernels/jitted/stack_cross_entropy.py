@@ -277,7 +277,7 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
         _add_short_product(x, grad, total)
     else:
         pack_gradient(layers, rows, layer, 0, rows.n_rows)
-        add_gradient(layers, rows, layer, total, 0, n_inputs)
+        add_gradient(layers, rows, layer, True, total, 0, n_inputs)
 
 
 @inline

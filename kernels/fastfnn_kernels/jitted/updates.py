@@ -10,8 +10,14 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
-from fastfnn_kernels.jitted._llvm.math import flush_subnormal
 from fastfnn_kernels.jitted._products.loops import sum_of_squares
+from fastfnn_kernels.jitted._products.update_rules import (
+    adamw_elements,
+    adamw_numbers,
+    momentum_elements,
+    rmsprop_elements,
+    sgd_elements,
+)
 
 # Elements that a thread updates at a time, or that are summed separately in a sum of squares.
 BLOCK = 4096
@@ -92,9 +98,7 @@ def adamw(
 ) -> None:
     """Take a step of Adam with decoupled weight decay; see `fastfnn_kernels.reference.adamw`."""
     flat = [array.reshape(-1) for array in (parameter, gradient, first_moment, second_moment)]
-    kept = 1 - learning_rate * weight_decay
-    rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
-    scalars = (beta1, 1 - beta1, beta2, 1 - beta2, kept, rate, correction, epsilon)
+    scalars = adamw_numbers(step, learning_rate, beta1, beta2, epsilon, weight_decay)
     _adamw(24 * parameter.size, parameter.dtype, *flat, *scalars)
 
 
@@ -123,33 +127,23 @@ def part(values: Any, block: int) -> Any:
 @kernel
 def _sgd(w: Out1, g: In1, learning_rate: Real) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        w_part, g_part = part(w, block), part(g, block)
-        for i in range(w_part.size):
-            w_part[i] -= learning_rate * g_part[i]
+        sgd_elements(part(w, block), part(g, block), learning_rate)
 
 
 @kernel
 def _momentum(
     w: Out1, g: In1, v: Out1, learning_rate: Real, momentum: Real, nesterov: Flag, velocity_of_steps: Flag
 ) -> None:
-    rate = w.dtype.type(1) if velocity_of_steps else learning_rate
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        w_part, g_part, v_part = part(w, block), part(g, block), part(v, block)
-        for i in range(w_part.size):
-            gradient = learning_rate * g_part[i] if velocity_of_steps else g_part[i]
-            velocity = flush_subnormal(momentum * v_part[i] + gradient)
-            v_part[i] = velocity
-            w_part[i] -= rate * (gradient + momentum * velocity if nesterov else velocity)
+        arrays = part(w, block), part(g, block), part(v, block)
+        momentum_elements(*arrays, learning_rate, momentum, nesterov, velocity_of_steps)
 
 
 @kernel
 def _rmsprop(w: Out1, g: In1, s: Out1, learning_rate: Real, rho: Real, one_minus_rho: Real, epsilon: Real) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        w_part, g_part, s_part = part(w, block), part(g, block), part(s, block)
-        for i in range(w_part.size):
-            mean_square = flush_subnormal(rho * s_part[i] + one_minus_rho * g_part[i] * g_part[i])
-            s_part[i] = mean_square
-            w_part[i] -= learning_rate * g_part[i] / math.sqrt(mean_square + epsilon)
+        arrays = part(w, block), part(g, block), part(s, block)
+        rmsprop_elements(*arrays, learning_rate, rho, one_minus_rho, epsilon)
 
 
 @kernel
@@ -164,17 +158,11 @@ def _adamw(
     one_minus_beta2: Real,
     kept: Real,
     rate: Real,
-    correction: Real,
     epsilon: Real,
 ) -> None:
     for block in prange((w.size + BLOCK - 1) // BLOCK):
-        w_part, g_part, m_part, v_part = part(w, block), part(g, block), part(m, block), part(v, block)
-        for i in range(w_part.size):
-            first = flush_subnormal(beta1 * m_part[i] + one_minus_beta1 * g_part[i])
-            second = flush_subnormal(beta2 * v_part[i] + one_minus_beta2 * g_part[i] * g_part[i])
-            m_part[i] = first
-            v_part[i] = second
-            w_part[i] = kept * w_part[i] - rate * first / (math.sqrt(second / correction) + epsilon)
+        arrays = part(w, block), part(g, block), part(m, block), part(v, block)
+        adamw_elements(*arrays, beta1, one_minus_beta1, beta2, one_minus_beta2, kept, rate, epsilon)
 
 
 @kernel

@@ -24,6 +24,7 @@ from fastfnn_kernels.reference.softmax import softmax as _softmax
 from fastfnn_kernels.reference.softmax import softmax_cross_entropy as _softmax_cross_entropy
 from fastfnn_kernels.reference.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.reference.stack_forward import stack_forward as _stack_forward
+from fastfnn_kernels.reference.train_batches import train_batches as _train_batches
 
 # Underscores above: a kernel below replaces the module of the same name as an attribute of this package.
 
@@ -62,6 +63,7 @@ dense_cross_entropy = _specified(_dense_cross_entropy)
 stack_cross_entropy = _specified(_stack_cross_entropy)
 sgd_samples = _specified(_sgd_samples)
 sgd_batches = _specified(_sgd_batches)
+train_batches = _specified(_train_batches)
 sgd = _specified(updates.sgd)
 momentum = _specified(updates.momentum)
 rmsprop = _specified(updates.rmsprop)

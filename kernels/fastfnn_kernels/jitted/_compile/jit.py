@@ -125,6 +125,9 @@ IntegersIn1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=True, dtype=type
 IntegersIn2 = Annotated[NDArray[np.int64], _ArrayOf(2, readonly=True, dtype=types.int64)]
 OutIntegers1 = Annotated[NDArray[np.int64], _ArrayOf(1, readonly=False, dtype=types.int64)]
 OutDoubles1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=False, dtype=types.float64)]
+DoublesIn1 = Annotated[NDArray[np.float64], _ArrayOf(1, readonly=True, dtype=types.float64)]
+DoublesIn2 = Annotated[NDArray[np.float64], _ArrayOf(2, readonly=True, dtype=types.float64)]
+DoublesIn3 = Annotated[NDArray[np.float64], _ArrayOf(3, readonly=True, dtype=types.float64)]
 Real = Annotated[float, _Scalar()]
 Int = Annotated[int, _Scalar(types.intp)]
 LayersIn1 = Annotated[tuple[NDArray[Any], ...], _OfLayers(_ArrayOf(1, readonly=True))]
@@ -238,7 +241,7 @@ def uncounted(function: Callable[..., Any]) -> Any:
     """Compile a helper that builds NamedTuples of arrays in a loop, without counting references to the arrays.
 
     Counting is atomic, so threads would wait for each other at every turn. The helper may neither allocate an array,
-    nor return one, nor call what returns one.
+    nor return one, nor call what returns one; what is `inlined` into it may return views.
     """
     return numba.njit(_nrt=False, **ONLY_LINKED, **OPTIONS)(function)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import force_inline, inline
+from fastfnn_kernels.jitted._compile.jit import force_inline, uncounted
 from fastfnn_kernels.jitted._llvm.dense_tiles import narrow_short_tile, short_tile
 from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import narrow_panel_tile, panel_tile
@@ -43,7 +43,7 @@ class Product(NamedTuple):
     out: Any
 
 
-@inline
+@uncounted
 def multiply_block(
     product: Product, copies: Any, first_row: int, end_row: int, first_panel: int, end_panel: int
 ) -> None:

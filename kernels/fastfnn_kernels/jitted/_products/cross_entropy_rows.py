@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._compile.jit import inline, inlined, uncounted
 from fastfnn_kernels.jitted._llvm.math import (
     add_in_any_order,
     log,
@@ -86,7 +86,7 @@ def bound_of_normal(scale: Any, n_classes: int) -> Any:
     return type(scale)(log(least * n_classes / size) + 1.0)
 
 
-@inline
+@uncounted
 def exponentiate_rows(logits: Any, first: int, end: int, bound: Any, out: Any, maxima: Any, totals: Any) -> bool:
     """Write exp(z - m), or 0 where that is subnormal, the maximum m and the sum, for each of some rows.
 
@@ -125,19 +125,19 @@ def scale_row(values: Any, factor: Any, flushing: bool) -> None:
         multiply(values, factor)
 
 
-@inline
+@uncounted
 def flush_rows(values: Any, first: int, end: int) -> None:
     """Write 0 where a number of some rows is subnormal."""
     flush(_rows(values, first, end))
 
 
-@inline
+@inlined
 def _rows(matrix: Any, first: int, end: int) -> Any:
     """Return some rows as one contiguous vector."""
     return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
 
 
-@inline
+@uncounted
 def write_cross_entropy_gradient(
     logits: Any, labels: Any, first: int, end: int, scale: Any, out: Any, maxima: Any, totals: Any
 ) -> None:
@@ -152,7 +152,7 @@ def write_cross_entropy_gradient(
         flush_rows(out, first, end)
 
 
-@inline
+@uncounted
 def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, totals: Any) -> float:
     """Return the sum of the losses of some rows, from the maxima and totals of `write_cross_entropy_gradient`."""
     loss: float = _sum_of_logs(totals[first:end])
@@ -162,7 +162,67 @@ def sum_of_losses(logits: Any, labels: Any, first: int, end: int, maxima: Any, t
     return loss
 
 
+@uncounted
+def write_weighted_gradient(
+    logits: Any,
+    labels: Any,
+    weights: Any,
+    smoothing: Any,
+    first: int,
+    end: int,
+    scale: Any,
+    out: Any,
+    maxima: Any,
+    totals: Any,
+) -> float:
+    """Write the gradient of some rows' weighted losses, with label smoothing; return the weighted sum of losses."""
+    n_columns, one = logits.shape[1], out.dtype.type(1)
+    shared = smoothing / out.dtype.type(n_columns)
+    smallest = scale * _smallest(weights[first:end]) * (shared if smoothing > 0 else one)
+    bound = bound_of_normal(smallest, n_columns)
+    flushing = exponentiate_rows(logits, first, end, bound, out, maxima, totals)
+    loss: float = _weighted_sum_of_logs(totals[first:end], weights[first:end])
+    for row in range(first, end):
+        z, weight = logits[row], weights[row] * scale
+        label = index_below(labels[row], n_columns)
+        scale_row(out[row], weight / totals[row], flushing)
+        if smoothing > 0:
+            subtract(out[row], weight * shared, out[row])
+        out[row, label] -= weight * (one - smoothing)
+        right = np.float64(z[label])
+        smoothed = np.float64(smoothing) * (right - _mean(z)) if smoothing > 0 else 0.0
+        loss += np.float64(weights[row]) * (np.float64(maxima[row]) - right + smoothed)
+    if bound == np.inf:
+        flush_rows(out, first, end)
+    return loss
+
+
 @inline
+def _weighted_sum_of_logs(values: Any, weights: Any) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total = add_in_any_order(total, np.float64(weights[i]) * log(np.float64(values[i])))
+    return total
+
+
+@inline
+def _smallest(weights: Any) -> Any:
+    negative = weights.dtype.type(-np.inf)
+    for i in range(weights.size):
+        negative = maximum(negative, -weights[i])
+    return -negative
+
+
+@inline
+def _mean(values: Any) -> float:
+    total = 0.0
+    for j in range(values.size):
+        total = add_in_any_order(total, np.float64(values[j]))
+    mean: float = total / values.size
+    return mean
+
+
+@uncounted
 def count_right(logits: Any, labels: Any, first: int, end: int) -> int:
     """Count the rows whose largest logit is at the label."""
     n_columns = logits.shape[1]

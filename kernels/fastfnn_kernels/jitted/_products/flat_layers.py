@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._compile.jit import inlined
 
 
 def starts_of(sizes: Iterable[int]) -> NDArray[np.int64]:
@@ -32,7 +32,7 @@ def write_back(flat: NDArray[Any], starts: NDArray[np.int64], arrays: Sequence[N
             array[...] = flat[start : start + array.size].reshape(array.shape)
 
 
-@inline
+@inlined
 def part(flat: Any, starts: Any, layer: int) -> Any:
     """Return one layer's part of the vector, as a view."""
     return flat[starts[layer] : starts[layer + 1]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline, inlined
+from fastfnn_kernels.jitted._compile.jit import inlined, uncounted
 from fastfnn_kernels.jitted._products.block_product import Product, multiply_block
 from fastfnn_kernels.jitted._products.cross_entropy_rows import count_right, write_cross_entropy_gradient
 from fastfnn_kernels.jitted._products.flat_layers import part
@@ -56,18 +56,18 @@ class Rows(NamedTuple):
     totals: Any
 
 
-@inline
+@inlined
 def units(rows: Rows, values: Any, layer: int) -> Any:
     """Return one layer's part of the outputs or gradients, with one row for each of the batch."""
     first, end = rows.unit_starts[layer], rows.unit_starts[layer + 1]
     return values[first * rows.n_rows : end * rows.n_rows].reshape((rows.n_rows, end - first))
 
 
-@inlined
+@uncounted
 def forward_and_back(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end: int) -> int:
     """Compute the gradient of the first layer's sums for some rows; return the number of correct rows."""
     last = layers.widths.size - 1
-    _activate_rows(layers, rows, 0, first, end)
+    activate_rows(layers, rows, 0, first, end)
     for layer in range(1, last + 1):
         forward(layers, rows, layer, first, end)
     n_correct: int = compare(layers, rows, labels, scale, first, end)
@@ -88,26 +88,26 @@ def compare(layers: Layers, rows: Rows, labels: Any, scale: Any, first: int, end
     return n_correct
 
 
-@inlined
+@uncounted
 def add_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     """Add the product of inputs and gradients to the rows first:end of a layer's weights, and repack them."""
     weights = _weights(layers, layer)
     if rows.n_rows > 0:
-        add_gradient(layers, rows, layer, weights, first, end)
+        add_gradient(layers, rows, layer, True, weights, first, end)
     pack_columns(weights, first, end, part(layers.forward_panels, layers.forward_starts, layer - 1))
     pack_transposed(weights, first, end, part(layers.backward_panels, layers.backward_starts, layer - 1))
 
 
 @inlined
-def add_gradient(layers: Layers, rows: Rows, layer: int, out: Any, first: int, end: int) -> None:
-    """Add the product of inputs and gradients to the rows first:end of a matrix like a layer's weights."""
+def add_gradient(layers: Layers, rows: Rows, layer: int, accumulate: bool, out: Any, first: int, end: int) -> None:
+    """Write or add the product of inputs and gradients to the rows first:end of a matrix like a layer's weights."""
     x, panels = units(rows, rows.outputs, layer - 1), gradient_panels(layers, rows, layer)
     n_panels = number_of_panels(out.shape[1], TILE_VECTORS * (VECTOR_BYTES // out.itemsize))
-    gradient = Gradient(x, 0, rows.n_rows, panels, layers.zeros, True, out)
+    gradient = Gradient(x, 0, rows.n_rows, panels, layers.zeros, accumulate, out)
     add_products_of_block(gradient, x[:0], first, end, 0, n_panels)
 
 
-@inlined
+@uncounted
 def add_bias_step(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     """Add the column sums first:end of the gradients to a layer's bias."""
     if layers.has_bias[layer]:
@@ -125,7 +125,7 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     floor = floor_of(layers.codes[layer], y)
     product = Product(x, panels, panels, 0, bias, layers.zeros, floor, y, False, y)
     multiply_block(product, x[:0], first, end, 0, n_panels)
-    _activate_rows(layers, rows, layer, first, end)
+    activate_rows(layers, rows, layer, first, end)
 
 
 @inlined
@@ -154,26 +154,26 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
 
 
 @inlined
-def _activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
+def activate_rows(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> None:
     """Apply the activation to some rows of the outputs; identity and relu are part of the product."""
     code = layers.codes[layer]
     if code > RELU:
         activate(_of_rows(units(rows, rows.outputs, layer), first, end), code)
 
 
-@inline
+@inlined
 def _of_rows(matrix: Any, first: int, end: int) -> Any:
     """Return some rows as one contiguous vector."""
     return matrix.reshape(-1)[first * matrix.shape[1] : end * matrix.shape[1]]
 
 
-@inline
+@inlined
 def _weights(layers: Layers, layer: int) -> Any:
     shape = (layers.widths[layer - 1], layers.widths[layer])
     return part(layers.weights, layers.weight_starts, layer - 1).reshape(shape)
 
 
-@inline
+@inlined
 def gradient_panels(layers: Layers, rows: Rows, layer: int) -> Any:
     """Return one layer's panels of the gradient."""
     return rows.gradient_panels[layers.bias_starts[layer] * rows.n_rows : layers.bias_starts[layer + 1] * rows.n_rows]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline
+from fastfnn_kernels.jitted._compile.jit import inline, uncounted
 from fastfnn_kernels.jitted._llvm.transfers import (
     copy_narrow_panel,
     copy_narrow_transposed_panel,
@@ -45,7 +45,7 @@ def width_of_panel(panel: int, n_columns: int, wide: int, narrow: int) -> int:
     return narrow if n_columns - panel * wide <= narrow else wide
 
 
-@inline
+@uncounted
 def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, panels: Any, panel_offset: int) -> None:
     """Pack some rows of the columns from j on."""
     n_columns = matrix.shape[1]
@@ -56,7 +56,7 @@ def fill_panel(matrix: Any, first_row: int, n_rows: int, j: int, width: int, pan
         copy_panel(matrix, first_row * n_columns + j, n_columns, n_rows, n_existing, panels, panel_offset)
 
 
-@inline
+@uncounted
 def fill_transposed_panel(
     matrix: Any, first_column: int, n_columns: int, j: int, width: int, panels: Any, panel_offset: int
 ) -> None:

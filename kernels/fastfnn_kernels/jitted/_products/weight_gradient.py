@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, inline, kernel
+from fastfnn_kernels.jitted._compile.jit import Flag, In2, Int, Out1, Out2, kernel, uncounted
 from fastfnn_kernels.jitted._llvm.dense_tiles import flat_tail_tile, flat_tile
 from fastfnn_kernels.jitted._llvm.operands import Ahead, Finish, Gate, Operand, Panel, Target, ptr
 from fastfnn_kernels.jitted._llvm.panel_tiles import columns_panel_tile, narrow_columns_panel_tile
@@ -100,7 +100,7 @@ class Gradient(NamedTuple):
     out: Any
 
 
-@inline
+@uncounted
 def add_products_of_block(
     gradient: Gradient, copies: Any, first: int, end: int, first_panel: int, end_panel: int
 ) -> None:
@@ -185,7 +185,7 @@ def add_few_columns(x: In2, grad: In2, accumulate: Flag, n_threads: Int, out: Ou
         add(sums[chunk], out_bias)
 
 
-@inline
+@uncounted
 def add_sums_of_columns(grad: Any, first_row: int, n_rows: int, first: int, end: int, out: Any) -> None:
     """Add the sums of the columns first:end, one chunk of rows after another."""
     n_columns, wide = grad.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize)
