@@ -225,7 +225,7 @@ class Network(Model):
         >>> net = Network([Dense(2, 3, activation="relu"), Dense(3, 2)], backend="numpy", seed=0)
         >>> X, y = np.ones((4, 2), np.float32), np.array([0, 1, 1, 0])
         >>> net.plan(X, y, SGD(0.1), batch_size=2).summary
-        'dense inputs (100% non-zero), 1 row block, all layers in one call'
+        'dense inputs (100% non-zero), many batches in a call'
         """
         from fastfnn.execution.options import OPTION_NAMES, Options
         from fastfnn.execution.preparation import plan_checked

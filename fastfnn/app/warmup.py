@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.backends import compiled_beside
+from fastfnn.execution.fused_batches import batches_of_call
 from fastfnn.execution.fused_sgd import samples_of_call
 from fastfnn.execution.options import Options
-from fastfnn.execution.plan import plan_training, possible_formats
+from fastfnn.execution.plan import ExecutionPlan, Steps, plan_training, possible_formats
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
 from fastfnn.inputs.density import profile
 from fastfnn.layers import Dense
@@ -54,11 +55,20 @@ def warm_up(
             for size in (batch_size, None) if batch_size else (None,):
                 options = Options(batch_size=size, l2=l2, input_format=used)
                 plan = plan_training(network, data, options, optimizer)
-                n_rows = _enough_rows(len(X), samples_of_call(size) if size else plan.rows_of_block)
+                n_rows = _enough_rows(len(X), _rows_of_call(network, size, plan))
                 fitted = network.fit(X[:n_rows], y[:n_rows], optimizer, batch_size=size, l2=l2, input_format=used)
                 if fitted.interrupted:
                     raise KeyboardInterrupt
                 network.evaluate(X[:n_rows], y[:n_rows], used)
+
+
+def _rows_of_call(network: Network, batch_size: int | None, plan: ExecutionPlan) -> int:
+    """Return the rows of a kernel call, or those of a block of a full batch."""
+    if batch_size is None:
+        return plan.rows_of_block
+    if plan.steps is Steps.BATCHES:
+        return batches_of_call(network, batch_size, plan) * batch_size
+    return samples_of_call(batch_size)
 
 
 def _enough_rows(n_samples: int, step: int) -> int:
@@ -97,7 +107,8 @@ def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
         "training on dense data": lambda: train(dense, SGD()),
         "optimizers": step_all,
         "mini-batches": lambda: train(dense, SGD(), 2 * BATCH_ROWS, BATCH_ROWS),
-        "mini-batches of mostly-zero data": lambda: train(sparse, SGD(), 3 * BATCH_ROWS, BATCH_ROWS),
+        "mini-batches of mostly-zero data": lambda: train(sparse, Adam(), 2 * BATCH_ROWS, BATCH_ROWS),
+        "mini-batches of mostly-zero data with plain SGD": lambda: train(sparse, SGD(), 3 * BATCH_ROWS, BATCH_ROWS),
         "single samples": lambda: train(sparse, SGD(), 2 * BATCH_ROWS, 1),
         "predictions": predict,
     }

@@ -9,8 +9,8 @@ from fastfnn_kernels.arguments import FUSED_ACTIVATIONS
 from fastfnn.execution import thresholds
 from fastfnn.execution.options import Options
 from fastfnn.inputs.density import DataProfile
-from fastfnn.layers import Dense, Layer
-from fastfnn.losses import Loss, SoftmaxCrossEntropy
+from fastfnn.layers import Dense, Dropout, Layer
+from fastfnn.losses import LOSSES, Loss, SoftmaxCrossEntropy
 from fastfnn.model import Model
 from fastfnn.optimizers import SGD, Optimizer
 from fastfnn.parameters import FlatArrays
@@ -113,6 +113,23 @@ def to_sgd_kernels(
         return None  # an epoch has as many batches as the function chooses
     n_used = data.n_rows // size * size if options.drop_last else data.n_rows
     return "an epoch has one batch" if size >= n_used else None
+
+
+def to_batches(
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, rows_of_block: int
+) -> str | None:
+    """Return why one call does not take many steps of any optimizer."""
+    size = options.batch_size
+    if size is None:
+        return "a full batch has one step an epoch"
+    if not optimizer.has_rule:
+        return f"the optimizer, {type(optimizer).__name__}, is a class of its own"
+    for layer in model.layers:
+        if type(layer) is not Dropout and (type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS):
+            return f"{named(layer)} is not among the layers of one kernel"
+    if type(model.loss) not in LOSSES.values():
+        return f"the loss is {model.loss!r}"
+    return f"batches have more than {rows_of_block:,} rows" if size > rows_of_block else None
 
 
 def named(layer: Layer) -> str:

@@ -38,6 +38,7 @@ class Steps(Enum):
     """Division of an epoch's steps into calls."""
 
     ONE_BY_ONE = "one call a step"
+    BATCHES = "one call for many batches"
     SGD_BATCHES = "one call for many batches of SGD"
     SGD_SAMPLES = "one call for many samples of SGD"
 
@@ -47,6 +48,7 @@ class Update(Enum):
 
     FLAT = "one kernel for all parameters"
     PER_TENSOR = "one kernel a parameter"
+    WITH_STEPS = "part of the kernel of the steps"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class ExecutionPlan:
         inputs = f"{'packed' if self.is_packed else 'dense'} inputs ({self.data.density:.0%} non-zero)"
         if self.steps in (Steps.SGD_BATCHES, Steps.SGD_SAMPLES):
             return f"{inputs}, many steps of SGD in a call"
+        if self.steps is Steps.BATCHES:
+            return f"{inputs}, many batches in a call"
         blocks = f"{self.n_blocks:,} row block{'s' if self.n_blocks > 1 else ''}"
         return f"{inputs}, {blocks}, {_SHORT[self.propagation]}"
 
@@ -123,8 +127,11 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     """
     storage, rows, why_storage = _inputs(model, data, options.input_format, keep=options.batch_size is None)
     propagation, why_propagation = _gradient(model, data, storage is not Storage.DENSE)
-    steps, why_steps = _steps(model, data, options, optimizer, rows if storage is not Storage.DENSE else 0)
+    steps, why_steps = _steps(model, data, options, optimizer, rows, storage is not Storage.DENSE)
     update, why_update = _update(model, optimizer)
+    if steps is Steps.BATCHES:
+        propagation, why_propagation = Propagation.WHOLE_STACK, "one kernel for all layers: it takes whole steps"
+        update, why_update = Update.WITH_STEPS, "updates are part of the kernel of the steps"
     because = (why_storage, why_propagation, why_steps, why_update)
     n_blocks = -(-options.largest_batch(data.n_rows) // rows)
     return ExecutionPlan(storage, rows, n_blocks, propagation, steps, update, 0.0, data, because)
@@ -275,11 +282,15 @@ def _layerwise(model: Model, data: DataProfile) -> tuple[Propagation, str]:
 
 
 def _steps(
-    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, packed_rows: int
+    model: Model, data: DataProfile, options: Options, optimizer: Optimizer, rows_of_block: int, packed: bool
 ) -> tuple[Steps, str]:
-    """Choose the kernel calls of an epoch; `packed_rows` are those of a packed block, 0 for dense inputs."""
-    obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, packed_rows)
+    """Choose the kernel calls of an epoch."""
+    obstacle = obstacles.to_sgd_kernels(model, data, options, optimizer, rows_of_block if packed else 0)
     if obstacle is not None:
+        obstacle = obstacles.to_batches(model, data, options, optimizer, rows_of_block)
+        if obstacle is None:
+            size = options.batch_size
+            return Steps.BATCHES, f"many batches in a call: {type(optimizer).__name__} in batches of {size:,}"
         return Steps.ONE_BY_ONE, f"one call a step: {obstacle}"
     if options.batch_size == 1:
         return Steps.SGD_SAMPLES, "many samples in a call, without their zeros: plain SGD in batches of one"

@@ -31,6 +31,10 @@ class RowBlocks(Protocol):
         """Return at most `rows_of_block` rows in the given order; valid until the next call."""
         ...
 
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return an array that contains the given rows, and where they are in it; valid until the next call."""
+        ...
+
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return the non-zeros of rows in the given order, row by row."""
         ...
@@ -57,6 +61,11 @@ class DenseBlocks:
         """Return rows in the given order."""
         self._latest = None  # its memory is reused
         return self._samples.dense(rows)
+
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return an array that contains the given rows, and where they are in it."""
+        self._latest = None  # its memory may be reused
+        return self._samples.indexed(rows)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Return the non-zeros of rows in the given order, row by row."""
@@ -91,6 +100,15 @@ class PackedBlocks:
     def gather(self, rows: NDArray[np.int64]) -> Packed:
         """Return rows in the given order; similar rows are packed together."""
         return packed_in_order(self._samples, rows, np.argsort(self._samples.patterns(rows), kind="stable"))
+
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return a dense array that contains the given rows, and where they are in it."""
+        return self._samples.indexed(rows)
+
+    def alike(self, rows: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+        """Return the rows with similar ones next to each other in each batch: packed, they take less memory."""
+        batch = np.arange(len(rows)) // batch_size
+        return rows[np.argsort(batch * 2**16 + self._samples.patterns(rows), kind="stable")]
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Return rows in the given order, packed in batches."""

@@ -33,6 +33,10 @@ class Samples(Protocol):
         """Return these rows; they are valid until the next call."""
         ...
 
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return a dense array that contains these rows, and where they are in it; valid until the next call."""
+        ...
+
     def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
         ...
@@ -106,6 +110,13 @@ class ArraySamples:
         else:
             converted[...] = taken
         return converted
+
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return a dense array that contains these rows, X itself if it can be, and where they are in it."""
+        flags = self._X.flags
+        if self._X.dtype == self._dtype and flags.c_contiguous and flags.aligned:
+            return self._X, rows
+        return self.dense(rows), np.arange(len(rows))
 
     def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""
@@ -188,6 +199,10 @@ class CsrSamples:
         written = self._written.rows(entries.shape[0])
         write_dense(entries, written)
         return written
+
+    def indexed(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return a dense array of these rows, and their places in it."""
+        return self.dense(rows), np.arange(len(rows))
 
     def packed(self, rows: Rows) -> Packed:
         """Pack these rows."""

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fastfnn_kernels.batches import Rule
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_flag, check_non_negative, check_positive, check_share
-from fastfnn.optimizers.optimizer import Index, Optimizer, State, filled_like, state_at
+from fastfnn.optimizers.optimizer import ALL, Index, Optimizer, State, filled_like, state_at
 
 
 class Adam(Optimizer):
@@ -52,6 +53,20 @@ class Adam(Optimizer):
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         self._first_moments, self._second_moments = filled_like(parameters, 0), filled_like(parameters, 0)
+
+    def _rule(self, n_before: int) -> Rule:
+        return self._adamw(n_before, 0.0)
+
+    def _adamw(self, n_before: int, weight_decay: float) -> Rule:
+        numbers = {
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "epsilon": self.epsilon,
+            "epsilon_hat": self.epsilon_hat,
+            "weight_decay": weight_decay,
+        }
+        moments = state_at(self._first_moments, ALL), state_at(self._second_moments, ALL)
+        return Rule("adamw", self.learning_rate, numbers, moments, n_before)
 
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adam(
@@ -98,6 +113,9 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(learning_rate, beta1, beta2, epsilon, epsilon_hat)
         self.weight_decay = check_non_negative("weight_decay", weight_decay)
+
+    def _rule(self, n_before: int) -> Rule:
+        return self._adamw(n_before, self.weight_decay)
 
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         kernels.adamw(

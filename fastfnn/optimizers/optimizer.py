@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.batches import Rule
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
@@ -130,6 +132,40 @@ class Optimizer(ABC):
         self._flatten_state()
         self._rate_factors = ()
         self._update(kernels, ALL, parameters.vector, gradients.vector)
+        self._after_step(parameters)
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether kernels of many steps know its rule; a class derived from one of these may compute more."""
+        return "_rule" in vars(type(self))
+
+    @property
+    def most_steps(self) -> int:
+        """Largest number of steps that one call of `start_steps` may cover."""
+        return sys.maxsize
+
+    def start_steps(self, parameters: FlatArrays, n_steps: int) -> Rule:
+        """Count steps that a kernel will take, and describe them to it; needs `has_rule`.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not those of the first step.
+        """
+        self.count_steps(parameters, n_steps)
+        if self.updates_by_element:
+            self._flatten_state()
+        return self._rule(self.n_steps - n_steps)
+
+    def finish_steps(
+        self,
+        kernels: Kernels,
+        rule: Rule,
+        parameters: FlatArrays,
+        gradients: FlatArrays,
+        rate_factors: Sequence[float],
+    ) -> None:
+        """Take over the state after the steps, and the gradients of the last one."""
         self._after_step(parameters)
 
     def count_steps(self, parameters: Sequence[NDArray[Any]], n_steps: int) -> None:
@@ -274,6 +310,10 @@ class Optimizer(ABC):
     def _after_step(self, parameters: Sequence[NDArray[Any]]) -> None:
         """Finish a step after all parameters were updated; most rules need not."""
         return
+
+    def _rule(self, n_before: int) -> Rule:
+        """Describe the steps after `n_before`, with the state that they change."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule that kernels know")
 
     @abstractmethod
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from fastfnn_kernels.batches import Rule
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_choice, check_non_negative, check_optional_count, check_positive, check_share
-from fastfnn.optimizers.optimizer import Index, Optimizer, filled_like, state_at
+from fastfnn.optimizers.optimizer import ALL, Index, Optimizer, filled_like, state_at
+from fastfnn.parameters import FlatArrays
 
 
 class TensorStep(NamedTuple):
@@ -90,6 +93,41 @@ class RMSprop(Optimizer):
         else:
             self._mean_squares = filled_like(parameters, self.initial)
 
+    @property
+    def most_steps(self) -> int:
+        """Number of steps up to the next reset of the means."""
+        if self.reset_every is None:
+            return super().most_steps
+        return self.reset_every - (self.n_steps - 1) % self.reset_every
+
+    def finish_steps(
+        self,
+        kernels: Kernels,
+        rule: Rule,
+        parameters: FlatArrays,
+        gradients: FlatArrays,
+        rate_factors: Sequence[float],
+    ) -> None:
+        """Take over the means after the steps, and the statistics of the last one."""
+        if self.granularity == "tensor":
+            self._mean_squares = rule.states[0].tolist()
+            rates = [self.learning_rate * factor for factor in rate_factors]
+            self.last_steps = [
+                self._statistics(kernels, *of_tensor)
+                for of_tensor in zip(self._mean_squares, rates, gradients, strict=True)
+            ]
+        super().finish_steps(kernels, rule, parameters, gradients, rate_factors)
+
+    def _rule(self, n_before: int) -> Rule:
+        numbers = {"rho": self.rho, "epsilon": self.epsilon}
+        if self.granularity == "element":
+            return Rule("rmsprop", self.learning_rate, numbers, (state_at(self._mean_squares, ALL),), n_before)
+        return Rule("rmsprop_tensor", self.learning_rate, numbers, (np.array(self._mean_squares, float),), n_before)
+
+    def _statistics(self, kernels: Kernels, mean: float, rate: float, gradient: NDArray[Any]) -> TensorStep:
+        norm = math.sqrt(kernels.squared_norm(gradient))
+        return TensorStep(mean, rate / math.sqrt(mean + self.epsilon), norm)
+
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         before = state_at(self._mean_squares, index)
         rate = self._rate(index)
@@ -99,5 +137,4 @@ class RMSprop(Optimizer):
             return
         after = kernels.rmsprop_tensor(parameter, gradient, before, *scalars)
         self._mean_squares[index] = after
-        norm = math.sqrt(kernels.squared_norm(gradient))
-        self.last_steps[index] = TensorStep(after, rate / math.sqrt(after + self.epsilon), norm)
+        self.last_steps[index] = self._statistics(kernels, after, rate, gradient)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastfnn_kernels.batches import Rule
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
 from fastfnn._checks import check_choice, check_flag, check_fraction
-from fastfnn.optimizers.optimizer import Index, Optimizer, State, filled_like, state_at
+from fastfnn.optimizers.optimizer import ALL, Index, Optimizer, State, filled_like, state_at
 
 
 class SGD(Optimizer):
@@ -53,6 +54,13 @@ class SGD(Optimizer):
 
     def _start(self, parameters: Sequence[NDArray[Any]]) -> None:
         self._velocities = filled_like(parameters, 0) if self.momentum else []
+
+    def _rule(self, n_before: int) -> Rule:
+        if not self.momentum:
+            return Rule("sgd", self.learning_rate, {}, (), n_before)
+        of_steps = self.velocity == "steps"
+        numbers = {"momentum": self.momentum, "nesterov": self.nesterov, "velocity_of_steps": of_steps}
+        return Rule("momentum", self.learning_rate, numbers, (state_at(self._velocities, ALL),), n_before)
 
     def _update(self, kernels: Kernels, index: Index, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         rate, of_steps = self._rate(index), self.velocity == "steps"

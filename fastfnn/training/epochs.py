@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn._warnings import warn
+from fastfnn.execution.fused_batches import FusedBatches
 from fastfnn.execution.fused_sgd import FusedSgd
 from fastfnn.execution.gradient import loss_gradient
 from fastfnn.execution.obstacles import has_rate_factors
@@ -74,10 +75,14 @@ class Epochs:
         self._clipping = options.clipping
         self._plan = plan
         batch_size = options.batch_size
-        self._gradient = loss_gradient(model, options.largest_batch(len(y)), options.penalty, plan)
         self._is_random = any(layer.is_random for layer in model.layers)
         self._rate_factors = _rate_factors(model)
         self._fused_sgd: FusedSgd | None = None
+        self._fused_batches: FusedBatches | None = None
+        if plan.steps is Steps.BATCHES:
+            self._fused_batches = FusedBatches(model, blocks, y, optimizer, options, plan)
+            return
+        self._gradient = loss_gradient(model, options.largest_batch(len(y)), options.penalty, plan)
         if batch_size is not None and plan.steps is not Steps.ONE_BY_ONE:
             self._fused_sgd = FusedSgd(model, blocks, y, optimizer, batch_size, plan)
 
@@ -111,6 +116,11 @@ class Epochs:
         if batch_size is None:
             self._step(in_order(self._blocks, self._y), self._y, progress)
             return
+        if self._fused_batches is not None:
+            while progress.n_used < len(order):
+                self._fused_call(self._fused_batches, progress, batch_size)
+                if interrupt.requested or self.stopped:
+                    return
         if self._fused_sgd is not None:
             # The last batch goes through the layers, so they hold the gradient of the last step.
             first_of_last = (len(order) - 1) // batch_size * batch_size
@@ -158,17 +168,34 @@ class Epochs:
                 layer.gradient = Gradient()  # the kernel stores none
             self._watch(loss_sum / len(rows), n_correct, len(rows))
 
+    def _fused_call(self, batches: FusedBatches, progress: Progress, batch_size: int) -> None:
+        """Take the steps of a kernel call, or one of them where callbacks watch."""
+        first = progress.n_used
+        rows = progress.order[first : first + (batch_size if self._options.step_callbacks else batches.rows_of_call)]
+        losses, n_correct = batches.take(rows, self._seeds_of_steps(-(-len(rows) // batch_size)))
+        for step, (loss, correct) in enumerate(zip(losses.tolist(), n_correct.tolist(), strict=True)):
+            of_batch = rows[step * batch_size : (step + 1) * batch_size]
+            self._add(progress, loss, correct, len(of_batch), self._weight_of(of_batch))
+
+    def _weight_of(self, rows: NDArray[np.int64]) -> float:
+        """Return the total weight of some rows."""
+        return len(rows) if self._y.weights is None else self._y.take(rows).total_weight
+
+    def _add(self, progress: Progress, loss: float, n_correct: int, n_rows: int, weight: float) -> None:
+        """Add a step's loss and its correct samples to the sums, and pass it to the step callbacks."""
+        share = n_rows if self._options.average_by == "rows" else weight
+        progress.total.add(loss * share, share, n_correct, n_rows)
+        if not math.isfinite(loss):
+            self._warn_of_overflow(loss, progress)
+        self._watch(loss, n_correct, n_rows)
+
     def _step(self, batch: Batch, targets: Targets, progress: Progress) -> None:
         """Update the parameters once; add the loss and the correct samples before the update to the sums."""
         n_rows, weight = len(targets), targets.total_weight
         loss, n_correct = self._gradient.run(batch, weight, self._seeds())
         self._clipping.apply(self._model.kernels, self._gradient.gradients, *self._rate_factors)
         self._update()
-        share = n_rows if self._options.average_by == "rows" else weight
-        progress.total.add(loss * share, share, n_correct, n_rows)
-        if not math.isfinite(loss):
-            self._warn_of_overflow(loss, progress)
-        self._watch(loss, n_correct, n_rows)
+        self._add(progress, loss, n_correct, n_rows, weight)
 
     def _warn_of_overflow(self, loss: float, progress: Progress) -> None:
         """Warn, once in a training run, that the loss became infinite or NaN."""
@@ -204,6 +231,12 @@ class Epochs:
             return None
         seeds: list[int] = self._model.rng.integers(2**63, size=len(self._model.layers)).tolist()
         return seeds
+
+    def _seeds_of_steps(self, n_steps: int) -> NDArray[np.int64] | None:
+        """Draw the seeds of several steps, the same as one after another."""
+        if not self._is_random:
+            return None
+        return self._model.rng.integers(2**63, size=(n_steps, len(self._model.layers)))
 
 
 def _rate_factors(model: Model) -> tuple[list[float], ...]:
