@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import adam_job
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
 from fastfnn_kernels.runtime import threads
@@ -176,6 +177,10 @@ class BackendOperations:
         """Start plain gradient descent in mini-batches."""
         return MiniBatches(self._name, samples, batch_size, learning_rate, seed)
 
+    def adam_batches(self, job: adam_job.AdamJob) -> AdamBatches:
+        """Start a training with Adam in mini-batches."""
+        return AdamBatches(self._name, job)
+
     def predict(self, X: NDArray[Any]) -> Run:
         """Predict the labels of X by the main job's network, as it is drawn."""
         return functools.partial(main_network(self._name).predict, X)
@@ -224,6 +229,25 @@ class MiniBatches:
     def current_parameters(self) -> list[NDArray[Any]]:
         """Return hidden weights, hidden bias and output weights."""
         return list(self._network.parameters.values())
+
+
+class AdamBatches:
+    """Training with Adam on the package's own path, epoch by epoch."""
+
+    def __init__(self, backend: str, job: adam_job.AdamJob) -> None:
+        n_inputs, n_hidden, n_classes = job.widths
+        layers = [fastfnn.Dense(n_inputs, n_hidden, activation="relu"), fastfnn.Dense(n_hidden, n_classes)]
+        network = fastfnn.Network(layers, backend, job.dtype, input_scale=job.samples.scale)
+        for parameter, drawn in zip(network.parameters.values(), job.initial_parameters(), strict=True):
+            parameter[...] = drawn
+        network.rng = np.random.default_rng(adam_job.SEED)
+        optimizer = fastfnn.Adam(adam_job.LEARNING_RATE, adam_job.BETA1, adam_job.BETA2, adam_job.EPSILON)
+        options = Options(batch_size=job.batch_size)
+        self._epochs = epochs(network, job.samples.X, job.samples.y, optimizer, options)
+
+    def epoch(self) -> float:
+        """Go through all samples once, and return the mean loss."""
+        return run_epoch(self._epochs)
 
 
 def epochs(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from adam_job import BETA1, BETA2, EPSILON, LEARNING_RATE, AdamJob, Orders
 from main_job import Samples, initial_parameters
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
@@ -103,3 +104,49 @@ class MiniBatches:
 def mini_batches(samples: Samples, batch_size: int, learning_rate: float, seed: int) -> MiniBatches:
     """Start plain gradient descent in mini-batches."""
     return MiniBatches(samples, batch_size, learning_rate, seed)
+
+
+class AdamBatches:
+    """Training with Adam, epoch by epoch."""
+
+    def __init__(self, job: AdamJob) -> None:
+        self._job, self._orders = job, Orders(job)
+        self._parameters = job.initial_parameters()
+        self._means = [np.zeros_like(parameter) for parameter in self._parameters]
+        self._mean_squares = [np.zeros_like(parameter) for parameter in self._parameters]
+        self._n_steps = 0
+
+    def epoch(self) -> float:
+        """Go through all samples once, and return the mean loss."""
+        X, y = self._job.x, self._job.samples.y
+        return float(np.mean([self._step(X[rows], y[rows]) for rows in self._orders.draw()]))
+
+    def _step(self, x: NDArray[Any], y: NDArray[np.int64]) -> float:
+        hidden_weights, hidden_bias, output_weights, output_bias = self._parameters
+        hidden = np.maximum(x @ hidden_weights + hidden_bias, 0)
+        logits = hidden @ output_weights + output_bias
+        logits -= logits.max(axis=1, keepdims=True)
+        delta = np.exp(logits)
+        sums = delta.sum(axis=1, keepdims=True)
+        delta /= sums
+        chosen = np.arange(len(y)), y
+        loss = np.mean(np.log(sums[:, 0]) - logits[chosen])
+        delta[chosen] -= 1
+        delta /= len(y)
+        hidden_delta = (delta @ output_weights.T) * (hidden > 0)
+        self._update([x.T @ hidden_delta, hidden_delta.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)])
+        return float(loss)
+
+    def _update(self, gradients: list[NDArray[Any]]) -> None:
+        self._n_steps += 1
+        correction, of_square = 1 - BETA1**self._n_steps, 1 - BETA2**self._n_steps
+        states = zip(self._parameters, self._means, self._mean_squares, gradients, strict=True)
+        for parameter, mean, mean_square, gradient in states:
+            mean += (1 - BETA1) * (gradient - mean)
+            mean_square += (1 - BETA2) * (gradient * gradient - mean_square)
+            parameter -= LEARNING_RATE / correction * mean / (np.sqrt(mean_square / of_square) + EPSILON)
+
+
+def adam_batches(job: AdamJob) -> AdamBatches:
+    """Start a training with Adam in mini-batches."""
+    return AdamBatches(job)

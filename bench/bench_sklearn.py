@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from adam_job import table
 from contenders import NUMBA, SCIKIT_LEARN, contenders, operations_of
 from main_job import N_HIDDEN, mnist
 from measurement import Measure, Work
@@ -53,13 +54,6 @@ def iris() -> Samples:
     """Return Fisher's 150 irises, standardised."""
     X, y = datasets.load_iris(return_X_y=True)
     return (X - X.mean(axis=0)) / X.std(axis=0), y
-
-
-def table() -> Samples:
-    """Draw a table of the shape of Covertype: 54 columns, and 7 classes that a linear rule tells apart."""
-    rng = np.random.default_rng(SEED)
-    X = rng.standard_normal((100_000, 54))
-    return X, (X @ rng.standard_normal((54, 7))).argmax(axis=1)
 
 
 def words() -> Samples:

@@ -33,10 +33,34 @@ layers = [fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)]
 net = fastfnn.Network(layers, seed=0, input_scale=1 / 255)
 net.fit(X, y, fastfnn.RMSprop(), epochs=1)
 """
+FIRST_EPOCH = """
+import numpy as np
+import fastfnn
+
+with np.load({path!r}) as data:
+    X, y = data["X"], data["y"]
+layers = [fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)]
+net = fastfnn.Network(layers, dtype={dtype!r}, seed=0, input_scale=1 / 255)
+net.fit(X, y, fastfnn.Adam(), epochs=1, batch_size=200)
+"""
+
+FIRST_CLASSIFIER = """
+import warnings
+import numpy as np
+from fastfnn.sklearn import MLPClassifier
+
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).standard_normal((4200, 54))
+MLPClassifier(max_iter=1).fit(X, X[:, 0] > 0)
+"""
+
 STEP_ROWS = 4200
 
 ROUNDS = 7
 COLD_ROUNDS = 3
+
+# Compiling takes long, and as long each time.
+COMPILE_ROUNDS = 1
 
 pytestmark = pytest.mark.once
 
@@ -91,8 +115,21 @@ def bench_train_command_warm(measure: Measure, folder: Path) -> None:
     )
 
 
-def _work(case: str) -> Work:
-    return Work("start-up", case, "float32", headline=f"start-up: {case}")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def bench_mini_batch_fit_cold(measure: Measure, folder: Path, dtype: str) -> None:
+    program = FIRST_EPOCH.format(path=str(folder / "samples.npz"), dtype=dtype)
+    work = _work(f"first epoch of Network.fit with Adam in batches of 200, {dtype}, empty cache", dtype)
+    measure.typical(work, NUMBA, _with_empty_cache(program), COMPILE_ROUNDS)
+
+
+def bench_mini_batch_classifier_cold(measure: Measure) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    work = _work("first epoch of MLPClassifier.fit on dense rows, float64, empty cache", "float64")
+    measure.typical(work, NUMBA, _with_empty_cache(FIRST_CLASSIFIER), COMPILE_ROUNDS)
+
+
+def _work(case: str, dtype: str = "float32") -> Work:
+    return Work("start-up", case, dtype, headline=f"start-up: {case}")
 
 
 def _program(*arguments: str, cache: Path | None = None) -> Callable[[], None]:
@@ -101,6 +138,14 @@ def _program(*arguments: str, cache: Path | None = None) -> Callable[[], None]:
         subprocess.run(command, env=_environment(cache), check=True, stdout=subprocess.DEVNULL)
 
     run()  # files are read into the system's cache, and kernels compiled into ours
+    return run
+
+
+def _with_empty_cache(program: str) -> Callable[[], None]:
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as cache:
+            subprocess.run([sys.executable, "-c", program], env=_environment(Path(cache)), check=True)
+
     return run
 
 

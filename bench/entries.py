@@ -13,6 +13,7 @@ from contenders import BARE_NUMPY, NUMBA, NUMPY, PEERS
 
 SCALING = "scaling"
 MAPPED = "full-batch step over mapped rows"
+MEMORY = "memory of a training with Adam"
 
 # What a user waits for comes first, the operations it is made of after it.
 FIRST_SUBJECTS = (
@@ -20,6 +21,8 @@ FIRST_SUBJECTS = (
     SCALING,
     MAPPED,
     "mini-batch training",
+    "training with Adam",
+    MEMORY,
     "prediction",
     "scikit-learn's fit",
     "scikit-learn's predictions",
@@ -46,6 +49,7 @@ class Entry:
     gflops: float | None
     gbs: float | None
     share_of_peak: float | None
+    memory_bytes: float | None
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def _commit(info: dict[str, Any]) -> str:
 def _entry(benchmark: dict[str, Any]) -> Entry:
     info = benchmark["extra_info"]
     described = ("work", "subject", "case", "headline", "contender", "threads", "first_call_seconds")
-    rates = ("samples_per_second", "gflops", "gbs", "share_of_peak")
+    rates = ("samples_per_second", "gflops", "gbs", "share_of_peak", "memory_bytes")
     return Entry(
         seconds=benchmark["stats"][info["statistic"]],
         median_seconds=benchmark["stats"]["median"],

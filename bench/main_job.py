@@ -39,7 +39,7 @@ class Samples:
     ----------
     name : str
         What it is, as the report calls it.
-    X : ndarray of uint8 or float32, shape (n_samples, 784)
+    X : ndarray of uint8 or floats, shape (n_samples, n_inputs)
         As the package takes it.
     y : ndarray of int64, shape (n_samples,)
         Labels.
@@ -56,7 +56,7 @@ class Samples:
         """Return X as floats, as libraries without a scale take it."""
         if self.X.dtype == np.uint8:
             return np.multiply(self.X, np.dtype(dtype).type(self.scale), dtype=dtype)
-        return self.X.astype(dtype)
+        return self.X.astype(dtype, copy=False)
 
     def first(self, n_rows: int) -> Samples:
         """Return the first rows alone."""

@@ -75,11 +75,18 @@ class Measure:
         self._min_rounds = int(config.getoption("benchmark_min_rounds"))
         self._seconds = min(SECONDS_PER_ENTRY, float(config.getoption("benchmark_max_time")))
         self._filed: Callable[[Work], Work] = lambda work: work
+        self._turn: int | None = None
 
     def filed_as(self, subject: str, case: str) -> Measure:
         """Return one whose works stand under another subject and case."""
         other = copy.copy(self)
         other._filed = lambda work: dataclasses.replace(work, subject=subject, case=case, headline=case)
+        return other
+
+    def in_turns(self, turn: int) -> Measure:
+        """Return one that measures a single round, and verifies in turn 0 only."""
+        other = copy.copy(self)
+        other._turn = turn
         return other
 
     def __call__(
@@ -108,12 +115,10 @@ class Measure:
         round_seconds : float
             Shorter calls are timed several at once, where nothing is put back.
         """
-        first_call_seconds, result = _timed(run, restore)
-        check(result)
-        del result
         if not self._benchmark.enabled:
-            self._benchmark.pedantic(run, setup=restore)
+            check(self._benchmark.pedantic(run, setup=restore))
             return
+        first_call_seconds = 0.0 if self._turn else _verified(run, check, restore)
         work = self._filed(work)
         self._benchmark.group = work.name
         time.sleep(SETTLE_SECONDS)
@@ -137,6 +142,10 @@ class Measure:
         if measured is not None:
             self._describe(work, contender, measured.stats.data[0], statistic="median")
 
+    def note(self, **facts: float) -> None:
+        """Add what else was measured of the entry to its results."""
+        self._benchmark.extra_info.update(facts)
+
     def _rounds(
         self, _: Work, run: Callable[[], Any], restore: Callable[[], None] | None, round_seconds: float
     ) -> list[float]:
@@ -150,7 +159,8 @@ class Measure:
     ) -> list[float]:
         """Measure the peak of multiply-adds around every round; returns them."""
         rounds, iterations = self._plan(run, restore, max(round_seconds, MIN_WATCHED_SECONDS), GAP_SECONDS)
-        watch = Watch(work.dtype, lambda: _timed(run, restore))
+        in_turns = self._turn is not None
+        watch = Watch(work.dtype, lambda: None if in_turns else _timed(run, restore))
         watch.between_rounds()
         self._benchmark.pedantic(
             run, setup=restore, teardown=watch.between_rounds, rounds=rounds, iterations=iterations
@@ -165,6 +175,8 @@ class Measure:
         gap_seconds: float = 0.0,
     ) -> tuple[int, int]:
         """Choose rounds, and calls in each, by the time that a warm call takes; a gap has a call of its own."""
+        if self._turn is not None:
+            return 1, 1
         start, n_calls, call_seconds = time.perf_counter(), 0, math.inf
         while (spent := time.perf_counter() - start) < CALIBRATION_SECONDS:
             call_seconds = min(call_seconds, _timed(run, restore)[0])
@@ -192,6 +204,13 @@ class Measure:
         )
         if momentary_peaks:
             self._benchmark.extra_info[MOMENTARY_PEAKS] = momentary_peaks
+
+
+def _verified(run: Callable[[], Any], check: Callable[[Any], None], restore: Callable[[], None] | None) -> float:
+    """Check what the first call returns; return the seconds of the call."""
+    seconds, result = _timed(run, restore)
+    check(result)
+    return seconds
 
 
 def _timed(run: Callable[[], Any], restore: Callable[[], None] | None) -> tuple[float, Any]:

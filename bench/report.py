@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from charts import draw_chart
-from entries import SCALING, Results, latest_of_each_cpu, read_results
+from entries import MEMORY, SCALING, Results, latest_of_each_cpu, read_results
 from scaling_chart import draw_scaling
 from side_by_side import part, summary
 from tables import full_report
@@ -79,9 +79,10 @@ def replace_section(page: Path, section: str) -> None:
 
 
 def _draw_charts(results: Results, path: Path) -> dict[str, str]:
-    """Draw each subject beside `path`; returns the pictures' names."""
+    """Draw each subject that is measured in seconds beside `path`; returns the pictures' names."""
     names = {}
-    for subject, works in results.by_subject().items():
+    timed = {subject: works for subject, works in results.by_subject().items() if subject != MEMORY}
+    for subject, works in timed.items():
         slug = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
         names[subject] = f"{path.stem}-{slug}.png"
         draw = draw_scaling if subject == SCALING else draw_chart

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contenders import NUMBA, PEERS, PUBLISHED
-from entries import SCALING, Results, Work
-from tables import MISSING, dated, machine_lines, ratio, table, time_of
+from entries import MEMORY, SCALING, Results, Work
+from tables import MISSING, dated, machine_lines, memory_of, ratio, table, time_of
 
 
 def summary(runs: Sequence[Results]) -> str:
@@ -59,7 +59,7 @@ def _cells(work: Work) -> list[tuple[str, str]]:
         return []
     if work.subject == SCALING:
         return [(f"{work.headline}: all threads against one", _speedups(work))]
-    return [(work.headline, _times(work))]
+    return [(work.headline, _memories(work) if work.subject == MEMORY else _times(work))]
 
 
 def _times(work: Work) -> str:
@@ -70,6 +70,12 @@ def _times(work: Work) -> str:
     others = {"NumPy": work.numpy, PUBLISHED: work.by(PUBLISHED), peer.contender if peer else "": peer}
     ratios = ", ".join(f"{name} {ratio(other, ours)}" for name, other in others.items() if other)
     return "; ".join(filter(None, [time_of(ours.seconds), ratios]))
+
+
+def _memories(work: Work) -> str:
+    """Write how much memory each takes."""
+    others = ", ".join(f"{entry.contender} {memory_of(entry)}" for entry in work.entries if entry != work.ours)
+    return "; ".join(filter(None, [memory_of(work.ours) if work.ours else MISSING, others]))
 
 
 def _speedups(work: Work) -> str:

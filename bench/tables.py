@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from entries import SCALING, Entry, Results, Work
+from entries import MEMORY, SCALING, Entry, Results, Work
 
 MISSING = "–"
 
@@ -20,6 +20,7 @@ COLUMNS = (
     "best peer takes",
     "first call",
 )
+MEMORY_COLUMNS = ("work", "contender", "memory")
 SCALING_COLUMNS = ("work", "contender", "threads", "best", "median", "kept", "rate", "of peak", "speed", "efficiency")
 
 
@@ -43,7 +44,7 @@ def full_report(results: Results, charts: dict[str, str]) -> str:
         lines += [f"## {subject.capitalize()}", ""]
         if subject in charts:
             lines += [f"![{subject}]({charts[subject]})", ""]
-        columns, row = (SCALING_COLUMNS, _scaling_row) if subject == SCALING else (COLUMNS, _row)
+        columns, row = SPECIAL_ROWS.get(subject, (COLUMNS, _row))
         lines += [*table(columns, [row(work, entry) for work in works for entry in work.entries]), ""]
     return "\n".join(lines)
 
@@ -71,6 +72,11 @@ def time_of(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
+def memory_of(entry: Entry) -> str:
+    """Write how much memory a training takes."""
+    return MISSING if entry.memory_bytes is None else f"{entry.memory_bytes / 1e6:.0f} MB"
+
+
 def ratio(other: Entry | None, entry: Entry) -> str:
     """Write how many times as long the other takes."""
     return MISSING if other is None else f"{other.seconds / entry.seconds:.2f}x"
@@ -90,6 +96,17 @@ def _scaling_row(work: Work, entry: Entry) -> list[str]:
     speedup = work.speedup(entry)
     scaled = [f"{speedup:.2f}x", f"{speedup / entry.threads:.0%}"]
     return [work.case, entry.contender, str(entry.threads), *_measured(entry), *scaled]
+
+
+def _memory_row(work: Work, entry: Entry) -> list[str]:
+    return [work.case, entry.contender, memory_of(entry)]
+
+
+# Columns and rows of the subjects that have others.
+SPECIAL_ROWS: dict[str, tuple[Sequence[str], Callable[[Work, Entry], list[str]]]] = {
+    SCALING: (SCALING_COLUMNS, _scaling_row),
+    MEMORY: (MEMORY_COLUMNS, _memory_row),
+}
 
 
 def _measured(entry: Entry) -> list[str]:

@@ -17,6 +17,9 @@ FIRST_STEP_TOLERANCE = 1e-3
 # Of parameters after many steps, as a share of what the steps changed: roundings of single precision add up.
 TRAINING_TOLERANCE = 1e-2
 
+# Of the mean loss of the first epoch of such a training.
+LOSS_TOLERANCES = {"float32": TRAINING_TOLERANCE, "float64": 1e-9}
+
 
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
     """Check an array or a number against what the reference computed in float64.

@@ -25,7 +25,11 @@ from main_job import (
 )
 from numpy.typing import NDArray
 
+from peers.jax_adam import AdamBatches
+
 Run = Callable[[], Any]
+
+adam_batches = AdamBatches
 
 
 def settings() -> str:

@@ -17,6 +17,7 @@ from main_job import initial_parameters
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from peers.pytorch_adam import AdamBatches
 from peers.pytorch_training import FullBatch, MiniBatches, logits_of
 
 Run = Callable[[], Any]
@@ -25,6 +26,7 @@ torch.set_num_threads(get_num_threads())
 
 full_batch = FullBatch
 mini_batches = MiniBatches
+adam_batches = AdamBatches
 
 
 def settings() -> str:

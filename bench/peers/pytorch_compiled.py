@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from adam_job import AdamJob
 from main_job import Samples
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from peers import pytorch
+from peers.pytorch_adam import COMPILE_OPTIONS, CompiledAdamBatches
 from peers.pytorch_training import FullBatch, MiniBatches, logits_of, loss_of, penalized_loss_of
 
 Run = Callable[[], Any]
@@ -68,6 +71,11 @@ def mini_batches(samples: Samples, batch_size: int, learning_rate: float, seed: 
     return MiniBatches(samples, batch_size, learning_rate, seed, _compiled(loss_of))
 
 
+def adam_batches(job: AdamJob) -> CompiledAdamBatches:
+    """Start a training with Adam in mini-batches."""
+    return CompiledAdamBatches(job, functools.partial(_compiled, options=COMPILE_OPTIONS))
+
+
 def predict(X: NDArray[Any]) -> Run:
     """Predict the labels of X by the main job's network, as it is drawn."""
     x, parameters = pytorch.prediction_operands(X)
@@ -75,8 +83,8 @@ def predict(X: NDArray[Any]) -> Run:
     return torch.inference_mode()(lambda: labels_of(x, *parameters))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     if shutil.which("c++") is None and shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
     torch.compiler.reset()
-    return torch.compile(function, dynamic=False)
+    return torch.compile(function, dynamic=False, **options)

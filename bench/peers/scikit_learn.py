@@ -1,10 +1,11 @@
-"""scikit-learn's MLPClassifier, and one `partial_fit` over the whole batch: one step of Adam in float32."""
+"""scikit-learn's MLPClassifier, which trains with Adam: a call of `partial_fit` is an epoch."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from adam_job import BETA1, BETA2, EPSILON, LEARNING_RATE, AdamJob, Orders
 from main_job import L2, N_CLASSES, N_HIDDEN, Samples, initial_parameters
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
@@ -39,9 +40,60 @@ class FullBatch:
         self._classifier.intercepts_[1][...] = 0
 
 
+class AdamBatches:
+    """Training with Adam, epoch by epoch; without scikit-learn's penalty."""
+
+    def __init__(self, job: AdamJob) -> None:
+        self._x, self._y = job.x, job.samples.y
+        n_hidden, n_classes = job.widths[1:]
+        self._classifier = MLPClassifier(
+            (n_hidden,),
+            alpha=0.0,
+            batch_size=job.batch_size,
+            learning_rate_init=LEARNING_RATE,
+            beta_1=BETA1,
+            beta_2=BETA2,
+            epsilon=EPSILON,
+        )
+        classes = np.arange(n_classes)
+        self._classifier.partial_fit(self._x[: job.batch_size], self._y[: job.batch_size], classes=classes)
+        self._begin_again(job)
+
+    def epoch(self) -> float:
+        """Go through all samples once, and return the mean loss."""
+        self._classifier.partial_fit(self._x, self._y)
+        return float(self._classifier.loss_)
+
+    def _begin_again(self, job: AdamJob) -> None:
+        """Replace what the step took that made the parameters: these, the optimizer, and the random numbers."""
+        coefs, intercepts = self._classifier.coefs_, self._classifier.intercepts_
+        made = [coefs[0], intercepts[0], coefs[1], intercepts[1]]
+        for parameter, drawn in zip(made, job.initial_parameters(), strict=True):
+            parameter[...] = drawn
+        del self._classifier._optimizer
+        self._classifier.random_state = GivenOrders(job)
+
+
+class GivenOrders(np.random.RandomState):
+    """Random numbers that shuffle the samples into the given orders."""
+
+    def __init__(self, job: AdamJob) -> None:
+        super().__init__()
+        self._orders = Orders(job)
+
+    def shuffle(self, x: Any) -> None:
+        """Put the next order in place of the samples' own."""
+        x[:] = self._orders.draw().ravel()
+
+
 def full_batch(samples: Samples) -> FullBatch:
     """Start the training."""
     return FullBatch(samples)
+
+
+def adam_batches(job: AdamJob) -> AdamBatches:
+    """Start a training with Adam in mini-batches."""
+    return AdamBatches(job)
 
 
 def classifier(*arguments: Any, **parameters: Any) -> MLPClassifier:
