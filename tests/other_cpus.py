@@ -19,7 +19,14 @@ from processes import give_way
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ["math", "dense", "sparse", "packing", "similar_rows", "activations", "softmax", "updates"]
-KERNELS += ["sgd_samples", "sgd_batches", "stack_forward", "dense_cross_entropy", "stack_cross_entropy"]
+KERNELS += [
+    "sgd_samples",
+    "sgd_batches",
+    "stack_forward",
+    "dense_cross_entropy",
+    "stack_cross_entropy",
+    "train_batches",
+]
 PAGE_GUARD = "tests/test_page_guard.py::test_nothing_outside_the_arguments_is_touched"
 KERNEL_SUITE = [f"tests/test_{name}.py" for name in KERNELS]
 # The reference, NumPy's own code, is the same for every CPU.

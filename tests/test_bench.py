@@ -96,6 +96,56 @@ def test_no_pass_begins_that_would_not_end_in_time(bench, monkeypatch):
     assert passes.over
 
 
+def test_contenders_of_a_work_take_turns(bench, monkeypatch):
+    module = bench("passes")
+    monkeypatch.setattr(module, "TURNS", 3)
+
+    def entry(work, contender):
+        params = {"contender": contender}
+        return SimpleNamespace(nodeid=f"{work}-{contender}]", callspec=SimpleNamespace(params=params))
+
+    entries = [entry(work, contender) for work in ("epoch[32", "epoch[128") for contender in ("ours", "theirs")]
+    turns = [item.nodeid for item in module.in_turns(entries)]
+    of_32 = ["epoch[32-ours]", "epoch[32-theirs]", "epoch[32-theirs]", "epoch[32-ours]", *turns[:2]]
+    assert turns == of_32 + [name.replace("32", "128") for name in of_32]
+
+
+def test_an_entry_never_follows_itself(bench):
+    first, second, pause = "first", "second", "pause"
+    items = [first, first, second, first, second, second, second]
+    expected = [first, pause, first, second, first, second, pause, second, pause, second]
+    assert bench("passes").apart(items, pause) == expected
+    assert bench("passes").apart([], pause) == []
+
+
+class CountedBenchmark:
+    """A stand-in for the fixture of pytest-benchmark that calls what it is given."""
+
+    enabled = True
+    stats = None
+
+    def __init__(self):
+        self.extra_info = {}
+
+    def pedantic(self, run, setup=None, teardown=None, rounds=1, iterations=1):
+        for _ in range(rounds * iterations):
+            run()
+            teardown()
+
+
+def test_a_turn_is_one_round_and_only_the_first_is_verified(bench, monkeypatch):
+    module, momentary = bench("measurement"), bench("momentary")
+    monkeypatch.setattr(momentary, "settled_peak", lambda dtype: 1.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
+    options = {"benchmark_min_rounds": 3, "benchmark_max_time": 1.0}
+    work = module.Work("training", "epoch", "float32", flop=1.0)
+    calls, checked = [], []
+    for turn in range(3):
+        measure = module.Measure(CountedBenchmark(), SimpleNamespace(getoption=options.get)).in_turns(turn)
+        measure(work, "ours", lambda: calls.append(None) or len(calls), checked.append)
+    assert (len(calls), checked) == (4, [1])
+
+
 def test_pairs_count_when_the_machine_was_itself_in_both_turns(bench):
     turns = [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]
     peaks = [100.0, 100.0, 100.0, 100.0, 60.0, 100.0, 100.0]

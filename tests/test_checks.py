@@ -221,6 +221,12 @@ BAD = [
     ("sgd_batches", (BATCHES, LABELS, [W], [zeros(4)], ["relu"], 0.1), ValueError, "biases[0] must have shape (3)"),
     ("sgd_batches", (BATCHES, LABELS, [read_only(W)], [B], ["relu"], 0.1), ValueError, "weights[0] is written to"),
     ("sgd_batches", (BATCHES, LABELS[1:], [W], [B], ["relu"], 0.1), ValueError, "labels must have shape (5,)"),
+    (
+        "train_batches",
+        (X, LABELS, *[None] * 6),
+        TypeError,
+        "losses must be a fastfnn_kernels.batches.RowLosses; got N",
+    ),
     ("sgd", (W, zeros(3, 4), 0.1), ValueError, "gradient must have shape (4, 3); got (3, 4)"),
     ("sgd", (W, W, 0.1), ValueError, "parameter shares memory with gradient"),
     ("sgd", (read_only(W), zeros(4, 3), 0.1), ValueError, "parameter is written to, but is read-only"),

@@ -7,6 +7,7 @@ from command_line import TINY, fail, invoke, read_history, succeed, write_csv
 from processes import start
 
 from fastfnn import Adam, Network
+from fastfnn.execution import thresholds
 from fastfnn.files import checkpoint_file
 
 OPTIONS = (*TINY, "--optimizer", "adam", "--batch-size", 7, "--report-every", 3, "--checkpoint-every", 4)
@@ -36,14 +37,15 @@ def files_of(folder):
 
 
 def press_at(step, monkeypatch, number=signal.SIGINT):
-    """Press Ctrl-C in the midst of a step."""
+    """Press Ctrl-C in the midst of a step, where each step is a call of its own."""
 
-    def press(self, *arguments, take=Adam.step_flat):
+    def press(self, *arguments, take=Adam.finish_steps):
         take(self, *arguments)
         if self.n_steps == step:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(Adam, "step_flat", press)
+    monkeypatch.setattr(Adam, "finish_steps", press)
+    monkeypatch.setattr(thresholds, "OPERATIONS_OF_CALL", 1)
 
 
 @pytest.mark.parametrize("n_first", [4, 5, 6, 9])

@@ -29,6 +29,8 @@ TRAIN_AFTERWARDS = """
         net = fastfnn.Network([fastfnn.Dense(784, 256, activation="relu"), fastfnn.Dense(256, 10)], seed=0)
         net.fit(X, y, fastfnn.Adam(), epochs=1)
         net.fit(X, y, fastfnn.SGD(), epochs=1, batch_size=32)
+        net.fit(X, y, fastfnn.Adam(), epochs=1, batch_size=128)
+        net.fit(X[:, ::-1] + 1, y, fastfnn.AdamW(), epochs=1, batch_size=128)
         net.predict(X[:1])
     print(watch.counts["compiled"], watch.counts["loaded from the cache"])
 """

@@ -14,13 +14,27 @@ from fastfnn.execution import thresholds
 from fastfnn.execution.plan import Steps
 
 
+class StepByStep(SGD):
+    """Plain gradient descent that is not known to be, so that layers and optimizer take every step."""
+
+
+each_way = pytest.mark.parametrize("optimizer", [SGD, StepByStep])
+
+
 @each_backend
+@each_way
 @pytest.mark.parametrize(("batch_size", "sizes"), [(None, [10]), (4, [4, 4, 2]), (1, [1] * 10)])
-def test_callbacks_see_every_step(backend, batch_size, sizes):
+def test_callbacks_see_every_step(backend, optimizer, batch_size, sizes):
     net, (X, y) = small_network(backend), samples(10)
     seen, epochs = [], []
     history = net.fit(
-        X, y, SGD(0.1), epochs=3, batch_size=batch_size, callbacks=[epochs.append], step_callbacks=[seen.append]
+        X,
+        y,
+        optimizer(0.1),
+        epochs=3,
+        batch_size=batch_size,
+        callbacks=[epochs.append],
+        step_callbacks=[seen.append],
     )
     assert [step.number for step in seen] == list(range(1, 3 * len(sizes) + 1))
     weights = np.array(sizes) / 10
@@ -31,7 +45,8 @@ def test_callbacks_see_every_step(backend, batch_size, sizes):
 
 
 @each_backend
-def test_the_gradient_of_a_step_can_be_read(backend):
+@each_way
+def test_the_gradient_of_a_step_can_be_read(backend, optimizer):
     net, (X, y) = small_network(backend), samples(10)
     before = {name: array.copy() for name, array in net.parameters.items()}
 
@@ -42,11 +57,12 @@ def test_the_gradient_of_a_step_can_be_read(backend):
                 assert array == pytest.approx(expected, rel=1e-12)
                 before[f"{i}.{name}"] = array.copy()
 
-    net.fit(X, y, SGD(0.5), epochs=2, batch_size=5, step_callbacks=[look])
+    net.fit(X, y, optimizer(0.5), epochs=2, batch_size=5, step_callbacks=[look])
 
 
 @each_backend
-def test_a_callback_ends_the_training_after_its_step(backend):
+@each_way
+def test_a_callback_ends_the_training_after_its_step(backend, optimizer):
     net, (X, y) = small_network(backend), samples(10)
     seen = []
 
@@ -55,7 +71,7 @@ def test_a_callback_ends_the_training_after_its_step(backend):
         if step.number == 5:
             raise fastfnn.StopTraining
 
-    history = net.fit(X, y, SGD(0.1), epochs=9, batch_size=3, step_callbacks=[stop_at_the_fifth])
+    history = net.fit(X, y, optimizer(0.1), epochs=9, batch_size=3, step_callbacks=[stop_at_the_fifth])
     assert len(seen) == 5
     assert len(history) == 1
     assert (history.unfinished.epoch, history.unfinished.n_samples) == (2, 3)
@@ -65,13 +81,14 @@ def test_a_callback_ends_the_training_after_its_step(backend):
 
 @each_backend
 @each_dtype
+@each_way
 @pytest.mark.parametrize("batch_size", [None, 3, 1])
-def test_looking_changes_nothing(backend, dtype, batch_size):
+def test_looking_changes_nothing(backend, dtype, optimizer, batch_size):
     X, y = samples(10, dtype=dtype)
     trained = []
     for callbacks in ([], [lambda step: None]):
         net = small_network(backend, dtype)
-        history = net.fit(X, y, SGD(0.1), epochs=3, batch_size=batch_size, step_callbacks=callbacks)
+        history = net.fit(X, y, optimizer(0.1), epochs=3, batch_size=batch_size, step_callbacks=callbacks)
         trained.append((bytes_of(net), history["loss"], history["accuracy"]))
     assert trained[0] == trained[1]
 
@@ -224,7 +241,7 @@ def test_a_callback_that_reads_gradients_gets_those_of_each_step(backend, batch_
     callback = ReadsGradients(net, 0.05)
     options = {"epochs": 3, "batch_size": batch_size, "input_format": "sparse"}
     watching = options | {"step_callbacks": [as_passed(callback)]}
-    assert net.plan(X, y, SGD(0.05), **watching).steps is Steps.ONE_BY_ONE
+    assert net.plan(X, y, SGD(0.05), **watching).steps is Steps.BATCHES
     net.fit(X, y, SGD(0.05), **watching)
     plain.fit(X, y, SGD(0.05), **options)
     assert callback.n_calls == 3 * -(-40 // batch_size)

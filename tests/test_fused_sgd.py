@@ -184,24 +184,25 @@ class WatchingDense(Dense):
 
 
 @pytest.mark.parametrize(
-    ("layers", "optimizer", "options"),
+    ("steps", "layers", "optimizer", "options"),
     [
-        ([Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 1}),
-        ([Dense(4, 3)], fastfnn.Adam(), {"batch_size": 1}),
-        ([Dense(4, 3)], StepByStep(0.1), {"batch_size": 1}),
-        ([Dense(4, 3)], SGD(0.1), {"batch_size": 1, "l2": 0.1}),
-        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2}),
-        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "dense"}),
-        ([Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 2, "input_format": "sparse"}),
-        ([Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "sparse", "l2": 0.1}),
-        ([Dense(4, 3)], SGD(0.1), {}),
-        ([Dense(4, 3), fastfnn.Tanh()], SGD(0.1), {"batch_size": 1}),
-        ([WatchingDense(4, 3)], SGD(0.1), {"batch_size": 1}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 1}),
+        (Steps.BATCHES, [Dense(4, 3)], fastfnn.Adam(), {"batch_size": 1}),
+        (Steps.ONE_BY_ONE, [Dense(4, 3)], StepByStep(0.1), {"batch_size": 1}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1), {"batch_size": 1, "l2": 0.1}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1), {"batch_size": 2}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "dense"}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1, momentum=0.5), {"batch_size": 2, "input_format": "sparse"}),
+        (Steps.BATCHES, [Dense(4, 3)], SGD(0.1), {"batch_size": 2, "input_format": "sparse", "l2": 0.1}),
+        (Steps.ONE_BY_ONE, [Dense(4, 3)], StepByStep(0.1), {"batch_size": 2, "input_format": "sparse"}),
+        (Steps.ONE_BY_ONE, [Dense(4, 3)], SGD(0.1), {}),
+        (Steps.ONE_BY_ONE, [Dense(4, 3), fastfnn.Tanh()], SGD(0.1), {"batch_size": 1}),
+        (Steps.ONE_BY_ONE, [WatchingDense(4, 3)], SGD(0.1), {"batch_size": 1}),
     ],
 )
-def test_other_trainings_go_through_the_layers(calls, layers, optimizer, options):
+def test_other_trainings_leave_the_kernels_of_sgd(calls, steps, layers, optimizer, options):
     net = Network(layers, seed=1)
-    assert net.plan(*samples(5), optimizer, **options).steps is Steps.ONE_BY_ONE
+    assert net.plan(*samples(5), optimizer, **options).steps is steps
     net.fit(*samples(5), optimizer, **options)
     assert calls == []
     assert net.layers[0].gradient.weights is not None

@@ -147,7 +147,7 @@ def test_a_signal_during_a_step_waits_for_its_end(backend, interrupt, batch_size
     net, same = small_network(backend), small_network(backend)
     with interrupted():
         history = net.fit(X, Y, InterruptedSGD(interrupt, at_step=3), epochs=9, batch_size=batch_size)
-    same.fit(X, Y, SGD(0.1), epochs=3, batch_size=batch_size)
+    same.fit(X, Y, InterruptedSGD(interrupt, at_step=99), epochs=3, batch_size=batch_size)
     assert history["epoch"] == [1, 2, 3]
     assert history.interrupted
     assert bytes_of(net) == bytes_of(same)

@@ -245,7 +245,7 @@ def test_an_epoch_averaged_by_rows_is_resumed(tmp_path, backend):
 def test_a_penalty_on_the_sum_keeps_steps_out_of_the_kernels_of_sgd():
     net, (X, y) = small_network(), samples(20)
     plan = net.plan(X, y, SGD(0.1), batch_size=1, l2=0.1, l2_added_to="sum", average_by="rows")
-    assert plan.because[2] == "one call a step: there is a penalty (l2 or l2_bias)"
+    assert plan.because[2] == "many batches in a call: SGD in batches of 1"
     plan = net.plan(X, y, SGD(0.1), batch_size=1, l2_added_to="sum", average_by="rows")
     assert plan == net.plan(X, y, SGD(0.1), batch_size=1)
 

@@ -38,8 +38,8 @@ from fastfnn.recipes.settings import make_optimizer
 
 DENSE, PACKED, KEPT = Storage.DENSE, Storage.PACKED, Storage.PACKED_AND_KEPT
 LAYERWISE, OUTPUT_LAYER, WHOLE_STACK = Propagation
-ONE_BY_ONE, SGD_BATCHES, SGD_SAMPLES = Steps
-FLAT, PER_TENSOR = Update
+ONE_BY_ONE, BATCHES, SGD_BATCHES, SGD_SAMPLES = Steps
+FLAT, PER_TENSOR, WITH_STEPS = Update
 
 MB = 2**20
 MNIST = DataProfile(42_000, 0.19, 60 * MB)
@@ -79,12 +79,22 @@ BENCHES = {
     "mini-batches of 128": (
         MNIST, SGD, 128,
         (PACKED, OUTPUT_LAYER, SGD_BATCHES, FLAT, 3072),
-        (DENSE, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
+        (DENSE, WHOLE_STACK, BATCHES, WITH_STEPS, 3072),
+    ),
+    "mini-batches of 128 with Adam": (
+        MNIST, Adam, 128,
+        (PACKED, WHOLE_STACK, BATCHES, WITH_STEPS, 3072),
+        (DENSE, WHOLE_STACK, BATCHES, WITH_STEPS, 3072),
+    ),
+    "dense mini-batches of 512 with Adam": (
+        RANDOM, Adam, 512,
+        (DENSE, WHOLE_STACK, BATCHES, WITH_STEPS, 9216),
+        (DENSE, WHOLE_STACK, BATCHES, WITH_STEPS, 3072),
     ),
     "mini-batches of 32": (
         MNIST, SGD, 32,
         (PACKED, OUTPUT_LAYER, SGD_BATCHES, FLAT, 3072),
-        (DENSE, OUTPUT_LAYER, ONE_BY_ONE, FLAT, 3072),
+        (DENSE, WHOLE_STACK, BATCHES, WITH_STEPS, 3072),
     ),
     "single samples": (
         MNIST, SGD, 1,
@@ -187,6 +197,9 @@ def test_a_plan_in_one_line():
     )
     assert plan_training(main_network(), MNIST, Options(batch_size=5_000), SGD()).summary == (
         "packed inputs (19% non-zero), 2 row blocks, output layer fused"
+    )
+    assert plan_training(main_network(), MNIST, Options(batch_size=32), Adam()).summary == (
+        "packed inputs (19% non-zero), many batches in a call"
     )
     assert plan_prediction(main_network(), DataProfile(1)).summary == (
         "dense inputs (100% non-zero), 1 row block, all layers in one call"
@@ -297,8 +310,6 @@ NOT_IN_SGD_KERNELS = {
         {"loss": DerivedLoss()}, "the loss is DerivedLoss(label_smoothing=0.0, class_weight=None)",
     ),
 }  # fmt: skip
-FULL_BATCH = ({"options": {"batch_size": None}}, "a full batch has one step an epoch")
-DENSE_BATCHES = ({"options": {"input_format": "dense"}}, "batches of dense inputs are not among the kernels of SGD")
 
 
 def planned(layers=small_layers, loss="softmax_cross_entropy", data=SMALL, optimizer=None, options=(), batch_size=4):
@@ -306,6 +317,15 @@ def planned(layers=small_layers, loss="softmax_cross_entropy", data=SMALL, optim
     return plan_training(
         net, data, Options(**{"batch_size": batch_size, "input_format": "sparse"} | dict(options)), optimizer or SGD()
     )
+
+
+def obstacle_to_sgd(
+    layers=small_layers, loss="softmax_cross_entropy", data=SMALL, optimizer=None, options=(), batch_size=4,
+    packed_rows=ROWS_OF_BLOCK,
+):  # fmt: skip
+    net = Network(layers(), "numba", loss=loss, seed=1)
+    options = Options(**{"batch_size": batch_size} | dict(options))
+    return obstacles.to_sgd_kernels(net, data, options, optimizer or SGD(), packed_rows)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
@@ -322,25 +342,79 @@ def test_plain_sgd_in_small_batches_takes_many_steps_in_a_call(batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("name", NOT_IN_SGD_KERNELS)
-def test_what_stands_in_the_way_of_the_kernels_of_sgd_is_named(batch_size, name):
+def test_what_stands_in_the_way_of_the_kernels_of_sgd(batch_size, name):
     changes, reason = NOT_IN_SGD_KERNELS[name]
     plan = planned(**changes, batch_size=batch_size)
-    assert plan.steps is ONE_BY_ONE
-    assert f"one call a step: {reason}" in plan.because
+    assert plan.steps is (ONE_BY_ONE if name in NOT_IN_BATCHES else BATCHES)
+    assert obstacle_to_sgd(**changes, batch_size=batch_size) == reason
 
 
 def test_batches_that_no_kernel_of_sgd_takes(monkeypatch):
-    for changes, reason in (FULL_BATCH, DENSE_BATCHES):
-        plan = planned(**changes)
-        assert plan.steps is ONE_BY_ONE
-        assert f"one call a step: {reason}" in plan.because
-    assert planned(options={"input_format": "dense"}, batch_size=1).steps is SGD_SAMPLES
+    assert "one call a step: a full batch has one step an epoch" in planned(batch_size=None).because
+    dense = {"options": {"input_format": "dense"}}
+    assert planned(**dense).steps is BATCHES
+    assert obstacle_to_sgd(**dense, packed_rows=0) == "batches of dense inputs are not among the kernels of SGD"
+    assert planned(**dense, batch_size=1).steps is SGD_SAMPLES
     large = SMALL._replace(n_rows=10_000)
     assert planned(data=large, batch_size=3072).steps is SGD_BATCHES
-    assert "one call a step: batches have more than 3,072 rows" in planned(data=large, batch_size=3073).because
+    assert obstacle_to_sgd(data=large, batch_size=3073) == "batches have more than 3,072 rows"
     monkeypatch.setattr(thresholds, "SGD_BATCH_ROWS", 15)
     assert planned(batch_size=15).steps is SGD_BATCHES
-    assert "one call a step: batches have more than 15 rows" in planned(batch_size=16).because
+    assert planned(batch_size=16).steps is BATCHES
+    assert obstacle_to_sgd(batch_size=16) == "batches have more than 15 rows"
+
+
+# Changes of a training by the kernel of batches, and the words that tell why it is none.
+NOT_IN_BATCHES = {
+    **{
+        name: NOT_IN_SGD_KERNELS[name]
+        for name in (
+            "an activation of its own",
+            "an activation that is not fused",
+            "a layer of a user's own",
+            "a loss of a user's own",
+        )
+    },
+    "an optimizer of a user's own": (
+        {"optimizer": Derived(0.1)}, "the optimizer, Derived, is a class of its own",
+    ),
+    "a full batch": ({"batch_size": None}, "a full batch has one step an epoch"),
+    "large batches": (
+        {"data": SMALL._replace(n_rows=10_000), "batch_size": 3073}, "batches have more than 3,072 rows",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+@pytest.mark.parametrize("name", NOT_IN_BATCHES)
+def test_what_stands_in_the_way_of_many_batches_in_a_call_is_named(name, optimizer):
+    changes, reason = NOT_IN_BATCHES[name]
+    plan = planned(**{"optimizer": optimizer()} | changes)
+    assert plan.steps is ONE_BY_ONE
+    assert plan.because[2] == f"one call a step: {reason}"
+    assert plan.propagation is not WHOLE_STACK
+    assert plan.update is not WITH_STEPS
+
+
+def test_many_batches_in_a_call():
+    for changes in (
+        {"optimizer": SGD(0.1, 0.9, nesterov=True)},
+        {"optimizer": RMSprop(), "loss": "huber"},
+        {"optimizer": tensor_rmsprop(), "loss": SoftmaxCrossEntropy(0.1)},
+        {"optimizer": AdamW(), "loss": "binary_cross_entropy"},
+        {"optimizer": Adam(), "data": WEIGHTED, "options": {"l2": 0.1, "l2_bias": 0.1, "clip_norm": 1.0}},
+        {"optimizer": Adam(), "options": {"step_callbacks": [reading_gradients]}},
+        {"optimizer": Adam(), "layers": lambda: [Dense(20, 9, "tanh"), Dropout(0.1), Dense(9, 3, "sigmoid")]},
+        {"optimizer": Adam(), "layers": lambda: [Dropout(0.1), Dense(20, 3, learning_rate_factor=0.5)]},
+    ):
+        for batch_size in (1, 4, 3072):
+            plan = planned(**changes, batch_size=batch_size)
+            assert (plan.steps, plan.propagation, plan.update) == (BATCHES, WHOLE_STACK, WITH_STEPS)
+            assert plan.because[1:] == (
+                "one kernel for all layers: it takes whole steps",
+                f"many batches in a call: {type(changes['optimizer']).__name__} in batches of {batch_size:,}",
+                "updates are part of the kernel of the steps",
+            )
 
 
 @pytest.mark.parametrize(
@@ -357,12 +431,15 @@ def test_batches_that_no_kernel_of_sgd_takes(monkeypatch):
         (1000, {"batch_size": 1000, "drop_last": True}, 1),
     ],
 )
-def test_one_batch_an_epoch_goes_through_the_layers(n_rows, options, n_batches):
-    plan = planned(data=SMALL._replace(n_rows=n_rows), options=options)
-    assert (plan.steps is ONE_BY_ONE) == (n_batches == 1)
-    assert ("one call a step: an epoch has one batch" in plan.because) == (n_batches == 1)
+def test_one_batch_an_epoch_leaves_the_kernels_of_sgd(n_rows, options, n_batches):
+    data = SMALL._replace(n_rows=n_rows)
+    plan = planned(data=data, options=options)
+    small = SGD_SAMPLES if options["batch_size"] == 1 else SGD_BATCHES
+    assert plan.steps is (BATCHES if n_batches == 1 else small)
+    obstacle = "an epoch has one batch" if n_batches == 1 else None
+    assert obstacle_to_sgd(data=data, options=options) == obstacle
     assert plan.n_blocks == 1
-    words = "1 row block, output layer fused" if n_batches == 1 else "many steps of SGD in a call"
+    words = "many batches in a call" if n_batches == 1 else "many steps of SGD in a call"
     assert plan.summary == f"packed inputs (5% non-zero), {words}"
 
 
@@ -389,11 +466,11 @@ SAID_ALREADY = ("sample weights", "another loss", "label smoothing", "a loss of 
 @pytest.mark.parametrize("name", NOT_A_WHOLE_STACK)
 def test_what_stands_in_the_way_of_a_whole_stack_is_named(monkeypatch, name):
     monkeypatch.setattr(thresholds, "PACKED_DENSITY", 0.0)  # dense inputs, unless others are asked for
-    plain = planned(options={"input_format": "auto"})
+    plain = planned(options={"input_format": "auto"}, batch_size=None)
     assert plain.propagation is WHOLE_STACK
     assert "one kernel for all layers: the parameters take 3,852 bytes" in plain.because
     changes, reason = NOT_A_WHOLE_STACK[name]
-    plan = planned(**{"options": {"input_format": "auto"}} | changes)
+    plan = planned(**{"options": {"input_format": "auto"}} | changes, batch_size=None)
     assert plan.propagation is not WHOLE_STACK
     if name in SAID_ALREADY:
         assert plan.because[1] == f"layer by layer: {reason}"
@@ -404,7 +481,8 @@ def test_what_stands_in_the_way_of_a_whole_stack_is_named(monkeypatch, name):
 
 def test_gaps_between_the_parameters_keep_them_from_a_whole_stack(monkeypatch):
     monkeypatch.setattr(thresholds, "WHOLE_STACK_BYTES", 2**20)
-    plan = planned(layers=lambda: [Dense(20, 511, "relu"), Dense(511, 3)], options={"input_format": "dense"})
+    layers = [Dense(20, 511, "relu"), Dense(511, 3)]
+    plan = planned(lambda: layers, options={"input_format": "dense"}, batch_size=None)
     assert plan.propagation is not WHOLE_STACK
     assert plan.because[1].endswith("because the parameters, 49,068 bytes, are not stored without gaps")
 
@@ -435,7 +513,7 @@ NO_OUTPUT_LAYER = {
 @pytest.mark.parametrize("name", NO_OUTPUT_LAYER)
 def test_what_stands_in_the_way_of_a_fused_output_layer_is_named(name):
     layers, changes, reason = NO_OUTPUT_LAYER[name]
-    plan = planned(layers, **changes)
+    plan = planned(layers, **changes, batch_size=None)
     assert plan.propagation is LAYERWISE
     assert plan.because[1].startswith(f"layer by layer: {reason}")
     evaluation = plan_evaluation(
@@ -454,14 +532,15 @@ def test_a_fused_output_layer():
 def test_the_reasons_of_updates():
     assert "one update for all parameters: they are stored in one vector" in planned().because
     for optimizer in (SGD(0.1, 0.5), RMSprop(), Adam(), AdamW()):
-        assert planned(optimizer=optimizer).update is FLAT
+        assert planned(optimizer=optimizer, batch_size=None).update is FLAT
+        assert planned(optimizer=optimizer).update is WITH_STEPS
     for changes, reason in (
         ({"optimizer": tensor_rmsprop()}, "RMSprop does not treat each element by itself"),
         ({"optimizer": Derived(0.1)}, "Derived does not treat each element by itself"),
         (NOT_IN_SGD_KERNELS["learning rate factors"][0], "layers have learning rate factors"),
         ({"layers": lambda: [DerivedDense(20, 3)]}, "a layer of another class has arrays of its own"),
     ):
-        plan = planned(**changes)
+        plan = planned(**changes, batch_size=None)
         assert plan.update is PER_TENSOR
         assert f"one update a parameter: {reason}" in plan.because
 

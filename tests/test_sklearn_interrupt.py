@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn_cases import SIGNAL, X, check_answers, check_attributes, estimators, recorded
 
+from fastfnn.execution import thresholds
 from fastfnn.sklearn.mixin import FastMLP
 
 LABELS = SIGNAL.argmax(axis=1)
@@ -99,7 +100,9 @@ def test_an_interrupt_in_the_first_epoch_of_a_warm_fit(options):
 
 @pytest.mark.filterwarnings("ignore:Training interrupted by user.:UserWarning")
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_the_end_of_the_program_waits_for_the_end_of_a_step(method):
+def test_the_end_of_the_program_waits_for_the_end_of_a_call(method, monkeypatch):
+    """A call takes one step here."""
+    monkeypatch.setattr(thresholds, "OPERATIONS_OF_CALL", 0)
     mine = estimators("multiclass", random_state=Terminating(3))[1]
     expected = estimators("multiclass", random_state=np.random.RandomState(3))[1]
     if method == "fit":

@@ -27,12 +27,17 @@ def with_dropout(backend, seed=3):
     return Network([Dense(4, 8, "relu"), Dropout(0.5), Dense(8, 3)], backend, "float64", seed)
 
 
+def by_layers(backend, seed=3):
+    """Return a network with an activation that keeps its steps out of kernels of many batches."""
+    return Network([Dense(4, 8, "elu"), Dropout(0.5), Dense(8, 3)], backend, "float64", seed)
+
+
 def small(backend, seed=3):
     return small_network(backend, seed=seed)
 
 
 def watched(step):
-    """Read the gradients, which plain SGD computes step by step then."""
+    """Read the gradients, which the kernels of SGD do not store."""
 
 
 watched.reads_gradients = True
@@ -41,6 +46,7 @@ watched.reads_gradients = True
 TRAININGS = {
     "full batch": (small, (X, Y), lambda: Adam(0.05), {}, 3),
     "mini-batches": (small, (X, Y), lambda: Adam(0.05), {"batch_size": 6}, 12),
+    "mini-batches, layer by layer": (by_layers, (X, Y), lambda: Adam(0.05), {"batch_size": 6}, 12),
     "a scheduled rate and validation": (
         small,
         (X, Y),
@@ -167,13 +173,13 @@ def test_resumed_again_and_again_by_its_history(backend, name, way):
 @each_backend
 @pytest.mark.parametrize(("name", "step"), [("SGD in batches", 4), ("SGD by samples", 5)])
 def test_the_rest_may_be_computed_in_another_way(backend, name, step):
-    """The kernels of SGD began a call, and the layers take the other steps: all samples count once."""
+    """The kernels of SGD began a call, and the kernel of batches takes the other steps: all samples count once."""
     build, data, optimizer, options, _ = TRAININGS[name]
     end, outcome = end_after(step, "StopTraining")
     net, its = build(backend), optimizer()
     with outcome:
         history = net.fit(*data, its, epochs=2, **options, step_callbacks=[end])
-    assert net.plan(*data, its, **options, step_callbacks=[watched]).steps is Steps.ONE_BY_ONE
+    assert net.plan(*data, its, **options, step_callbacks=[watched]).steps is Steps.BATCHES
     net.fit(*data, its, epochs=2, **options, history=history, step_callbacks=[watched])
     whole = build(backend)
     expected = whole.fit(*data, optimizer(), epochs=2, **options)
