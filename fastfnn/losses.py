@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
@@ -81,6 +81,20 @@ class Loss(ABC):
         raise ValueError(f"{self!r} is no loss of probabilities: call predict")
 
     @property
+    def has_row_losses(self) -> bool:
+        """Whether `row_losses` describes it: it does not if a derived class computes something else."""
+        line = type(self).__mro__
+        describes, *computes = (
+            next(place for place, kind in enumerate(line) if name in vars(kind))
+            for name in ("row_losses", "loss_and_gradient", "count_correct")
+        )
+        return describes <= min(computes)
+
+    def row_losses(self, targets: Targets) -> RowLosses:
+        """Describe the loss and its targets to kernels of many steps."""
+        raise NotImplementedError(f"no kernel of many steps computes {self!r}")
+
+    @property
     def kind(self) -> str:
         """Name of the loss in model files."""
         return type(self).__name__
@@ -140,6 +154,10 @@ class SoftmaxCrossEntropy(Loss):
             outputs, targets.values, scale, out, targets.weights, self.label_smoothing
         )
         return loss, grad
+
+    def row_losses(self, targets: Targets) -> RowLosses:
+        """Describe the loss and its targets to kernels of many steps."""
+        return RowLosses(SOFTMAX_CROSS_ENTROPY, targets.values, targets.weights, self.label_smoothing)
 
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
         """Count the samples whose class has the largest output; the first one wins a tie."""
@@ -211,6 +229,11 @@ class ElementwiseLoss(Loss):
         )
         return loss, grad
 
+    def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
+        """Describe the loss and its targets to kernels of many steps, with factors of its gradient and its value."""
+        factors = gradient_factor, value_factor
+        return RowLosses(self.kernel, targets.values, targets.weights, 0.0, self.delta, *factors)
+
     def predictions(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the outputs; as a vector if there is one per sample."""
         return _as_targets(outputs).copy()
@@ -275,6 +298,8 @@ class BinaryCrossEntropy(ElementwiseLoss):
     counts_correct = True
     _LEAST, _LARGEST = 0.0, 1.0
 
+    row_losses = ElementwiseLoss.row_losses  # the kernels count correct samples as `count_correct` does
+
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
         """Count the samples whose outputs all have the right sign."""
         return int(np.count_nonzero(((outputs > 0) == (targets.values > 0.5)).all(axis=1)))
@@ -311,26 +336,6 @@ def get_loss(loss: str | Loss) -> Loss:
     if loss not in LOSSES:
         raise unknown_name("loss", loss, LOSSES)
     return LOSSES[loss]()
-
-
-def with_sample_weight(
-    targets: Targets, sample_weight: Any, dtype: np.dtype[Any], name: str = "sample_weight"
-) -> Targets:
-    """Multiply each sample's weight by `sample_weight`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it does not hold one finite number from 0 up for each sample, at least one of them above 0.
-    """
-    weights = check_weights(name, sample_weight)
-    if len(weights) != len(targets):
-        raise ValueError(f"{name} must have {len(targets)} numbers, one for each sample; got {len(weights)}")
-    both = convert_weights(name, weights, dtype)
-    if targets.weights is not None:
-        convert_weights(f"{name} times class_weight", weights * targets.weights, dtype)
-        both *= targets.weights
-    return replace(targets, weights=both)
 
 
 def softmax_cross_entropy(

@@ -18,8 +18,9 @@ from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.samples import Samples, samples_of
 from fastfnn.inputs.targets import Targets
 from fastfnn.inputs.validation import check_finite, check_inputs
+from fastfnn.inputs.weights import with_sample_weight
 from fastfnn.layers import Dense, Gradient, Layer
-from fastfnn.losses import Loss, get_loss, with_sample_weight
+from fastfnn.losses import Loss, get_loss
 from fastfnn.parameters import FlatArrays
 
 

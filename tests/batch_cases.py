@@ -229,10 +229,11 @@ def losses_of_rows(
     if weighted != "none":
         weights = rng.integers(0, 4, n_rows).astype(dtype) / dtype(2)
         weights[: 0 if weighted == "some" else batch_size] = 0
+    factors = {name: draw(st.sampled_from([1.0, 1.0, 0.75])) for name in ("gradient_factor", "value_factor")}
     if name == SOFTMAX_CROSS_ENTROPY:
         smoothing = draw(st.sampled_from([0.0, 0.25]))
-        return RowLosses(name, rng.integers(0, n_outputs, n_rows), weights, label_smoothing=smoothing)
-    return RowLosses(name, rng.random((n_rows, n_outputs)).astype(dtype), weights, delta=0.375)
+        return RowLosses(name, rng.integers(0, n_outputs, n_rows), weights, label_smoothing=smoothing, **factors)
+    return RowLosses(name, rng.random((n_rows, n_outputs)).astype(dtype), weights, delta=0.375, **factors)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
-from fastfnn_kernels.batches import RowLosses, Stack, StackLayer, StepOptions
+from fastfnn_kernels.batches import Stack, StackLayer, StepOptions
 from fastfnn_kernels.packing import PackedBatches
 from numpy.typing import NDArray
 
@@ -16,7 +16,6 @@ from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.inputs.row_blocks import PackedBlocks, RowBlocks
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Dense, Dropout
-from fastfnn.losses import ElementwiseLoss, Loss, SoftmaxCrossEntropy
 from fastfnn.model import Model, start_gradients
 from fastfnn.optimizers import Optimizer
 from fastfnn.parameters import FlatArrays
@@ -92,17 +91,17 @@ class FusedBatches:
         use_gradients(self._model.layers, self._layer_gradients)
         kernels, parameters = self._model.kernels, cast("FlatArrays", self._model.parameter_arrays)
         inputs, rows = self._inputs(rows, in_order=seeds is not None)
-        losses = row_losses(self._model.loss, self._y.take(rows))
+        losses = self._model.loss.row_losses(self._y.take(rows))
         n_steps = -(-len(rows) // self._options.batch_size)
         vectors, options = (parameters.vector, self._gradients.vector), self._options._replace(seeds=seeds)
         rule = self._optimizer.start_steps(parameters, n_steps)
         try:
-            result = kernels.train_batches(*inputs, losses, self._stack, *vectors, rule, options)
+            values, n_correct = kernels.train_batches(*inputs, losses, self._stack, *vectors, rule, options)
         except BaseException:
             self._optimizer.n_steps -= n_steps  # Ctrl-C while the kernel was compiled
             raise
         self._optimizer.finish_steps(kernels, rule, parameters, self._gradients, self._factors)
-        return result
+        return values, n_correct if self._model.loss.counts_correct else np.zeros_like(n_correct)
 
     def _inputs(self, rows: NDArray[np.int64], in_order: bool) -> tuple[Inputs, NDArray[np.int64]]:
         """Return packed batches or indexed rows as the kernel takes them, and the rows in their order.
@@ -137,14 +136,6 @@ def stack_of(model: Model) -> Stack:
         elif isinstance(layer, Dropout):
             layers.append(StackLayer(width, drop_rate=layer.rate))
     return Stack(model.n_inputs, tuple(layers))
-
-
-def row_losses(loss: Loss, targets: Targets) -> RowLosses:
-    """Describe a loss and its targets for kernels."""
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return RowLosses("softmax_cross_entropy", targets.values, targets.weights, loss.label_smoothing)
-    elementwise = cast("ElementwiseLoss", loss)
-    return RowLosses(elementwise.kernel, targets.values, targets.weights, delta=elementwise.delta)
 
 
 def _step_options(options: Options, batch_size: int) -> StepOptions:

@@ -10,7 +10,7 @@ from fastfnn.execution import thresholds
 from fastfnn.execution.options import Options
 from fastfnn.inputs.density import DataProfile
 from fastfnn.layers import Dense, Dropout, Layer
-from fastfnn.losses import LOSSES, Loss, SoftmaxCrossEntropy
+from fastfnn.losses import Loss, SoftmaxCrossEntropy
 from fastfnn.model import Model
 from fastfnn.optimizers import SGD, Optimizer
 from fastfnn.parameters import FlatArrays
@@ -127,7 +127,7 @@ def to_batches(
     for layer in model.layers:
         if type(layer) is not Dropout and (type(layer) is not Dense or layer.activation not in FUSED_ACTIVATIONS):
             return f"{named(layer)} is not among the layers of one kernel"
-    if type(model.loss) not in LOSSES.values():
+    if not model.loss.has_row_losses:
         return f"the loss is {model.loss!r}"
     return f"batches have more than {rows_of_block:,} rows" if size > rows_of_block else None
 

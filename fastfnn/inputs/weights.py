@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.inputs.arrays import as_numbers, is_column
+from fastfnn.inputs.targets import Targets
 
 
 def check_weights(name: str, weights: Any) -> NDArray[np.float64]:
@@ -49,3 +51,23 @@ def convert_weights(name: str, weights: NDArray[np.float64], dtype: np.dtype[Any
             f"{dtype}; got {found}: scale them, or set small ones to 0"
         )
     return weights.astype(dtype)
+
+
+def with_sample_weight(
+    targets: Targets, sample_weight: Any, dtype: np.dtype[Any], name: str = "sample_weight"
+) -> Targets:
+    """Multiply each sample's weight by `sample_weight`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it does not hold one finite number from 0 up for each sample, at least one of them above 0.
+    """
+    weights = check_weights(name, sample_weight)
+    if len(weights) != len(targets):
+        raise ValueError(f"{name} must have {len(targets)} numbers, one for each sample; got {len(weights)}")
+    both = convert_weights(name, weights, dtype)
+    if targets.weights is not None:
+        convert_weights(f"{name} times class_weight", weights * targets.weights, dtype)
+        both *= targets.weights
+    return replace(targets, weights=both)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.batches import RowLosses
 from fastfnn_kernels.protocol import Kernels
 from numpy.typing import NDArray
 
@@ -27,6 +28,11 @@ class SummedCrossEntropy(BinaryCrossEntropy):
         """Compute the loss and its gradient."""
         return super().loss_and_gradient(kernels, outputs, targets, scale * outputs.shape[1], out)
 
+    def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
+        """Describe the loss and its targets to kernels of many steps."""
+        n_outputs = float(targets.values.shape[1])
+        return super().row_losses(targets, n_outputs * gradient_factor, n_outputs * value_factor)
+
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
         """Count none: scikit-learn's estimators score by themselves."""
         return 0
@@ -44,6 +50,10 @@ class HalfSquaredError(MeanSquaredError):
         n_outputs = outputs.shape[1]
         loss, grad = super().loss_and_gradient(kernels, outputs, targets, scale / 2 * n_outputs, out)
         return loss / n_outputs, grad
+
+    def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
+        """Describe the loss and its targets to kernels of many steps."""
+        return super().row_losses(targets, targets.values.shape[1] / 2 * gradient_factor, value_factor / 2)
 
 
 class PoissonDeviance(Poisson):

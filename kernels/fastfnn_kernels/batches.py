@@ -80,6 +80,8 @@ class RowLosses(NamedTuple):
         Weight of each row's loss; 1 for all when None.
     label_smoothing, delta : float
         As in `softmax_cross_entropy` and `elementwise_loss`.
+    gradient_factor, value_factor : float
+        Factors of the gradient and of the returned loss, both without penalties.
     """
 
     name: str
@@ -87,6 +89,8 @@ class RowLosses(NamedTuple):
     weights: NDArray[Any] | None = None
     label_smoothing: float = 0.0
     delta: float = 1.0
+    gradient_factor: float = 1.0
+    value_factor: float = 1.0
 
     def of_rows(self, rows: slice) -> RowLosses:
         """Return those of some rows."""

@@ -193,6 +193,9 @@ def _losses(losses: RowLosses, n_rows: int, n_outputs: int, dtype: np.dtype[Any]
         require_like("losses.weights", losses.weights, dtype, (n_rows,))
     if not 0 <= losses.label_smoothing < 1:
         raise ValueError(f"losses.label_smoothing must lie from 0 to below 1; got {losses.label_smoothing}")
+    for name, factor in (("gradient_factor", losses.gradient_factor), ("value_factor", losses.value_factor)):
+        if not 0 < factor < math.inf:
+            raise ValueError(f"losses.{name} must be a finite number above 0; got {factor}")
     if not 0 < losses.delta < math.inf:
         raise ValueError(f"losses.delta must be a finite number above 0; got {losses.delta}")
 

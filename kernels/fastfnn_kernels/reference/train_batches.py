@@ -115,19 +115,20 @@ def _by_layer(stack: Stack, vector: NDArray[Any]) -> tuple[dict[int, NDArray[Any
 
 
 def _compare(outputs: NDArray[Any], losses: RowLosses) -> tuple[float, int, NDArray[Any]]:
-    """Return the mean loss, the number of correct rows, and the gradient with respect to the outputs."""
+    """Return the loss, the number of correct rows, and the gradient with respect to the outputs."""
     total = losses.total_weight
-    scale = 1 / total if total else 0.0
+    scale = losses.gradient_factor / total if total else 0.0
+    ratio = losses.value_factor / losses.gradient_factor
     if losses.name == SOFTMAX_CROSS_ENTROPY:
         smoothing = losses.label_smoothing
         loss, grad = softmax_cross_entropy(outputs, losses.targets, scale, None, losses.weights, smoothing)
-        return loss, count_correct(outputs, losses.targets), grad
+        return ratio * loss, count_correct(outputs, losses.targets), grad
     scale /= outputs.shape[1]
     loss, grad = elementwise_loss(outputs, losses.targets, losses.name, scale, losses.weights, losses.delta)
     n_correct = 0
     if losses.name == "binary_cross_entropy":
         n_correct = int(np.count_nonzero(((outputs > 0) == (losses.targets > 0.5)).all(axis=1)))
-    return loss, n_correct, grad
+    return ratio * loss, n_correct, grad
 
 
 def _add_penalty(

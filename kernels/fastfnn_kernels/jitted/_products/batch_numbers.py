@@ -109,14 +109,15 @@ def _first_rows(sizes: Sizes, layer: int) -> list[int]:
 
 
 def step_numbers_of(losses: RowLosses, stack: Stack, options: StepOptions, n_rows: int) -> NDArray[np.float64]:
-    """Return three numbers of each step: the factor of the sum of losses, and those of both penalties."""
+    """Return four numbers of each step: the factors of the gradient, of both penalties, and of the sum of losses."""
     totals = np.array([losses.of_rows(batch).total_weight for batch in options.batches(n_rows)])
     scales = np.divide(1, totals, out=np.zeros(len(totals)), where=totals != 0)
-    numbers = np.empty((len(totals), 3))
-    numbers[:, 0] = scales if losses.name == SOFTMAX_CROSS_ENTROPY else scales / stack.layers[-1].n_outputs
-    numbers[:, 1:] = options.l2, options.l2_bias
+    factors = losses.gradient_factor, options.l2, options.l2_bias, losses.value_factor
+    numbers = np.tile(np.array(factors, np.float64), (len(totals), 1))
+    n_outputs = 1 if losses.name == SOFTMAX_CROSS_ENTROPY else stack.layers[-1].n_outputs
+    numbers[:, [0, 3]] *= (scales / n_outputs)[:, np.newaxis]
     if options.l2_of_sum:
-        numbers[:, 1:] *= scales[:, np.newaxis]
+        numbers[:, 1:3] *= scales[:, np.newaxis]
     return numbers
 
 

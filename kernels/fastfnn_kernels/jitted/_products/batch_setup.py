@@ -150,7 +150,7 @@ def add_up_step(steps: Steps, sums: Sums, step: int, n_rows: int, n_threads: int
     total = 0.0
     for tile in range(number_of_tiles(n_rows)):
         total += sums.tile_losses[tile]
-    steps.losses[step] = steps.step_numbers[step, 0] * total
+    steps.losses[step] = steps.step_numbers[step, 3] * total
     n_correct = 0
     for worker in range(n_threads):
         n_correct += sums.counts[worker * COUNT_STEP]
