@@ -9,9 +9,9 @@ import numpy as np
 from fastfnn_kernels.arguments import SOURCES
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches, join_batches, pack_columns
 from fastfnn_kernels.protocol import Kernels
+from fastfnn_kernels.workspace import Workspace
 from numpy.typing import NDArray
 
-from fastfnn._memory import aligned_empty
 from fastfnn.inputs.csr import Csr, compress_entries, pack_entries, take_rows, write_dense
 from fastfnn.inputs.row_patterns import row_patterns, sample_step, telling_columns
 
@@ -54,7 +54,7 @@ class Samples(Protocol):
         ...
 
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
-        """Pack these rows in batches."""
+        """Pack these rows in batches, valid until the next call."""
         ...
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
@@ -96,15 +96,14 @@ class ArraySamples:
         self._dtype = dtype
         self._scale = scale if X.dtype == np.uint8 else 1.0
         self._is_packable = X.dtype in SOURCES and self._X.flags.aligned
-        self._gathered = _Buffer(self._X.shape[1], X.dtype)
-        self._converted = _Buffer(self._X.shape[1], dtype)
+        self._workspace = Workspace()
 
     def dense(self, rows: Rows) -> NDArray[Any]:
         """Return these rows; a view of X if they need no conversion."""
         taken = self._take(rows)
         if taken.dtype == self._dtype and taken.flags.c_contiguous and taken.flags.aligned:
             return taken
-        converted = self._converted.rows(len(taken))
+        converted = self._workspace.array("converted", taken.shape, self._dtype)
         if taken.dtype == np.uint8:
             np.multiply(taken, self._dtype.type(self._scale), out=converted)
         else:
@@ -162,7 +161,7 @@ class ArraySamples:
     def batches(self, rows: NDArray[np.int64], batch_size: int) -> PackedBatches:
         """Pack these rows in batches."""
         x, taken = self._contiguous(rows)
-        return self._kernels.pack_batches(x, self._dtype, batch_size, self._scale, taken)
+        return self._kernels.pack_batches(x, self._dtype, batch_size, self._scale, taken, self._workspace)
 
     def compressed(self, rows: NDArray[np.int64]) -> Compressed:
         """Store the non-zeros of these rows, row by row."""
@@ -181,7 +180,8 @@ class ArraySamples:
         # `take` would first copy the whole of a non-contiguous array.
         if isinstance(rows, slice) or not self._X.flags.c_contiguous:
             return self._X[rows]
-        return self._X.take(rows, 0, out=self._gathered.rows(len(rows)), mode="clip")
+        gathered = self._workspace.array("gathered", (len(rows), self._X.shape[1]), self._X.dtype)
+        return self._X.take(rows, 0, out=gathered, mode="clip")
 
 
 class CsrSamples:
@@ -191,12 +191,12 @@ class CsrSamples:
         self.n_rows = csr.shape[0]
         values = csr.values.astype(dtype, copy=False)
         self._csr = csr._replace(values=values * dtype.type(scale) if csr.dtype == np.uint8 else values)
-        self._written = _Buffer(csr.shape[1], dtype)
+        self._workspace = Workspace()
 
     def dense(self, rows: Rows) -> NDArray[Any]:
         """Return these rows as a dense array, valid until the next call."""
         entries = take_rows(self._csr, rows)
-        written = self._written.rows(entries.shape[0])
+        written = self._workspace.array("written", entries.shape, self._csr.values.dtype)
         write_dense(entries, written)
         return written
 
@@ -240,17 +240,3 @@ class CsrSamples:
 def packed_in_order(samples: Samples, rows: NDArray[np.int64], order: NDArray[np.int64]) -> Packed:
     """Pack these rows in groups, filled in the given order."""
     return samples.packed(rows[order])._replace(order=order.astype(np.int32))
-
-
-class _Buffer:
-    """Memory for converted rows, allocated for the largest number of rows requested so far."""
-
-    def __init__(self, n_columns: int, dtype: np.dtype[Any]) -> None:
-        self._n_columns = n_columns
-        self._dtype = dtype
-        self._array: NDArray[Any] | None = None
-
-    def rows(self, n_rows: int) -> NDArray[Any]:
-        if self._array is None or n_rows > len(self._array):
-            self._array = aligned_empty((n_rows, self._n_columns), self._dtype)
-        return self._array[:n_rows]

@@ -14,6 +14,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from fastfnn_kernels.workspace import Workspace
+
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 INT64, UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
 DTYPES = (FLOAT32, FLOAT64)
@@ -155,6 +157,13 @@ def require_labels(labels: Any, n_rows: int, n_classes: int, name: str = "labels
     if labels.shape != (n_rows,):
         raise ValueError(f"{name} must have shape ({n_rows},), one a row; got {labels.shape}")
     require_indices(name, labels, n_classes)
+
+
+def require_workspace(workspace: Any) -> None:
+    """Reject what is neither a workspace nor None."""
+    if workspace is not None and not isinstance(workspace, Workspace):
+        got = type(workspace).__name__
+        raise TypeError(f"workspace must be a fastfnn_kernels.workspace.Workspace or None; got {got}: build one")
 
 
 def require_activation(activation: Any, known: Sequence[str] = ACTIVATIONS) -> None:

@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.arguments import DTYPES, require_floats, require_indices, require_matrix, require_source
+from fastfnn_kernels.arguments import (
+    DTYPES,
+    require_floats,
+    require_indices,
+    require_matrix,
+    require_source,
+    require_workspace,
+)
 from fastfnn_kernels.checks.layers import check_forward, check_gradient
 from fastfnn_kernels.packing import Packed
+from fastfnn_kernels.workspace import Workspace
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> None:
@@ -21,12 +29,18 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
 
 
 def pack_batches(
-    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+    x: NDArray[Any],
+    dtype: Any,
+    batch_size: int,
+    scale: float = 1.0,
+    rows: NDArray[np.int64] | None = None,
+    workspace: Workspace | None = None,
 ) -> None:
     """Check the arguments of `pack_batches`."""
     pack_rows(x, dtype, scale, rows)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    require_workspace(workspace)
 
 
 def similar_rows(x: NDArray[Any]) -> None:

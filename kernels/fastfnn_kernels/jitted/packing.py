@@ -45,6 +45,7 @@ from fastfnn_kernels.packing import (
     PackedBatches,
     number_of_groups_in_batches,
 )
+from fastfnn_kernels.workspace import Workspace, empty_in
 
 # Groups or rows that a thread packs at a time.
 BLOCK = 16
@@ -64,18 +65,24 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
 
 
 def pack_batches(
-    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+    x: NDArray[Any],
+    dtype: Any,
+    batch_size: int,
+    scale: float = 1.0,
+    rows: NDArray[np.int64] | None = None,
+    workspace: Workspace | None = None,
 ) -> PackedBatches:
     """Pack batches of rows of scale * x; see `fastfnn_kernels.reference.pack_batches`."""
     rows = np.arange(len(x)) if rows is None else rows
     n_rows, n_columns = len(rows), x.shape[1]
     n_groups = number_of_groups_in_batches(n_rows, batch_size)
     operations = n_rows * n_columns
-    marks = np.empty((n_groups, n_columns), np.uint8)
-    offsets = np.empty(n_groups + 1, np.int64)
+    marks = empty_in(workspace, "marks", (n_groups, n_columns), np.uint8)
+    offsets = empty_in(workspace, "offsets", (n_groups + 1,), np.int64)
     _mark_groups(operations, x.dtype, x, rows, batch_size, marks, offsets)
-    indices = np.empty(offsets[-1], np.int32)
-    values = np.empty((offsets[-1], ROWS_OF_GROUP), dtype)
+    n_entries = int(offsets[-1])
+    indices = empty_in(workspace, "indices", (n_entries,), np.int32)
+    values = empty_in(workspace, "values", (n_entries, ROWS_OF_GROUP), dtype)
     numbers = (scale, batch_size, threads_for(operations))
     _fill_groups(operations, Conversion(x.dtype, values.dtype), x, rows, *numbers, marks, offsets, indices, values)
     return PackedBatches(offsets, indices, values, batch_size, (n_rows, n_columns))
@@ -158,12 +165,10 @@ def _fill_groups(
     indices: OutIndices1,
     values: Out2,
 ) -> None:
-    n_groups, n_positions = marks.shape
+    n_groups = marks.shape[0]
     n_blocks = (n_groups + BLOCK - 1) // BLOCK
-    scratch = np.empty((n_threads, n_positions * ROWS_OF_GROUP), x.dtype)
     counters = np.zeros(n_threads, np.int64)
     for worker in prange(n_threads):
-        lines = scratch[worker]
         while True:
             block = next_task(counters, worker, n_blocks)
             if block >= n_blocks:
@@ -175,9 +180,7 @@ def _fill_groups(
                 a, b, c = _lines(x, taken)
                 _prefetch_group(x, rows, batch_size, min(group + AHEAD, n_groups - 1))
                 _collect(marks[group], group_indices)
-                _interleave(a, b, c, lines)
-                _keep(group_indices, lines)
-                _convert(lines, scale, group_values.reshape(-1))
+                _take_group(a, b, c, group_indices, scale, group_values)
                 group_values[:, taken.size :] = 0
 
 
@@ -193,28 +196,13 @@ def _collect(marks: Any, indices: Any) -> int:
 
 
 @inline
-def _interleave(a: Any, b: Any, c: Any, lines: Any) -> None:
-    for j in range(a.size):
-        lines[3 * j] = a[j]
-        lines[3 * j + 1] = b[j]
-        lines[3 * j + 2] = c[j]
-
-
-@inline
-def _keep(indices: Any, lines: Any) -> None:
-    """Move the values at the ascending indices to the front."""
-    triples = lines.reshape(-1, ROWS_OF_GROUP)
+def _take_group(a: Any, b: Any, c: Any, indices: Any, scale: Any, values: Any) -> None:
+    """Convert and scale the numbers of three rows at the indices."""
     for n in range(indices.size):
         j = np.uintp(indices[n])
-        a, b, c = triples[j, 0], triples[j, 1], triples[j, 2]
-        triples[n, 0], triples[n, 1], triples[n, 2] = a, b, c
-
-
-@inline
-def _convert(source: Any, scale: Any, target: Any) -> None:
-    """Convert and scale numbers, to fill `target`."""
-    for i in range(target.size):
-        target[i] = target.dtype.type(source[i]) * scale
+        values[n, 0] = values.dtype.type(a[j]) * scale
+        values[n, 1] = values.dtype.type(b[j]) * scale
+        values[n, 2] = values.dtype.type(c[j]) * scale
 
 
 @kernel

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.packing import ROWS_OF_GROUP, Compressed, Packed, PackedBatches, join_batches, number_of_groups
+from fastfnn_kernels.workspace import Workspace
 
 
 def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.int64] | None = None) -> Packed:
@@ -42,7 +43,12 @@ def pack_rows(x: NDArray[Any], dtype: Any, scale: float = 1.0, rows: NDArray[np.
 
 
 def pack_batches(
-    x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+    x: NDArray[Any],
+    dtype: Any,
+    batch_size: int,
+    scale: float = 1.0,
+    rows: NDArray[np.int64] | None = None,
+    workspace: Workspace | None = None,
 ) -> PackedBatches:
     """Pack consecutive batches of rows of scale * x, for `sgd_batches`.
 
@@ -52,6 +58,9 @@ def pack_batches(
         As in `pack_rows`.
     batch_size : int
         Rows in a batch; the last batch may have fewer.
+    workspace : Workspace, optional
+        Memory of the result, which is then valid until the next call with the same workspace. This reference
+        allocates new memory all the same.
 
     Returns
     -------
