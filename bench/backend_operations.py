@@ -9,6 +9,7 @@ from typing import Any
 
 import adam_job
 import numpy as np
+from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses
 from fastfnn_kernels.protocol import Kernels
 from fastfnn_kernels.runtime import threads
 from main_job import (
@@ -134,9 +135,10 @@ class BackendOperations:
         gradients = parameters.filled(0)
         widths, use_bias = tuple(map(len, biases)), (True,) * len(biases)
         network = (parameters.vector, widths, tuple(activations), use_bias)
+        losses = RowLosses(SOFTMAX_CROSS_ENTROPY, labels)
 
         def run() -> tuple[Any, ...]:
-            loss, *_ = self._kernels.stack_cross_entropy(x, *network, labels, None, 0.0, 0.0, gradients.vector)
+            loss, *_ = self._kernels.stack_gradient(x, *network, losses, None, 0.0, 0.0, gradients.vector)
             return loss, *gradients[::2], *gradients[1::2]
 
         return run

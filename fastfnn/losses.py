@@ -91,8 +91,8 @@ class Loss(ABC):
         return describes <= min(computes)
 
     def row_losses(self, targets: Targets) -> RowLosses:
-        """Describe the loss and its targets to kernels of many steps."""
-        raise NotImplementedError(f"no kernel of many steps computes {self!r}")
+        """Describe the loss and its targets to kernels of whole networks."""
+        raise NotImplementedError(f"no kernel of whole networks computes {self!r}")
 
     @property
     def kind(self) -> str:
@@ -156,7 +156,7 @@ class SoftmaxCrossEntropy(Loss):
         return loss, grad
 
     def row_losses(self, targets: Targets) -> RowLosses:
-        """Describe the loss and its targets to kernels of many steps."""
+        """Describe the loss and its targets to kernels of whole networks."""
         return RowLosses(SOFTMAX_CROSS_ENTROPY, targets.values, targets.weights, self.label_smoothing)
 
     def count_correct(self, kernels: Kernels, outputs: NDArray[Any], targets: Targets) -> int:
@@ -230,7 +230,7 @@ class ElementwiseLoss(Loss):
         return loss, grad
 
     def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
-        """Describe the loss and its targets to kernels of many steps, with factors of its gradient and its value."""
+        """Describe the loss and its targets to kernels of whole networks, with factors of gradient and value."""
         factors = gradient_factor, value_factor
         return RowLosses(self.kernel, targets.values, targets.weights, 0.0, self.delta, *factors)
 

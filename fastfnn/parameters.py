@@ -13,9 +13,9 @@ from fastfnn._memory import CACHE_LINE, aligned_full
 
 Shape = tuple[int, ...]
 
-# Arrays of up to this many bytes in total are stored without gaps. They fit in a core's L1 cache (32 KiB or more on
-# every x86 and ARM core since 2010), and the kernels that compute a whole network in one call need this layout.
-CONTIGUOUS_BYTES = 2**15
+# Arrays of up to this many bytes in total are stored without gaps, which the kernel that computes the gradient of a
+# whole network in one call needs. They fit in a core's second-level cache.
+CONTIGUOUS_BYTES = 2**16
 
 
 class Layout(NamedTuple):

@@ -46,10 +46,20 @@ def calls_with_labels(rng: np.random.Generator, n_classes: int) -> Iterator[tupl
     yield "softmax_cross_entropy", {"logits": logits, "weights": weights, "label_smoothing": 0.25}
     yield "dense_cross_entropy", {"x": x, "weights": w, "bias": b}
     network = {"widths": [n_classes], "activations": ["identity"], "use_bias": [True]}
-    yield "stack_cross_entropy", {"x": x, "parameters": np.append(w, b), **network}
+    yield "stack_gradient", {"x": x, "parameters": np.append(w, b), **network}
     network = {"weights": [w], "biases": [b], "activations": ["identity"], "learning_rate": 0.125}
     yield "sgd_samples", {"samples": reference.compress_rows(x, DTYPE), **network}
     yield "sgd_batches", {"batches": reference.pack_batches(x, DTYPE, 7), **network}
+
+
+def with_labels(name: str, arguments: dict[str, Any], labels: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """Yield the arguments with labels, as the kernel takes them."""
+    if name == "stack_gradient":
+        losses = RowLosses("softmax_cross_entropy", labels)
+        yield arguments | {"losses": losses}
+        yield arguments | {"losses": losses._replace(weights=np.ones(len(labels), DTYPE), label_smoothing=0.25)}
+    else:
+        yield arguments | {"labels": labels}
 
 
 def copied(argument: Any) -> Any:
@@ -86,10 +96,12 @@ def labels() -> None:
         for name, arguments in calls_with_labels(rng, n_classes):
             print(name, n_classes, flush=True)
             given = {argument: copied(value) for argument, value in arguments.items()}
-            unchecked(reference, name)(**given, labels=wrong)
+            for labelled in with_labels(name, given, wrong):
+                unchecked(reference, name)(**labelled)
             kernel = unchecked(jitted, name)
-            clamped = results_of(name, kernel, arguments | {"labels": as_clamped(wrong, n_classes)})
-            assert results_of(name, kernel, arguments | {"labels": wrong}) == clamped, name
+            clamped = with_labels(name, arguments, as_clamped(wrong, n_classes))
+            for labelled, right in zip(with_labels(name, arguments, wrong), clamped, strict=True):
+                assert results_of(name, kernel, labelled) == results_of(name, kernel, right), name
         logits = rng.standard_normal((23, n_classes)).astype(DTYPE)
         assert 0 <= unchecked(jitted, "count_correct")(logits, wrong) <= 23
 

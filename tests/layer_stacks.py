@@ -33,11 +33,11 @@ def split(vector, weights, biases):
     return parts
 
 
-def stack_cross_entropy(kernels, x, weights, biases, activations, labels, *options, **named):
+def stack_gradient(kernels, x, weights, biases, activations, losses, *options, **named):
     """Call the kernel, which takes the parameters in one vector."""
     widths, use_bias = [w.shape[1] for w in weights], [b is not None for b in biases]
-    return kernels.stack_cross_entropy(
-        x, joined(weights, biases), widths, activations, use_bias, labels, *options, **named
+    return kernels.stack_gradient(
+        x, joined(weights, biases), widths, activations, use_bias, losses, *options, **named
     )
 
 

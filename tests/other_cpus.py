@@ -24,7 +24,7 @@ KERNELS += [
     "sgd_batches",
     "stack_forward",
     "dense_cross_entropy",
-    "stack_cross_entropy",
+    "stack_gradient",
     "train_batches",
 ]
 PAGE_GUARD = "tests/test_page_guard.py::test_nothing_outside_the_arguments_is_touched"

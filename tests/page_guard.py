@@ -39,7 +39,7 @@ RETURNING = (
     "elementwise_loss",
     "l2_penalty",
     "dense_cross_entropy",
-    "stack_cross_entropy",
+    "stack_gradient",
     "rmsprop_tensor",
     "sgd_samples",
     "sgd_batches",
@@ -169,7 +169,7 @@ def dense_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns
     yield Call("dense_cross_entropy", layer | rest | outputs, tuple(outputs))
 
 
-def stack_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
+def stack_gradient(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
     """Draw networks whose gradients are whole numbers, with few classes, as many as fill vectors, and some more."""
     n_classes = int(rng.choice([1, 3, 8, 16, 19, 35]))
     last_weights, last_bias = one_hot_layer(rng, columns, n_classes, dtype)
@@ -186,9 +186,12 @@ def stack_cross_entropy(rng: np.random.Generator, dtype: Any, rows: int, columns
         "use_bias": (True, True),
     }
     rest = {"scale": 1.0, "l2": 2.0 * rng.integers(2), "l2_bias": 4.0, "accumulate": bool(rng.integers(2))}
-    given = {"x": integers(rng, (rows, depth), dtype), "labels": rng.integers(0, n_classes, rows)}
+    weights = np.abs(integers(rng, rows, dtype)) if rng.integers(2) else None
+    classes = RowLosses("softmax_cross_entropy", rng.integers(0, n_classes, rows))
+    numeric = RowLosses("huber", integers(rng, (rows, n_classes), dtype), weights)
+    given = {"x": integers(rng, (rows, depth), dtype), "losses": numeric if rng.integers(2) else classes}
     out = {"out": integers(rng, parameters.size, dtype)}
-    yield Call("stack_cross_entropy", given | network | rest | out, tuple(out))
+    yield Call("stack_gradient", given | network | rest | out, tuple(out))
 
 
 def train_batches(rng: np.random.Generator, dtype: Any, rows: int, columns: int, depth: int) -> Iterator[Call]:
@@ -278,7 +281,7 @@ FAMILIES = {
         sparse,
         stack_forward,
         dense_cross_entropy,
-        stack_cross_entropy,
+        stack_gradient,
         train_batches,
         packing,
         training,

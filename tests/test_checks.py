@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from arrays import Unchanged, read_only
 from fastfnn_kernels import jitted, reference
+from fastfnn_kernels.batches import RowLosses
 
 F4 = np.float32
 
@@ -17,7 +18,8 @@ LABELS = np.zeros(5, np.int64)
 ROWS, SAMPLES, BATCHES = reference.pack_rows(X, F4), reference.compress_rows(X, F4), reference.pack_batches(X, F4, 2)
 ALL = zeros(100)
 PARAMETERS = zeros(15)
-STACK = (PARAMETERS, (3,), ("relu",), (True,), LABELS)
+CLASSES = RowLosses("softmax_cross_entropy", LABELS)
+STACK = (PARAMETERS, (3,), ("relu",), (True,), CLASSES)
 
 BAD = [
     ("dense_forward", ([[1.0]], W), TypeError, "x must be a NumPy array; got list"),
@@ -90,37 +92,78 @@ BAD = [
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", X[:]), ValueError, "out shares memory with x"),
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", None, W), ValueError, "out_weights shares memory"),
     ("dense_cross_entropy", (X, W, B, LABELS, 1.0, "relu", None, None, B), ValueError, "out_bias shares memory"),
-    ("stack_cross_entropy", (X, PARAMETERS, (), (), (), LABELS), ValueError, "for each layer; got 0, 0 and 0"),
-    ("stack_cross_entropy", (X, PARAMETERS, (3,), ("relu",), (), LABELS), ValueError, "each layer; got 1, 1 and 0"),
-    ("stack_cross_entropy", (X[0], *STACK), ValueError, "x must have 2 dimensions"),
-    ("stack_cross_entropy", (X, zeros(14), *STACK[1:]), ValueError, "parameters must have shape (15); got (14,)"),
+    ("stack_gradient", (X, PARAMETERS, (), (), (), CLASSES), ValueError, "for each layer; got 0, 0 and 0"),
+    ("stack_gradient", (X, PARAMETERS, (3,), ("relu",), (), CLASSES), ValueError, "each layer; got 1, 1 and 0"),
+    ("stack_gradient", (X[0], *STACK), ValueError, "x must have 2 dimensions"),
+    ("stack_gradient", (X, zeros(14), *STACK[1:]), ValueError, "parameters must have shape (15); got (14,)"),
     (
-        "stack_cross_entropy",
-        (X, PARAMETERS, (3, 2), ("relu", "relu"), (True, False), LABELS),
+        "stack_gradient",
+        (X, PARAMETERS, (3, 2), ("relu", "relu"), (True, False), CLASSES),
         ValueError,
         "parameters must have shape (21); got (15,)",
     ),
-    ("stack_cross_entropy", (X, PARAMETERS.astype("f8"), *STACK[1:]), TypeError, "parameters must be float32"),
+    ("stack_gradient", (X, PARAMETERS.astype("f8"), *STACK[1:]), TypeError, "parameters must be float32"),
     (
-        "stack_cross_entropy",
-        (X, PARAMETERS, (3,), ("gelu",), (True,), LABELS),
+        "stack_gradient",
+        (X, PARAMETERS, (3,), ("gelu",), (True,), CLASSES),
         ValueError,
         "activation must be one of",
     ),
-    ("stack_cross_entropy", (X, PARAMETERS, (0,), ("relu",), (True,), LABELS), ValueError, "last layer's classes"),
-    ("stack_cross_entropy", (X, PARAMETERS, (-1, 3), ("relu",) * 2, (True,) * 2, LABELS), ValueError, "counts of"),
-    ("stack_cross_entropy", (X, *STACK[:-1], LABELS + 3), ValueError, "labels must lie from 0 to 2; got 3 to 3"),
-    ("stack_cross_entropy", (X, *STACK[:-1], LABELS[1:]), ValueError, "labels must have shape (5,)"),
     (
-        "stack_cross_entropy",
+        "stack_gradient",
+        (X, PARAMETERS, (0,), ("relu",), (True,), CLASSES),
+        ValueError,
+        "at least one for the last layer",
+    ),
+    ("stack_gradient", (X, PARAMETERS, (-1, 3), ("relu",) * 2, (True,) * 2, CLASSES), ValueError, "counts of"),
+    (
+        "stack_gradient",
+        (X, *STACK[:-1], LABELS),
+        TypeError,
+        "losses must be a fastfnn_kernels.batches.RowLosses; got",
+    ),
+    *(
+        ("stack_gradient", (X, *STACK[:-1], CLASSES._replace(**fields)), error, message)
+        for fields, error, message in (
+            ({"name": "hinge"}, ValueError, "losses.name must be one of softmax_cross_entropy, squared_error, "),
+            ({"targets": LABELS + 3}, ValueError, "losses.targets must lie from 0 to 2; got 3 to 3"),
+            ({"targets": LABELS[1:]}, ValueError, "losses.targets must have shape (5,)"),
+            ({"name": "poisson"}, TypeError, "losses.targets must be float32 or float64; got int64"),
+            (
+                {"name": "poisson", "targets": zeros(5, 2)},
+                ValueError,
+                "losses.targets must have shape (5, 3); got (5, 2)",
+            ),
+            ({"weights": zeros(4)}, ValueError, "losses.weights must have shape (5)"),
+            ({"weights": zeros(5, dtype=np.float64)}, TypeError, "losses.weights must be float32"),
+            ({"label_smoothing": 1.0}, ValueError, "losses.label_smoothing must lie from 0 to below 1; got 1.0"),
+            ({"delta": 0.0}, ValueError, "losses.delta must be a finite number above 0; got 0.0"),
+            ({"gradient_factor": 0.0}, ValueError, "losses.gradient_factor must be a finite number above 0; got 0"),
+            ({"value_factor": np.inf}, ValueError, "losses.value_factor must be a finite number above 0; got inf"),
+        )
+    ),
+    (
+        "stack_gradient",
+        (X, *STACK[:-1], RowLosses("huber", ALL[:15].reshape(5, 3)), None, 0.0, 0.0, ALL[:15]),
+        ValueError,
+        "out shares memory with losses.targets",
+    ),
+    (
+        "stack_gradient",
+        (X, *STACK[:-1], CLASSES._replace(weights=ALL[:5]), None, 0.0, 0.0, ALL[:15]),
+        ValueError,
+        "out shares memory with losses.weights",
+    ),
+    (
+        "stack_gradient",
         (X, *STACK, None, 0.0, 0.0, zeros(14)),
         ValueError,
         "out must have shape (15); got (14,)",
     ),
-    ("stack_cross_entropy", (X, *STACK, None, 0.0, 0.0, read_only(zeros(15))), ValueError, "out is written to"),
-    ("stack_cross_entropy", (X, *STACK, None, 0.0, 0.0, PARAMETERS), ValueError, "out shares memory with parameters"),
+    ("stack_gradient", (X, *STACK, None, 0.0, 0.0, read_only(zeros(15))), ValueError, "out is written to"),
+    ("stack_gradient", (X, *STACK, None, 0.0, 0.0, PARAMETERS), ValueError, "out shares memory with parameters"),
     (
-        "stack_cross_entropy",
+        "stack_gradient",
         (X, *STACK, None, 0.0, 0.0, X.reshape(-1)[:15]),
         ValueError,
         "out shares memory with x",

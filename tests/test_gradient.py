@@ -23,11 +23,13 @@ from fastfnn.execution.preparation import in_order, prepare
 from fastfnn.execution.whole_stack import WholeStackGradient
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.targets import Targets
+from fastfnn.losses import BinaryCrossEntropy, Huber, MeanSquaredError, Poisson, SoftmaxCrossEntropy
+from fastfnn.sklearn.losses import HalfSquaredError, SummedCrossEntropy
 
 # Thresholds by which a small network is computed in each way; the kernels of a gradient, and of an evaluation.
 WAYS = {
     Propagation.WHOLE_STACK: (
-        {}, {"stack_cross_entropy"}, {"dense_forward", "dense_cross_entropy"},
+        {}, {"stack_gradient"}, {"dense_forward", "dense_cross_entropy"},
     ),
     Propagation.LAYERWISE_WITH_OUTPUT_LAYER: (
         {"WHOLE_STACK_BYTES": 0},
@@ -42,6 +44,20 @@ WAYS = {
         },
         {"dense_forward", "softmax_cross_entropy", "count_correct"},
     ),
+}  # fmt: skip
+
+# Losses, and how to draw targets of them.
+LOSSES = {
+    "softmax": (SoftmaxCrossEntropy(), lambda rng: rng.integers(0, 3, 30)),
+    "softmax with smoothing and class weights": (
+        SoftmaxCrossEntropy(0.2, [1, 0.5, 3]), lambda rng: rng.integers(0, 3, 30),
+    ),
+    "binary cross-entropy": (BinaryCrossEntropy(), lambda rng: rng.integers(0, 2, (30, 3))),
+    "squared error": (MeanSquaredError(), lambda rng: rng.standard_normal((30, 3))),
+    "huber": (Huber(0.5), lambda rng: rng.standard_normal((30, 3))),
+    "poisson": (Poisson(), lambda rng: rng.poisson(2, (30, 3))),
+    "scikit-learn's squared error": (HalfSquaredError(), lambda rng: rng.standard_normal((30, 3))),
+    "scikit-learn's cross-entropy": (SummedCrossEntropy(), lambda rng: rng.integers(0, 2, (30, 3))),
 }  # fmt: skip
 
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -124,6 +140,32 @@ def test_every_way_gives_the_gradient(monkeypatch, backend, dtype, way, rows_of_
         assert n_correct == (net.predict(X) == y).sum()
         assert_gradients_are([layer.gradient for layer in net.layers], expected, ROUNDING[dtype])
         assert [(array.ctypes.data, array.shape) for array in gradient.gradients] == arrays
+
+
+@each_backend
+@each_dtype
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_call_gives_what_the_layers_give(monkeypatch, backend, dtype, weighted, name):
+    """In blocks of 7 rows, the weights of each of which are not those of all."""
+    monkeypatch.setattr(thresholds, "ROWS_OF_BLOCK", 7)
+    monkeypatch.setattr(thresholds, "ROWS_OF_LARGE_BLOCK", 7)
+    loss, draw = LOSSES[name]
+    net, rng = small_network(backend, dtype, loss=loss), np.random.default_rng(5)
+    X, weights = samples(30, dtype=dtype)[0], np.arange(30.0) % 4 if weighted else None
+    X, y = net.check_samples(X, draw(rng), sample_weight=weights)
+    results = []
+    for limit in (thresholds.WHOLE_STACK_BYTES, 0):
+        monkeypatch.setattr(thresholds, "WHOLE_STACK_BYTES", limit)
+        plan = plan_gradient(net, profile(X, net.dtype, is_weighted=weighted))
+        assert (plan.propagation is Propagation.WHOLE_STACK) == (limit > 0)
+        gradient = loss_gradient(net, 30, Penalty(0.1, 0.2, "sum"), plan)
+        results.append((*gradient.run(in_order(prepare(net, X, plan), y), y.total_weight), gradient.gradients.vector))
+    (value, n_correct, vector), (expected_value, expected_correct, expected) = results
+    assert value == pytest.approx(expected_value, rel=ROUNDING[dtype])
+    assert n_correct == expected_correct
+    assert (n_correct > 0) == loss.counts_correct
+    assert_close(vector, expected, ROUNDING[dtype])
 
 
 @each_backend

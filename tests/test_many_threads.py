@@ -42,7 +42,7 @@ def results():
         yield from jitted.sparse_weight_gradient(packed, wide)
         yield from jitted.sparse_weight_gradient(packed, g, w.copy(), b.copy(), accumulate=True)
     yield from jitted.dense_cross_entropy(g, draw(OUTPUTS, 9), draw(9), labels, None, "relu")
-    yield from jitted.stack_cross_entropy(x, *network, labels)
+    yield from jitted.stack_gradient(x, *network, goals)
     yield from jitted.softmax_cross_entropy(g, labels)
     for stored in batches:
         weights, biases = ([array.copy() for array in arrays] for arrays in stack[:2])

@@ -68,6 +68,18 @@ def test_it_is_the_loss_and_its_gradient(monkeypatch, backend, dtype, rows_of_bl
         assert gradient.dtype == objective.vector.dtype == np.float64
 
 
+@each_dtype
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
+def test_all_layers_are_one_call_for_a_network_of_digits(dtype, loss):
+    net = Network([Dense(64, 100, "relu"), Dense(100, 10)], "numpy", dtype, seed=0, loss=loss)
+    X, y = samples(40, 64, 10, dtype)
+    kernels = noted_kernels(net)
+    targets = y if loss == "softmax_cross_entropy" else np.eye(10)[y]
+    objective = Objective(net, X, targets, sample_weight=np.ones(40), l2=1e-4, l2_added_to="sum")
+    objective(objective.vector)
+    assert kernels.called == {"stack_gradient"}
+
+
 def many_layers(backend, dtype="float64", loss="softmax_cross_entropy"):
     layers = [Dense(4, 6, "relu", use_bias=False), Doubling(), Dense(6, 5), GELU(), Dense(5, 3, "tanh")]
     return Network(layers, backend, dtype, seed=2, loss=loss)

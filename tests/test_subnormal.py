@@ -118,10 +118,11 @@ def test_dense_cross_entropy(kernels, scale, kept, accumulate, dtype):
 
 
 @pytest.mark.parametrize(("scale", "kept"), [(1.0, 1.0), (0.5, 0.0), (4.0, 4.0)])
-def test_stack_cross_entropy(kernels, scale, kept, dtype):
+def test_stack_gradient(kernels, scale, kept, dtype):
     parameters = np.array([0, -2000, -2000, 0, 0, 0], dtype)
-    arguments = (np.ones((1, 1), dtype), parameters, [3], ["identity"], [True], np.array([1]))
-    _, _, gradient = kernels.stack_cross_entropy(*arguments, scale * float(least(dtype)))
+    arguments = (np.ones((1, 1), dtype), parameters, [3], ["identity"], [True])
+    losses = RowLosses("softmax_cross_entropy", np.array([1]))
+    _, _, gradient = kernels.stack_gradient(*arguments, losses, scale * float(least(dtype)))
     assert np.array_equal(gradient, np.array([kept, -kept, 0] * 2, dtype) * least(dtype))
 
 

@@ -42,7 +42,10 @@ def digest_of_results():
             *jitted.dense_cross_entropy(x, w, b, labels, None, "tanh"),
         ]
         network = (draw(60 * 40 + 40 + 40 * 3) / 8, (40, 3), ("sigmoid", "identity"), (True, False))
-        results += jitted.stack_cross_entropy(x[:, :60].copy(), *network, labels % 3, None, 0.1)
+        classes = RowLosses("softmax_cross_entropy", labels % 3)
+        results += jitted.stack_gradient(x[:, :60].copy(), *network, classes, None, 0.1)
+        numeric = RowLosses("huber", draw(1700, 3), np.abs(draw(1700)))
+        results += jitted.stack_gradient(x[:, :60].copy(), *network, numeric, None, 0.1)
         p, q, m, v = states
         jitted.sgd(p, q, 0.1)
         jitted.momentum(p, q, m, 0.1, 0.9, True)

@@ -41,15 +41,13 @@ def most_few_rows(model: Model) -> int:
     return next(rows for most_bytes, rows in thresholds.FEW_ROWS_BY_BYTES if n_bytes <= most_bytes)
 
 
-def to_whole_stack(model: Model, data: DataProfile, packed: bool) -> str | None:
+def to_whole_stack(model: Model, packed: bool) -> str | None:
     """Return why a gradient is not computed in one call."""
     obstacle = to_one_call(model)
     if obstacle is not None:
         return obstacle
-    if not _is_plain_softmax(model.loss):
+    if not model.loss.has_row_losses:
         return f"the loss is {model.loss!r}"
-    if data.is_weighted:
-        return "samples have weights"
     if packed:
         return "inputs are packed"
     parameters, n_bytes = model.parameter_arrays, parameter_bytes(model)

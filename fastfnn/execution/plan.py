@@ -263,7 +263,7 @@ def _density_worth_packing(model: Model) -> float:
 
 def _gradient(model: Model, data: DataProfile, packed: bool) -> tuple[Propagation, str]:
     """Choose the kernels of a gradient."""
-    obstacle = obstacles.to_whole_stack(model, data, packed)
+    obstacle = obstacles.to_whole_stack(model, packed)
     if obstacle is None:
         n_bytes = obstacles.parameter_bytes(model)
         return Propagation.WHOLE_STACK, f"one kernel for all layers: the parameters take {n_bytes:,} bytes"

@@ -8,7 +8,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from fastfnn.execution.layerwise import use_gradients
-from fastfnn.execution.options import Penalty, scale_of_mean
+from fastfnn.execution.options import Penalty
 from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.execution.preparation import Batch
 from fastfnn.layers import Dense
@@ -54,7 +54,7 @@ class WholeStackGradient:
     Parameters
     ----------
     model : Model
-        Network of fused dense layers whose parameters are stored without gaps, with plain softmax cross-entropy.
+        Network of fused dense layers whose parameters are stored without gaps, with a loss that kernels compute.
     penalty : Penalty
         Penalty added to the loss.
 
@@ -69,6 +69,8 @@ class WholeStackGradient:
         self._layers = [layer for layer in model.layers if isinstance(layer, Dense)]
         self._layer_gradients = [layer.gradient for layer in self._layers]
         self._kernels = model.kernels
+        self._loss = model.loss
+        self._n_outputs = model.widths[-1]
         self._network = (
             cast("FlatArrays", model.parameter_arrays).vector,
             tuple(layer.n_outputs for layer in self._layers),
@@ -80,17 +82,17 @@ class WholeStackGradient:
     def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
         """Set each layer's gradient to that of the batch's mean loss; see `LayerwiseGradient.run`."""
         use_gradients(self._layers, self._layer_gradients)
-        scale = scale_of_mean(total_weight)
         loss, n_correct, penalty = 0.0, 0, self._penalty.factors(total_weight)
         for i, (x, targets) in enumerate(batch):
-            of_block, correct_of_block, _ = self._kernels.stack_cross_entropy(
+            losses = self._loss.row_losses(targets)
+            of_block, correct_of_block, _ = self._kernels.stack_gradient(
                 cast("NDArray[Any]", x),
                 *self._network,
-                targets.values,
-                scale,
+                losses,
+                losses.scale_of_mean(self._n_outputs, total_weight),
                 *penalty,
                 self.gradients.vector,
                 i > 0,
             )
             loss, n_correct, penalty = loss + of_block, n_correct + correct_of_block, (0.0, 0.0)
-        return loss, n_correct
+        return loss, n_correct if self._loss.counts_correct else 0

@@ -29,7 +29,7 @@ class SummedCrossEntropy(BinaryCrossEntropy):
         return super().loss_and_gradient(kernels, outputs, targets, scale * outputs.shape[1], out)
 
     def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
-        """Describe the loss and its targets to kernels of many steps."""
+        """Describe the loss and its targets to kernels of whole networks."""
         n_outputs = float(targets.values.shape[1])
         return super().row_losses(targets, n_outputs * gradient_factor, n_outputs * value_factor)
 
@@ -52,7 +52,7 @@ class HalfSquaredError(MeanSquaredError):
         return loss / n_outputs, grad
 
     def row_losses(self, targets: Targets, gradient_factor: float = 1.0, value_factor: float = 1.0) -> RowLosses:
-        """Describe the loss and its targets to kernels of many steps."""
+        """Describe the loss and its targets to kernels of whole networks."""
         return super().row_losses(targets, targets.values.shape[1] / 2 * gradient_factor, value_factor / 2)
 
 

@@ -1,4 +1,7 @@
-"""Arguments of `train_batches`: the layers, the loss with its targets, the update rule, and options of the steps."""
+"""Arguments of `train_batches`: the layers, the loss with its targets, the update rule, and options of the steps.
+
+`stack_gradient` takes the second of these too.
+"""
 
 from __future__ import annotations
 
@@ -101,6 +104,16 @@ class RowLosses(NamedTuple):
         """Sum of the weights; the number of rows when there are none."""
         return len(self.targets) if self.weights is None else float(self.weights.sum(dtype=np.float64))
 
+    def scale_of_mean(self, n_outputs: int, total_weight: float | None = None) -> float:
+        """Return the factor that turns the weighted sum of losses into their mean; 0 if all weights are 0.
+
+        `total_weight` is that of all rows, where these are some of them. The mean is also one over the outputs if
+        each has a loss of its own.
+        """
+        total = self.total_weight if total_weight is None else total_weight
+        scale = 1 / total if total else 0.0
+        return scale if self.name == SOFTMAX_CROSS_ENTROPY else scale / n_outputs
+
 
 class Rule(NamedTuple):
     """An update rule and its state.
@@ -135,7 +148,7 @@ class StepOptions(NamedTuple):
     batch_size : int
         Rows of a batch; the last one may have fewer.
     l2, l2_bias : float
-        Factors of the penalties of the weights and of the biases, as in `stack_cross_entropy`.
+        Factors of the penalties of the weights and of the biases, as in `stack_gradient`.
     l2_of_sum : bool
         Whether they are added to the weighted sum of losses, before that is divided by the batch's total weight.
     clip_value, clip_norm : float

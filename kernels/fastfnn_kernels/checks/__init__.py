@@ -36,7 +36,7 @@ CHECKS: dict[str, Callable[..., None]] = {
         layers.dense_input_gradient,
         layers.dense_cross_entropy,
         layers.stack_forward,
-        layers.stack_cross_entropy,
+        layers.stack_gradient,
         layers.activation_forward,
         layers.activation_gradient,
         layers.gelu_forward,

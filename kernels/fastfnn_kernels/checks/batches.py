@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 from fastfnn_kernels.arguments import (
     FLOAT64,
     FUSED_ACTIVATIONS,
-    LOSSES,
     require_activation,
     require_another_output,
     require_array,
     require_floats,
     require_indices,
     require_integers,
-    require_labels,
-    require_like,
     require_matrix,
+    require_workspace,
 )
 from fastfnn_kernels.batches import (
     NUMBERS,
-    SOFTMAX_CROSS_ENTROPY,
     STATES,
     RowLosses,
     Rule,
@@ -34,7 +31,9 @@ from fastfnn_kernels.batches import (
     StackLayer,
     StepOptions,
 )
+from fastfnn_kernels.checks.row_losses import require_kind, require_row_losses
 from fastfnn_kernels.packing import PackedBatches
+from fastfnn_kernels.workspace import Workspace
 
 Arrays = dict[str, NDArray[Any] | None]
 
@@ -48,6 +47,7 @@ def train_batches(
     gradient: NDArray[Any],
     rule: Rule,
     options: StepOptions,
+    workspace: Workspace | None = None,
 ) -> None:
     """Check the arguments of `train_batches`."""
     for name, argument, kind in (
@@ -56,16 +56,14 @@ def train_batches(
         ("rule", rule, Rule),
         ("options", options, StepOptions),
     ):
-        if not isinstance(argument, kind):
-            got = type(argument).__name__
-            raise TypeError(f"{name} must be a fastfnn_kernels.batches.{kind.__name__}; got {got}: build one")
+        require_kind(name, argument, kind)
     of_stack = _checked(stack)
     if isinstance(x, PackedBatches):
         n_rows, values = _packed(x, rows, stack, options)
     else:
         n_rows, values = _samples(x, rows, stack.n_inputs)
     dtype = values.dtype
-    _losses(losses, n_rows, of_stack.n_outputs, dtype)
+    require_row_losses(losses, n_rows, of_stack.n_outputs, dtype)
     _options(options, n_rows, len(stack.layers), of_stack.drops)
     others: Arrays = {"x": values, "losses.targets": losses.targets, "losses.weights": losses.weights}
     require_floats("parameters", parameters, 1)
@@ -77,6 +75,7 @@ def train_batches(
         )
     require_another_output("gradient", gradient, dtype, parameters.shape, others)
     _rule(rule, parameters, of_stack.n_tensors, others)
+    require_workspace(workspace)
 
 
 class _OfStack(NamedTuple):
@@ -179,25 +178,6 @@ def _packed(x: PackedBatches, rows: Any, stack: Stack, options: StepOptions) -> 
     if stack.layers[0].weights_at is None:
         raise ValueError("stack.layers[0] must have weights, as x is packed; got a dropout layer")
     return n_rows, x.values
-
-
-def _losses(losses: RowLosses, n_rows: int, n_outputs: int, dtype: np.dtype[Any]) -> None:
-    if losses.name == SOFTMAX_CROSS_ENTROPY:
-        require_labels(losses.targets, n_rows, n_outputs, "losses.targets")
-    elif losses.name in LOSSES:
-        require_matrix("losses.targets", losses.targets, dtype, n_rows, n_outputs)
-    else:
-        known = ", ".join((SOFTMAX_CROSS_ENTROPY, *LOSSES))
-        raise ValueError(f"losses.name must be one of {known}; got {losses.name!r}")
-    if losses.weights is not None:
-        require_like("losses.weights", losses.weights, dtype, (n_rows,))
-    if not 0 <= losses.label_smoothing < 1:
-        raise ValueError(f"losses.label_smoothing must lie from 0 to below 1; got {losses.label_smoothing}")
-    for name, factor in (("gradient_factor", losses.gradient_factor), ("value_factor", losses.value_factor)):
-        if not 0 < factor < math.inf:
-            raise ValueError(f"losses.{name} must be a finite number above 0; got {factor}")
-    if not 0 < losses.delta < math.inf:
-        raise ValueError(f"losses.delta must be a finite number above 0; got {losses.delta}")
 
 
 def _options(options: StepOptions, n_rows: int, n_layers: int, drops: bool) -> None:

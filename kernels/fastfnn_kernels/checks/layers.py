@@ -25,6 +25,8 @@ from fastfnn_kernels.arguments import (
     require_output,
     require_same_lengths,
 )
+from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses
+from fastfnn_kernels.checks.row_losses import require_row_losses
 
 
 def dense_forward(
@@ -88,26 +90,29 @@ def stack_forward(
         require_output("out", out, x.dtype, (len(x), n_outputs), _named_inputs(x, weights, biases))
 
 
-def stack_cross_entropy(
+def stack_gradient(
     x: NDArray[Any],
     parameters: NDArray[Any],
     widths: Sequence[int],
     activations: Sequence[str],
     use_bias: Sequence[bool],
-    labels: NDArray[np.int64],
+    losses: RowLosses,
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
     out: NDArray[Any] | None = None,
     accumulate: bool = False,
 ) -> None:
-    """Check the arguments of `stack_cross_entropy`."""
+    """Check the arguments of `stack_gradient`."""
     require_floats("x", x, 2)
     shape = _shape_of_parameters(x.shape[1], tuple(widths), tuple(activations), tuple(use_bias))
     require_like("parameters", parameters, x.dtype, shape)
-    require_labels(labels, len(x), widths[-1])
+    require_row_losses(losses, len(x), widths[-1], x.dtype)
     if out is not None:
-        require_output("out", out, x.dtype, shape, {"x": x, "parameters": parameters})
+        others: dict[str, NDArray[Any] | None] = {"x": x, "parameters": parameters}
+        if losses.weights is not None or losses.name != SOFTMAX_CROSS_ENTROPY:
+            others |= {"losses.targets": losses.targets, "losses.weights": losses.weights}
+        require_output("out", out, x.dtype, shape, others)
 
 
 def activation_forward(z: NDArray[Any], activation: str, out: NDArray[Any] | None = None) -> None:
@@ -312,7 +317,7 @@ def _shape_of_parameters(
     for activation in activations:
         require_activation(activation, FUSED_ACTIVATIONS)
     if min(widths) < 0 or widths[-1] == 0:
-        raise ValueError(f"widths must be counts of outputs, at least one for the last layer's classes; got {widths}")
+        raise ValueError(f"widths must be counts of outputs, at least one for the last layer; got {widths}")
     return (number_of_parameters(n_inputs, widths, use_bias),)
 
 

@@ -22,8 +22,8 @@ from fastfnn_kernels.reference.similar_rows import similar_rows as _similar_rows
 from fastfnn_kernels.reference.softmax import count_correct as _count_correct
 from fastfnn_kernels.reference.softmax import softmax as _softmax
 from fastfnn_kernels.reference.softmax import softmax_cross_entropy as _softmax_cross_entropy
-from fastfnn_kernels.reference.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.reference.stack_forward import stack_forward as _stack_forward
+from fastfnn_kernels.reference.stack_gradient import stack_gradient as _stack_gradient
 from fastfnn_kernels.reference.train_batches import train_batches as _train_batches
 
 # Underscores above: a kernel below replaces the module of the same name as an attribute of this package.
@@ -60,7 +60,7 @@ softmax = _specified(_softmax)
 softmax_cross_entropy = _specified(_softmax_cross_entropy)
 count_correct = _specified(_count_correct)
 dense_cross_entropy = _specified(_dense_cross_entropy)
-stack_cross_entropy = _specified(_stack_cross_entropy)
+stack_gradient = _specified(_stack_gradient)
 sgd_samples = _specified(_sgd_samples)
 sgd_batches = _specified(_sgd_batches)
 train_batches = _specified(_train_batches)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses, Rule, Stack, StepOptions
+from fastfnn_kernels.batches import RowLosses, Rule, Stack, StepOptions
 from fastfnn_kernels.packing import Packed, PackedBatches
+from fastfnn_kernels.reference._row_losses import compare
 from fastfnn_kernels.reference.activations import activation_gradient
 from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
 from fastfnn_kernels.reference.dropout import dropout
-from fastfnn_kernels.reference.elementwise_loss import elementwise_loss
-from fastfnn_kernels.reference.softmax import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.sparse import sparse_forward, sparse_weight_gradient
 from fastfnn_kernels.reference.updates import adamw, l2_penalty, momentum, rmsprop, rmsprop_tensor, sgd, squared_norm
+from fastfnn_kernels.workspace import Workspace
 
 
 def train_batches(
@@ -28,6 +28,7 @@ def train_batches(
     gradient: NDArray[Any],
     rule: Rule,
     options: StepOptions,
+    workspace: Workspace | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Take a step on each batch in turn.
 
@@ -53,6 +54,8 @@ def train_batches(
         The update rule; its states are IN-OUT.
     options : StepOptions
         Batches, penalties, bounds and seeds.
+    workspace : Workspace, optional
+        Memory to compute in, which calls for the same stack can share. This reference does not need it.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def _write_gradient(
             outputs.append(forward(outputs[-1], weights[i], biases.get(i), layer.activation))
         else:
             outputs.append(dropout(outputs[-1], layer.drop_rate, seeds[i] if seeds else 0))
-    loss, n_correct, grad = _compare(outputs[-1], losses)
+    loss, n_correct, grad = compare(outputs[-1], losses, losses.scale_of_mean(outputs[-1].shape[1]))
     grad = activation_gradient(outputs[-1], grad, stack.layers[-1].activation)
     for i in range(len(stack.layers) - 1, -1, -1):
         y, made_by = outputs[i], stack.layers[i - 1].activation if i > 0 else "identity"
@@ -112,23 +115,6 @@ def _by_layer(stack: Stack, vector: NDArray[Any]) -> tuple[dict[int, NDArray[Any
     tensors = list(stack.tensors(vector))
     weights = {layer: array for layer, array, is_bias in tensors if not is_bias}
     return weights, {layer: array for layer, array, is_bias in tensors if is_bias}
-
-
-def _compare(outputs: NDArray[Any], losses: RowLosses) -> tuple[float, int, NDArray[Any]]:
-    """Return the loss, the number of correct rows, and the gradient with respect to the outputs."""
-    total = losses.total_weight
-    scale = losses.gradient_factor / total if total else 0.0
-    ratio = losses.value_factor / losses.gradient_factor
-    if losses.name == SOFTMAX_CROSS_ENTROPY:
-        smoothing = losses.label_smoothing
-        loss, grad = softmax_cross_entropy(outputs, losses.targets, scale, None, losses.weights, smoothing)
-        return ratio * loss, count_correct(outputs, losses.targets), grad
-    scale /= outputs.shape[1]
-    loss, grad = elementwise_loss(outputs, losses.targets, losses.name, scale, losses.weights, losses.delta)
-    n_correct = 0
-    if losses.name == "binary_cross_entropy":
-        n_correct = int(np.count_nonzero(((outputs > 0) == (losses.targets > 0.5)).all(axis=1)))
-    return ratio * loss, n_correct, grad
 
 
 def _add_penalty(

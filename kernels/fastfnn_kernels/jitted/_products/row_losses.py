@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
-from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY
-from fastfnn_kernels.jitted._compile.jit import inline, uncounted
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses
+from fastfnn_kernels.jitted._compile.jit import inline, inlined, uncounted
 from fastfnn_kernels.jitted._products.cross_entropy_rows import (
     count_right,
     sum_of_losses,
@@ -28,6 +32,36 @@ class Goal(NamedTuple):
     weights: Any  # none, or one a row
     smoothing: Any
     delta: Any
+
+
+def targets_of(losses: RowLosses, dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Return labels, targets and weights; what a loss does not have is empty. Label smoothing needs weights."""
+    no_labels, no_targets, no_weights = _nothing(dtype)
+    weights = no_weights if losses.weights is None else losses.weights
+    if losses.name != SOFTMAX_CROSS_ENTROPY:
+        return no_labels, losses.targets, weights
+    if losses.weights is None and losses.label_smoothing != 0:
+        weights = np.ones(len(losses.targets), dtype)
+    return losses.targets, no_targets, weights
+
+
+@functools.lru_cache
+def _nothing(dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Return no labels, no targets and no weights."""
+    return np.empty(0, np.int64), np.empty((0, 0), dtype), np.empty(0, dtype)
+
+
+@inlined
+def goal_of_rows(goal: Goal, first: int, end: int) -> Goal:
+    """Return the loss of some rows."""
+    return Goal(
+        goal.code,
+        goal.labels[first:end],
+        goal.targets[first:end],
+        goal.weights[first:end],
+        goal.smoothing,
+        goal.delta,
+    )
 
 
 @uncounted

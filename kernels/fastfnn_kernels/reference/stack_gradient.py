@@ -1,4 +1,4 @@
-"""A complete small network with its loss and all gradients."""
+"""A complete small network with its loss and its gradient."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn_kernels.arguments import parameter_shapes
+from fastfnn_kernels.batches import RowLosses
+from fastfnn_kernels.reference._row_losses import compare
 from fastfnn_kernels.reference.activations import activation_gradient
 from fastfnn_kernels.reference.dense import dense_forward, dense_input_gradient, dense_weight_gradient
-from fastfnn_kernels.reference.softmax import count_correct, softmax_cross_entropy
 from fastfnn_kernels.reference.updates import l2_penalty
 
 
-def stack_cross_entropy(
+def stack_gradient(
     x: NDArray[Any],
     parameters: NDArray[Any],
     widths: Sequence[int],
     activations: Sequence[str],
     use_bias: Sequence[bool],
-    labels: NDArray[np.int64],
+    losses: RowLosses,
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
     out: NDArray[Any] | None = None,
     accumulate: bool = False,
 ) -> tuple[float, int, NDArray[Any]]:
-    """Compute the penalised cross-entropy of softmax(y_last) and its gradient.
+    """Compute the penalised loss of a network and its gradient.
 
-    Here y_0 = x and y_k = f_k(y_k-1 w_k + b_k) for the layers in order.
+    The outputs are y_last, where y_0 = x and y_k = f_k(y_k-1 w_k + b_k) for the layers in order.
 
     Parameters
     ----------
@@ -38,17 +39,18 @@ def stack_cross_entropy(
         Samples.
     parameters : ndarray, shape (n_parameters,)
         For each layer in order: w, row by row, then b, if the layer has one. The kernel is meant for so few
-        parameters that all of them stay in the caches.
+        parameters that all of them stay in a core's second-level cache.
     widths : sequence of int
         Number of outputs of each layer.
     activations : sequence of {"identity", "relu", "sigmoid", "tanh"}
         f of each layer, including the last.
     use_bias : sequence of bool
         True for each layer that has a b.
-    labels : ndarray of int64, shape (n_rows,)
-        Classes, from 0 to the last layer's outputs - 1.
+    losses : RowLosses
+        The loss, with the targets and weights of the rows.
     scale : float, optional
-        Factor of the cross-entropy, as in `softmax_cross_entropy`: 1 / n_rows if None.
+        Factor of the weighted sum of losses. If None, the loss is their mean as in `train_batches`: 1 / total weight,
+        or 0 if that is 0, also divided by the number of outputs if each has a loss of its own.
     l2, l2_bias : float
         Add (l2 / 2) * sum of squared weights, and (l2_bias / 2) * sum of squared biases, to the loss.
     out : ndarray like `parameters`, optional
@@ -59,9 +61,9 @@ def stack_cross_entropy(
     Returns
     -------
     loss : float
-        The sum of the scaled cross-entropy and the penalty.
+        The scaled sum of losses, times its factor in `losses`, and the penalty.
     n_correct : int
-        Rows whose largest output is at the label, as in `count_correct`.
+        Correct rows, as in `train_batches`.
     gradient : ndarray like `parameters`
         The gradient, which is `out` if given.
     """
@@ -70,7 +72,8 @@ def stack_cross_entropy(
     outputs = [x]
     for (w, b), activation in zip(layers, activations, strict=True):
         outputs.append(dense_forward(outputs[-1], w, b, activation))
-    loss, grad = softmax_cross_entropy(outputs[-1], labels, scale)
+    scale = losses.scale_of_mean(widths[-1]) if scale is None else scale
+    loss, n_correct, grad = compare(outputs[-1], losses, scale)
     grad = activation_gradient(outputs[-1], grad, activations[-1])
     for layer in range(len(layers) - 1, -1, -1):
         (w, b), (grad_w, grad_b), y = layers[layer], gradients[layer], outputs[layer]
@@ -81,7 +84,7 @@ def stack_cross_entropy(
             loss += l2_penalty(b, grad_b, l2_bias)
         if layer > 0:
             grad = dense_input_gradient(grad, w, y, activations[layer - 1])
-    return loss, count_correct(outputs[-1], labels), out
+    return loss, n_correct, out
 
 
 def _layers(

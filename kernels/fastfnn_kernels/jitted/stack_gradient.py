@@ -17,8 +17,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from fastfnn_kernels.batches import RowLosses
 from fastfnn_kernels.jitted._compile.jit import (
     Flag,
+    In1,
     In2,
     Int,
     IntegersIn1,
@@ -29,21 +31,20 @@ from fastfnn_kernels.jitted._compile.jit import (
     inlined,
     kernel,
     threads_for,
+    uncounted,
 )
 from fastfnn_kernels.jitted._llvm.dot_tiles import FEW_OUTPUTS, multiply_by_columns
 from fastfnn_kernels.jitted._llvm.operands import Operand, ptr
 from fastfnn_kernels.jitted._llvm.tile_shapes import COLUMN_ROWS
 from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
-from fastfnn_kernels.jitted._products.cross_entropy_rows import sum_of_losses
 from fastfnn_kernels.jitted._products.flat_layers import part, starts_of
-from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, activate
+from fastfnn_kernels.jitted._products.fused_activations import CODES, IDENTITY, activate, multiply_by_derivative
 from fastfnn_kernels.jitted._products.in_place_product import multiply_in_place
 from fastfnn_kernels.jitted._products.later_layers import (
     Layers,
     Rows,
     add_gradient,
     backward,
-    compare,
     forward,
     pack_columns,
     pack_gradient,
@@ -52,6 +53,14 @@ from fastfnn_kernels.jitted._products.later_layers import (
 )
 from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
 from fastfnn_kernels.jitted._products.panels import aligned_empty, transpose
+from fastfnn_kernels.jitted._products.row_losses import CODES as LOSS_CODES
+from fastfnn_kernels.jitted._products.row_losses import (
+    Goal,
+    compare_rows,
+    count_correct_rows,
+    goal_of_rows,
+    targets_of,
+)
 from fastfnn_kernels.jitted._products.tasks import number_of_shares, take_next
 from fastfnn_kernels.jitted._products.tile_product import TILE_ROWS, TILE_VECTORS, rows_of_share
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
@@ -64,31 +73,32 @@ BLOCK_ROWS = 6 * TILE_ROWS
 PART = 1024
 
 
-def stack_cross_entropy(
+def stack_gradient(
     x: NDArray[Any],
     parameters: NDArray[Any],
     widths: Sequence[int],
     activations: Sequence[str],
     use_bias: Sequence[bool],
-    labels: NDArray[np.int64],
+    losses: RowLosses,
     scale: float | None = None,
     l2: float = 0.0,
     l2_bias: float = 0.0,
     out: NDArray[Any] | None = None,
     accumulate: bool = False,
 ) -> tuple[float, int, NDArray[Any]]:
-    """Compute the loss of a network and its gradient; see `fastfnn_kernels.reference.stack_cross_entropy`."""
+    """Compute the loss of a network and its gradient; see `fastfnn_kernels.reference.stack_gradient`."""
     n_rows, dtype = len(x), x.dtype
     table = _table((x.shape[1], *widths), tuple(activations), tuple(use_bias), dtype.itemsize)
     if out is None:
         out = (np.zeros if accumulate else np.empty)(parameters.size, dtype)
-    scale = 1 / max(n_rows, 1) if scale is None else scale
+    scale = losses.scale_of_mean(widths[-1]) if scale is None else scale
     operations = 6 * n_rows * parameters.size
     loss_sum, n_correct, weight_norm, bias_norm = _propagate(
-        operations, dtype, x, labels, parameters, table, scale, l2, l2_bias,
+        operations, dtype, x, *targets_of(losses, dtype), LOSS_CODES[losses.name], losses.label_smoothing,
+        losses.delta, parameters, table, scale * losses.gradient_factor, l2, l2_bias,
         number_of_shares(n_rows, BLOCK_ROWS), threads_for(operations), accumulate, out,
     )  # fmt: skip
-    return scale * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm, n_correct, out
+    return scale * losses.value_factor * loss_sum + l2 / 2 * weight_norm + l2_bias / 2 * bias_norm, n_correct, out
 
 
 class _Sizes(NamedTuple):
@@ -132,6 +142,11 @@ def _table(
 def _propagate(
     x: In2,
     labels: IntegersIn1,
+    targets: In2,
+    weights: In1,
+    code: Int,
+    smoothing: Real,
+    delta: Real,
     parameters: Out1,
     table: IntegersIn2,
     scale: Real,
@@ -142,7 +157,7 @@ def _propagate(
     accumulate: Flag,
     gradient: Out1,
 ) -> tuple[float, int, float, float]:
-    """Write the gradient; return the sum of losses, the number of correct rows and the squared norms.
+    """Write the gradient; return the weighted sum of losses, the number of correct rows and the squared norms.
 
     The parameters are only read. They are declared writable so that each product is compiled for one type of array.
     """
@@ -151,7 +166,7 @@ def _propagate(
         table[0, :n_layers], table[1, :n_layers], table[2, :n_layers],
         table[3, :n_layers], table[4], table[5, :n_layers], table[6, :n_layers], table[7],
     )  # fmt: skip
-    layers = _packed_layers(parameters, sizes)
+    layers, goal = _packed_layers(parameters, sizes), Goal(code, labels, targets, weights, smoothing, delta)
     sums = np.empty((n_shares, parameters.size), x.dtype)
     losses, counts = np.zeros(n_shares), np.zeros(n_shares, np.int64)
     n_rows = x.shape[0]
@@ -169,8 +184,8 @@ def _propagate(
             if share >= n_shares:
                 break
             first, end = rows_of_share(n_rows, share, n_shares)
-            rows, labels_now = x[first:end], labels[first:end]
-            losses[share], counts[share] = _add_rows(layers, memory, rows, labels_now, scale, sums[share])
+            goal_now = goal_of_rows(goal, first, end)
+            losses[share], counts[share] = _add_rows(layers, memory, x[first:end], goal_now, scale, sums[share])
     _add_up(sums)
     weight_norm, bias_norm = 0.0, 0.0
     for layer in range(1, n_layers):
@@ -182,22 +197,25 @@ def _propagate(
     return losses.sum(), counts.sum(), weight_norm, bias_norm
 
 
-@inline
-def _add_rows(layers: Layers, memory: Rows, x: Any, labels: Any, scale: Any, total: Any) -> tuple[float, int]:
+@uncounted
+def _add_rows(layers: Layers, memory: Rows, x: Any, goal: Goal, scale: Any, total: Any) -> tuple[float, int]:
     """Write the sums of some rows' gradients; return their loss and the number of correct rows."""
     n_layers = layers.widths.size
+    last = n_layers - 1
     total[:] = 0
     loss, n_correct = 0.0, 0
     for first in range(0, x.shape[0], BLOCK_ROWS):
-        block, labels_now = x[first : first + BLOCK_ROWS], labels[first : first + BLOCK_ROWS]
-        n = labels_now.size
+        block, goal_now = x[first : first + BLOCK_ROWS], goal_of_rows(goal, first, first + BLOCK_ROWS)
+        n = block.shape[0]
         rows = Rows(n, *memory[1:])
         copy(block.reshape(-1), rows.outputs)
         for layer in range(1, n_layers):
             _forward(layers, rows, layer)
-        n_correct += compare(layers, rows, labels_now, scale, 0, n)
-        loss += sum_of_losses(units(rows, rows.outputs, n_layers - 1), labels_now, 0, n, rows.maxima, rows.totals)
-        for layer in range(n_layers - 1, 0, -1):
+        outputs, grad = units(rows, rows.outputs, last), units(rows, rows.gradients, last)
+        n_correct += count_correct_rows(goal_now, outputs, 0, n)
+        loss += compare_rows(goal_now, outputs, 0, n, scale, grad, rows.maxima, rows.totals)
+        multiply_by_derivative(grad.reshape(-1), outputs.reshape(-1), layers.codes[last])
+        for layer in range(last, 0, -1):
             _add_gradient(layers, rows, layer, _weights_of(layers, total, layer))
             bias = _bias_of(layers, total, layer)
             add_sums_of_columns(units(rows, rows.gradients, layer), 0, n, 0, bias.size, bias)
@@ -240,7 +258,7 @@ def _packed_layers(parameters: Any, sizes: _Sizes) -> Layers:
     return layers
 
 
-@inline
+@inlined
 def _weights_of(layers: Layers, values: Any, layer: int) -> Any:
     """Return the part of a vector like the parameters that belongs to a layer's weights, as a matrix."""
     n_inputs, n_outputs = layers.widths[layer - 1], layers.widths[layer]
@@ -248,7 +266,7 @@ def _weights_of(layers: Layers, values: Any, layer: int) -> Any:
     return values[first : first + n_inputs * n_outputs].reshape((n_inputs, n_outputs))
 
 
-@inline
+@inlined
 def _bias_of(layers: Layers, values: Any, layer: int) -> Any:
     """Return the part of a vector like the parameters that belongs to a layer's bias; it may be empty."""
     n_weights = layers.widths[layer - 1] * layers.widths[layer]
@@ -280,7 +298,7 @@ def _add_gradient(layers: Layers, rows: Rows, layer: int, total: Any) -> None:
         add_gradient(layers, rows, layer, True, total, 0, n_inputs)
 
 
-@inline
+@uncounted
 def _add_short_product(a: Any, b: Any, out: Any) -> None:
     """Add a^T b, which has few rows, without packing."""
     nothing = b[0, :0]
