@@ -118,6 +118,26 @@ def test_an_entry_never_follows_itself(bench):
     assert bench("passes").apart([], pause) == []
 
 
+def test_what_trainings_take_of_memory_is_written_in_megabytes(bench):
+    entries = bench("entries")
+
+    def entry(contender, memory):
+        empty = dict.fromkeys(("n_kept", "samples_per_second", "gflops", "gbs", "share_of_peak"))
+        named = {"work": "memory", "subject": entries.MEMORY, "case": "images", "headline": "memory, images"}
+        times = dict.fromkeys(("seconds", "median_seconds", "first_call_seconds"), 7.0)
+        return entries.Entry(
+            **named, **times, **empty, contender=contender, threads=2, n_rounds=1, memory_bytes=memory
+        )
+
+    work = entries.Work([entry("numba", 5e6), entry("torch", 131.7e6)])
+    peaks = {"cpu": "CPU", "threads": 2, "fma_gflops": {}, "copy_gbs": 1.0}
+    results = entries.Results([work], peaks, {}, {}, "2030-01-01", "")
+    assert bench("side_by_side").headlines([results]) == {"memory, images": ["5 MB; torch 132 MB"]}
+    report = bench("tables").full_report(results, {})
+    assert "| images | torch | 132 MB |" in report
+    assert "7 s" not in report
+
+
 class CountedBenchmark:
     """A stand-in for the fixture of pytest-benchmark that calls what it is given."""
 

@@ -80,15 +80,16 @@ def test_the_work_of_a_call_is_bounded(monkeypatch, kind, density):
         (2 * of_batch - 1, 1),
         (math.ceil(2 * of_batch), 2),
         (math.ceil(5.5 * of_batch), 5),
-        (10**12, plan.rows_of_block // 4),
+        (10**12, plan.rows_of_block // 4 if plan.is_packed else thresholds.BYTES_OF_CALL // (8 * 6) // 4),
     ):
         monkeypatch.setattr(thresholds, "OPERATIONS_OF_CALL", operations)
         assert batches_of_call(net, 4, plan) == n_batches
 
 
-def test_a_large_batch_is_a_call_of_its_own():
+def test_a_large_batch_is_a_call_of_its_own(monkeypatch):
     net, optimizer, data, options = built(SOME)
     plan = net.plan(*data, optimizer, **options)
+    monkeypatch.setattr(thresholds, "BYTES_OF_CALL", 8 * 6 * plan.rows_of_block)
     for n_rows in (plan.rows_of_block // 2 + 1, plan.rows_of_block, 10 * plan.rows_of_block):
         assert batches_of_call(net, n_rows, plan) == 1
 
@@ -150,6 +151,7 @@ def test_other_trainings_name_their_obstacle_and_go_through_the_layers(monkeypat
 def test_a_batch_may_have_as_many_rows_as_a_block(monkeypatch, calls, backend):
     for rows in ("ROWS_OF_BLOCK", "ROWS_OF_LARGE_BLOCK"):
         monkeypatch.setattr(thresholds, rows, 17)
+    monkeypatch.setattr(thresholds, "BYTES_OF_CALL", 0)
     small_network(backend).fit(*samples(20), Adam(), batch_size=17)
     assert calls == [17, 3]
 

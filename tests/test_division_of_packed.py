@@ -161,7 +161,7 @@ def test_a_batch_is_divided_evenly(n_rows, n_columns, n_threads):
 
 
 def _time(plan, n_columns, entries, n_threads):
-    return _time_of_batch(plan, 784, n_columns, entries, 4, n_threads)
+    return _time_of_batch(plan, 784, n_columns, entries, 4, n_threads, 0)
 
 
 @pytest.mark.parametrize("n_rows", [128, 1_000, 5_000])
@@ -185,6 +185,11 @@ def test_panels_are_shared_only_where_another_barrier_pays():
     assert divide_batches(784, 2 * wide, 1_000_000, 4, 16).parts > 1
     assert divide_batches(784, 2 * wide, 100, 4, 16).parts == 1
     assert divide_batches(1, 2 * wide, 100, 4, 16).parts == 1
+
+
+def test_narrow_panels_do_not_pay_where_groups_are_short():
+    wide = SPARSE_TILE.vectors * UNIT.lanes(8)
+    assert divide_batches(50_000, wide, 20_000, 8, 2, 13_000) == BatchPanels(SPARSE_TILE.vectors, 2)
 
 
 @every_number_of_threads

@@ -11,6 +11,7 @@ from batch_cases import ALL_LOSSES, NUMBERS, RATE, SMOOTH, cases, plain_case, ru
 from fastfnn_kernels import jitted, reference, runtime
 from fastfnn_kernels.batches import SOFTMAX_CROSS_ENTROPY, RowLosses, Rule, Stack, StackLayer, StepOptions
 from fastfnn_kernels.jitted._compile import jit
+from fastfnn_kernels.jitted._products import division
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -251,6 +252,30 @@ def test_layers_and_batches_longer_than_a_chunk(variant, widths, dtype, rng):
     assert_close(values, expected_values, dtype, 2)
     for array, wanted in zip(case.written, wide.written, strict=True):
         assert_close(array, wanted, dtype, 2)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("width", "clip_value"), [(40, np.inf), (40, 0.001), (9, np.inf)])
+def test_gradient_descent_on_packed_inputs_leaves_the_weights_of_others(variant, width, clip_value, dtype, rng):
+    """More inputs than a few blocks have; one in five is zero in all rows, and most are in a batch.
+
+    Two threads share the only panel of nine columns.
+    """
+    case = plain_case(rng, 900, dense(width, 3), 60, dtype)
+    case.x[rng.random(case.x.shape) < 0.97] = 0
+    case.x[:, ::5] = 0
+    case = case._replace(options=StepOptions(20, clip_value=clip_value))
+    alone, wide, before = case.copied(), case.in_float64(), case.copied()
+    with in_variant(variant), mock.patch.multiple(division, TIME_OF_BARRIER=0, TIME_OF_LINE=0):
+        values, n_correct = jitted.train_batches(*case.arguments(packed=True))
+        steps = [jitted.train_batches(*step.arguments(packed=True)) for step in alone.steps()]
+    assert outcome(alone, *map(np.concatenate, zip(*steps, strict=True))) == outcome(case, values, n_correct)
+    expected, _ = reference.train_batches(*wide)
+    assert_close(values, expected, dtype, 3)
+    for array, wanted in zip(case.written, wide.written, strict=True):
+        assert_close(array, wanted, dtype, 3)
+    first, old = (next(iter(call.stack.tensors(call.parameters)))[1] for call in (case, before))
+    assert np.array_equal((first != old).any(axis=1), (case.x[case.rows] != 0).any(axis=0))
 
 
 def test_no_rows_change_nothing(kernels, dtype, rng):

@@ -24,6 +24,9 @@ N_INPUTS, N_HIDDEN, N_OUTPUTS = 784, 256, 10
 NON_ZEROS = 0.19
 BATCH_ROWS = 128
 
+# Units of each layer of a network that one thread trains, such as those for tables.
+FEW_UNITS = 16
+
 
 def warm_up(
     network: Network,
@@ -92,6 +95,10 @@ def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
     def train(X: NDArray[Any], optimizer: Optimizer, n_rows: int = len(dense), batch_size: int | None = None) -> None:
         _network(dtype).fit(X[:n_rows], y[:n_rows], optimizer, batch_size=batch_size, l2=0.0)
 
+    def train_small() -> None:
+        few = dense[: 2 * BATCH_ROWS, :FEW_UNITS]
+        _network(dtype, FEW_UNITS, FEW_UNITS).fit(few, y[: len(few)], Adam(), batch_size=BATCH_ROWS)
+
     def step_all() -> None:
         for optimizer in (SGD(), SGD(momentum=0.9), RMSprop(), RMSprop(granularity="tensor"), Adam(), AdamW()):
             train(dense, optimizer, BATCH_ROWS)
@@ -109,11 +116,12 @@ def usual_work(dtype: str) -> dict[str, Callable[[], object]]:
         "mini-batches": lambda: train(dense, SGD(), 2 * BATCH_ROWS, BATCH_ROWS),
         "mini-batches of mostly-zero data": lambda: train(sparse, Adam(), 2 * BATCH_ROWS, BATCH_ROWS),
         "mini-batches of mostly-zero data with plain SGD": lambda: train(sparse, SGD(), 3 * BATCH_ROWS, BATCH_ROWS),
+        "mini-batches of a small network": train_small,
         "single samples": lambda: train(sparse, SGD(), 2 * BATCH_ROWS, 1),
         "predictions": predict,
     }
 
 
-def _network(dtype: str) -> Network:
-    layers = [Dense(N_INPUTS, N_HIDDEN, activation="relu"), Dense(N_HIDDEN, N_OUTPUTS)]
+def _network(dtype: str, n_inputs: int = N_INPUTS, n_hidden: int = N_HIDDEN) -> Network:
+    layers = [Dense(n_inputs, n_hidden, activation="relu"), Dense(n_hidden, N_OUTPUTS)]
     return Network(layers, "numba", dtype, seed=0)

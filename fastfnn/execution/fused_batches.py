@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 from fastfnn_kernels.batches import Stack, StackLayer, StepOptions
 from fastfnn_kernels.packing import PackedBatches
+from fastfnn_kernels.workspace import Workspace
 from numpy.typing import NDArray
 
 from fastfnn.execution import thresholds
@@ -60,6 +61,7 @@ class FusedBatches:
         self._layer_gradients = [layer.gradient for layer in model.layers]
         self._stack = stack_of(model)
         self._factors = [layer.learning_rate_factor for layer in model.layers for _ in layer.parameters]
+        self._workspace = Workspace()
         assert options.batch_size is not None
         self._options = _step_options(options, options.batch_size)
         self._batches_of_call = batches_of_call(model, options.batch_size, plan)
@@ -96,7 +98,9 @@ class FusedBatches:
         vectors, options = (parameters.vector, self._gradients.vector), self._options._replace(seeds=seeds)
         rule = self._optimizer.start_steps(parameters, n_steps)
         try:
-            values, n_correct = kernels.train_batches(*inputs, losses, self._stack, *vectors, rule, options)
+            values, n_correct = kernels.train_batches(
+                *inputs, losses, self._stack, *vectors, rule, options, self._workspace
+            )
         except BaseException:
             self._optimizer.n_steps -= n_steps  # Ctrl-C while the kernel was compiled
             raise
@@ -121,7 +125,8 @@ def batches_of_call(model: Model, batch_size: int, plan: ExecutionPlan) -> int:
     used = min(thresholds.GROUP_DENSITY * plan.data.density, 1.0) if plan.is_packed else 1.0
     products = 6 * batch_size * (used * first + sum(others))
     updates = thresholds.OPERATIONS_OF_UPDATE * (first + sum(others))
-    most = plan.rows_of_block // batch_size
+    in_memory = thresholds.BYTES_OF_CALL // max(model.n_inputs * model.dtype.itemsize, 1)
+    most = (plan.rows_of_block if plan.is_packed else max(plan.rows_of_block, in_memory)) // batch_size
     return max(1, min(most, int(thresholds.OPERATIONS_OF_CALL / (products + updates))))
 
 

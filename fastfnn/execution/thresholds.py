@@ -38,10 +38,12 @@ KEPT_BYTES = 256 * 2**20
 # rows a step then takes 0.92 of the time at 64 KiB, and 1.13 at 128 KiB.
 OUTPUT_LAYER_BYTES = 64 * 1024
 
-# Bytes of all parameters up to which one kernel computes the gradient of all layers. With 718 rows it takes 0.82 of
-# the layerwise time at 3 KB, and 0.56 at 30 KB. The parameters must be stored without gaps, which
-# `fastfnn.parameters.CONTIGUOUS_BYTES` limits.
-WHOLE_STACK_BYTES = 32 * 1024
+# Bytes of all parameters up to which one kernel computes the gradient of all layers. With 64-100-10 on two threads it
+# takes 0.7 of the layerwise time for 10,000 rows in float32 (29 KB), 0.6 in float64 (59 KB), and 0.8 for 1,800 rows.
+# On one thread it takes 0.9 to 1.0 for 500 rows and about 1.0 for more. Larger networks do not always gain: it takes
+# 0.7 to 1.04 with 100-200-10 (87 and 174 KB), and 0.96 to 1.16 with 200-256-10 (211 and 422 KB). The parameters must
+# be stored without gaps, which `fastfnn.parameters.CONTIGUOUS_BYTES` limits.
+WHOLE_STACK_BYTES = 64 * 1024
 
 # Rows up to which one kernel predicts through all layers, by the largest bytes of all parameters. It takes 120 us for
 # 64 rows of 784-256-10 (795 KB), and 145 layer by layer. It reads all parameters once for three rows: with 500-500-10
@@ -58,6 +60,10 @@ SGD_BATCH_ROWS = ROWS_OF_BLOCK
 # parameter. Ctrl-C is seen between two calls: a core that does 20 GFLOP/s takes a fifth of a second for one.
 OPERATIONS_OF_CALL = 4 * 10**9
 OPERATIONS_OF_UPDATE = 100
+
+# Memory of the dense rows of such a call, if they have to be converted first: a choice, not a measurement. With
+# batches of 512 rows of 54 columns, calls of 38,000 rows take 0.93 of the time of those of 3,072.
+BYTES_OF_CALL = 8 * 2**20
 
 # Share of a packed group's positions that are stored, in densities of the samples: 1.7 on MNIST, 2.6 for random ones.
 GROUP_DENSITY = 2.0

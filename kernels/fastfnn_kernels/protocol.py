@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.batches import RowLosses, Rule, Stack, StepOptions
 from fastfnn_kernels.packing import Compressed, Packed, PackedBatches
+from fastfnn_kernels.workspace import Workspace
 
 
 class Capabilities(NamedTuple):
@@ -101,21 +102,21 @@ class Kernels(Protocol):
     ) -> NDArray[Any]:
         """Compute the last layer's outputs for a few rows."""
 
-    def stack_cross_entropy(
+    def stack_gradient(
         self,
         x: NDArray[Any],
         parameters: NDArray[Any],
         widths: Sequence[int],
         activations: Sequence[str],
         use_bias: Sequence[bool],
-        labels: NDArray[np.int64],
+        losses: RowLosses,
         scale: float | None = None,
         l2: float = 0.0,
         l2_bias: float = 0.0,
         out: NDArray[Any] | None = None,
         accumulate: bool = False,
     ) -> tuple[float, int, NDArray[Any]]:
-        """Compute the cross-entropy of a small network, the correct rows and the gradient."""
+        """Compute the loss of a small network, the correct rows and the gradient."""
 
     # Mostly-zero inputs, stored without their zeros
 
@@ -125,7 +126,13 @@ class Kernels(Protocol):
         """Pack rows of scale * x in groups of three."""
 
     def pack_batches(
-        self, x: NDArray[Any], dtype: Any, batch_size: int, scale: float = 1.0, rows: NDArray[np.int64] | None = None
+        self,
+        x: NDArray[Any],
+        dtype: Any,
+        batch_size: int,
+        scale: float = 1.0,
+        rows: NDArray[np.int64] | None = None,
+        workspace: Workspace | None = None,
     ) -> PackedBatches:
         """Pack batches of rows of scale * x, each on its own."""
 
@@ -244,6 +251,7 @@ class Kernels(Protocol):
         gradient: NDArray[Any],
         rule: Rule,
         options: StepOptions,
+        workspace: Workspace | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Take a step of any update rule on every batch; return the loss and the correct rows of each."""
 

@@ -11,8 +11,8 @@ from fastfnn_kernels.jitted.similar_rows import similar_rows as _similar_rows
 from fastfnn_kernels.jitted.softmax import count_correct as _count_correct
 from fastfnn_kernels.jitted.softmax import softmax as _softmax
 from fastfnn_kernels.jitted.softmax import softmax_cross_entropy as _softmax_cross_entropy
-from fastfnn_kernels.jitted.stack_cross_entropy import stack_cross_entropy as _stack_cross_entropy
 from fastfnn_kernels.jitted.stack_forward import stack_forward as _stack_forward
+from fastfnn_kernels.jitted.stack_gradient import stack_gradient as _stack_gradient
 from fastfnn_kernels.jitted.train_batches import train_batches as _train_batches
 from fastfnn_kernels.protocol import Capabilities
 
@@ -41,7 +41,7 @@ softmax = checked(_softmax)
 softmax_cross_entropy = checked(_softmax_cross_entropy)
 count_correct = checked(_count_correct)
 dense_cross_entropy = checked(_dense_cross_entropy)
-stack_cross_entropy = checked(_stack_cross_entropy)
+stack_gradient = checked(_stack_gradient)
 sgd_samples = checked(_sgd_samples)
 sgd_batches = checked(_sgd_batches)
 train_batches = checked(_train_batches)

@@ -9,19 +9,23 @@ from numpy.typing import NDArray
 
 from fastfnn_kernels.batches import RowLosses, Rule, Stack, StepOptions
 from fastfnn_kernels.jitted._compile.jit import threads_for
+from fastfnn_kernels.jitted._products.batch_memory import NO_PANELS, PanelSizes, memory_starts
 from fastfnn_kernels.jitted._products.batch_numbers import (
     geometry_of,
     rule_numbers_of,
     states_of,
     step_numbers_of,
-    targets_of,
 )
 from fastfnn_kernels.jitted._products.dense_batches import train_dense
 from fastfnn_kernels.jitted._products.division import divide_batches
+from fastfnn_kernels.jitted._products.first_layer import BLOCK_INPUTS
 from fastfnn_kernels.jitted._products.packed_batches import train_packed
 from fastfnn_kernels.jitted._products.row_losses import CODES as LOSS_CODES
+from fastfnn_kernels.jitted._products.row_losses import targets_of
 from fastfnn_kernels.jitted._products.update_rules import CODES as RULE_CODES
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
+from fastfnn_kernels.runtime.cpu import UNIT
+from fastfnn_kernels.workspace import Workspace, empty_in
 
 # Cost of updating an element, in multiply-adds; it decides between one thread and many.
 OPERATIONS_OF_UPDATE = 24
@@ -41,35 +45,42 @@ def train_batches(
     gradient: NDArray[Any],
     rule: Rule,
     options: StepOptions,
+    workspace: Workspace | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Take a step on each batch in turn; see `fastfnn_kernels.reference.train_batches`."""
     dtype, n_rows = parameters.dtype, len(losses.targets)
-    batch_size, packed = min(options.batch_size, max(n_rows, 1)), isinstance(x, PackedBatches)
-    geometry = geometry_of(stack, dtype, packed)
+    batch_size = min(options.batch_size, max(n_rows, 1))
     step_numbers = step_numbers_of(losses, stack, options, n_rows)
     n_steps, n_layers = len(step_numbers), len(stack.layers)
     values, n_correct = np.zeros(n_steps), np.zeros(n_steps, np.int64)
     if n_steps == 0:
         return values, n_correct
-    seeds = np.zeros((n_steps, n_layers), np.int64) if options.seeds is None else options.seeds
-    states, means = states_of(rule, dtype)
-    operations, n_entries = geometry.operations_of_row * batch_size + OPERATIONS_OF_UPDATE * parameters.size, 0
-    n_inputs, n_outputs = stack.n_inputs, stack.layers[0].n_outputs
+    geometry = geometry_of(stack, dtype, isinstance(x, PackedBatches))
+    operations = geometry.operations_of_row * batch_size + OPERATIONS_OF_UPDATE * parameters.size
+    n_inputs, n_outputs, n_entries = stack.n_inputs, stack.layers[0].n_outputs, 0
     if isinstance(x, PackedBatches):
         n_entries = len(x.values) * batch_size // n_rows
         operations += (4 * ROWS_OF_GROUP * n_entries - 6 * n_inputs * batch_size) * n_outputs
     operations = operations * dtype.itemsize // (4 * DIVISIBLE)
     n_threads = threads_for(operations)
-    panels = divide_batches(n_inputs, n_outputs, n_entries, dtype.itemsize, n_threads)
-    codes = [LOSS_CODES[losses.name], RULE_CODES[rule.name], batch_size, n_threads, geometry.widest, *panels]
+    panels, vectors, parts = NO_PANELS, 1, 1
+    if isinstance(x, PackedBatches):
+        n_searches = -(-n_inputs // BLOCK_INPUTS) * -(-batch_size // ROWS_OF_GROUP)
+        vectors, parts = divide_batches(n_inputs, n_outputs, n_entries, dtype.itemsize, n_threads, n_searches)
+        panels = PanelSizes(n_inputs, n_outputs, vectors * UNIT.lanes(dtype.itemsize), len(rule.states))
+    starts = memory_starts(geometry, batch_size, dtype.itemsize, n_threads, panels)
+    codes = [LOSS_CODES[losses.name], RULE_CODES[rule.name], batch_size, n_threads, n_rows, vectors, parts]
     bounds = [losses.label_smoothing, losses.delta, options.clip_value, options.clip_norm]
+    seeds = np.zeros((n_steps, n_layers), np.int64) if options.seeds is None else options.seeds
+    states, means = states_of(rule, dtype)
     common = (
-        *targets_of(losses, dtype), parameters, gradient, *states, means, geometry.table, geometry.layer_of_block,
+        *targets_of(losses, dtype), parameters, gradient, *states, means,
+        empty_in(workspace, "batches", (int(starts[-1]),), dtype), starts, geometry.table, geometry.layer_of_block,
         geometry.costs, geometry.drop_factors, seeds, step_numbers, rule_numbers_of(rule, stack, n_steps),
         np.array(codes), np.array(bounds), values, n_correct,
     )  # fmt: skip
     if isinstance(x, PackedBatches):
-        train_packed(operations, dtype, *x[:3], np.array([n_rows]), *common)
+        train_packed(operations, dtype, *x[:3], *common)
     else:
         train_dense(operations, dtype, x, rows, *common)
     return values, n_correct

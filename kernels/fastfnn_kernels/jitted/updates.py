@@ -98,7 +98,8 @@ def adamw(
 ) -> None:
     """Take a step of Adam with decoupled weight decay; see `fastfnn_kernels.reference.adamw`."""
     flat = [array.reshape(-1) for array in (parameter, gradient, first_moment, second_moment)]
-    scalars = adamw_numbers(step, learning_rate, beta1, beta2, epsilon, weight_decay)
+    correction, root = 1 - beta1**step, math.sqrt(1 - beta2**step)
+    scalars = adamw_numbers(correction, root, learning_rate, beta1, beta2, epsilon, weight_decay)
     _adamw(24 * parameter.size, parameter.dtype, *flat, *scalars)
 
 

@@ -29,6 +29,10 @@ class Geometry(NamedTuple):
 
     table: NDArray[np.int64]  # the rows of `Sizes`, the shorter ones padded with zeros
     drop_factors: NDArray[Any]
+    n_units: int  # numbers of a row in all layers
+    n_biases: int  # padded to whole panels
+    n_forward: int  # numbers in panels
+    n_backward: int
     widest: int  # columns of the widest layer's panels
     operations_of_row: int
     layer_of_block: NDArray[np.int64]
@@ -99,7 +103,10 @@ def geometry_of(stack: Stack, dtype: np.dtype[Any], packed: bool = False) -> Geo
         for first in _first_rows(sizes, layer)
     ]
     n_given = sizes.block_starts[2] if packed else 0
-    return Geometry(table, factors, widest, operations, layer_of_block, starts_of(costs[n_given:]))
+    return Geometry(
+        table, factors, int(sizes.unit_starts[-1]), int(sizes.bias_starts[-1]), int(sizes.forward_starts[-1]),
+        int(sizes.backward_starts[-1]), widest, operations, layer_of_block, starts_of(costs[n_given:]),
+    )  # fmt: skip
 
 
 def _first_rows(sizes: Sizes, layer: int) -> list[int]:
@@ -110,7 +117,7 @@ def _first_rows(sizes: Sizes, layer: int) -> list[int]:
 
 def step_numbers_of(losses: RowLosses, stack: Stack, options: StepOptions, n_rows: int) -> NDArray[np.float64]:
     """Return four numbers of each step: the factors of the gradient, of both penalties, and of the sum of losses."""
-    totals = np.array([losses.of_rows(batch).total_weight for batch in options.batches(n_rows)])
+    totals = _total_weights(losses, options, n_rows)
     scales = np.divide(1, totals, out=np.zeros(len(totals)), where=totals != 0)
     factors = losses.gradient_factor, options.l2, options.l2_bias, losses.value_factor
     numbers = np.tile(np.array(factors, np.float64), (len(totals), 1))
@@ -121,16 +128,29 @@ def step_numbers_of(losses: RowLosses, stack: Stack, options: StepOptions, n_row
     return numbers
 
 
+def _total_weights(losses: RowLosses, options: StepOptions, n_rows: int) -> NDArray[np.float64]:
+    """Return the total weight of each batch: its number of rows when there are no weights."""
+    if losses.weights is None:
+        n_whole, n_left = divmod(n_rows, options.batch_size)
+        return np.array([options.batch_size] * n_whole + [n_left] * (n_left > 0), np.float64)
+    return np.array([losses.of_rows(batch).total_weight for batch in options.batches(n_rows)], np.float64)
+
+
 def rule_numbers_of(rule: Rule, stack: Stack, n_steps: int) -> NDArray[np.float64]:
     """Return the numbers of `update_elements` for each step and layer, layer 0 being the inputs."""
     numbers = np.zeros((n_steps, len(stack.layers) + 1, N_NUMBERS))
     factors = np.array([1.0, *(layer.learning_rate_factor for layer in stack.layers)])
+    others: dict[str, Any] = dict(rule.numbers)
     if rule.name == "adamw":
-        for step in range(n_steps):
-            numbers[step] = _adamw_numbers(rule, factors, rule.n_before + step + 1)
+        steps = range(rule.n_before + 1, rule.n_before + n_steps + 1)
+        first = np.array([[1 - others["beta1"] ** step] for step in steps])
+        root = np.array([[math.sqrt(1 - others["beta2"] ** step)] for step in steps])
+        if others.pop("epsilon_hat"):
+            others["epsilon"] = others["epsilon"] / root
+        for place, of_steps in enumerate(adamw_numbers(first, root, rule.learning_rate * factors, **others)):
+            numbers[:, :, place] = of_steps
         return numbers
     numbers[:, :, 0] = rule.learning_rate * factors
-    others = dict(rule.numbers)
     if rule.name == "momentum":
         frozen = (factors == 0) & bool(others["velocity_of_steps"])
         numbers[:, :, 1:4] = others["momentum"], others["nesterov"], others["velocity_of_steps"]
@@ -140,14 +160,6 @@ def rule_numbers_of(rule: Rule, stack: Stack, n_steps: int) -> NDArray[np.float6
     return numbers
 
 
-def _adamw_numbers(rule: Rule, factors: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """Return the numbers of a step of AdamW for each layer."""
-    others = dict(rule.numbers)
-    if others.pop("epsilon_hat"):
-        others["epsilon"] /= math.sqrt(1 - others["beta2"] ** step)
-    return np.array([adamw_numbers(step, rule.learning_rate * factor, **others) for factor in factors.tolist()])
-
-
 def states_of(rule: Rule, dtype: np.dtype[Any]) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
     """Return two states like the parameters, and the means of tensors; what a rule does not have is empty."""
     nothing, no_means = np.empty(0, dtype), np.empty(0)
@@ -155,13 +167,3 @@ def states_of(rule: Rule, dtype: np.dtype[Any]) -> tuple[tuple[NDArray[Any], NDA
         return (nothing, nothing), rule.states[0]
     first, second = (*rule.states, nothing, nothing)[:2]
     return (first, second), no_means
-
-
-def targets_of(losses: RowLosses, dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
-    """Return labels, targets and weights; what a loss does not have is empty. Label smoothing needs weights."""
-    weights = np.empty(0, dtype) if losses.weights is None else losses.weights
-    if losses.name != SOFTMAX_CROSS_ENTROPY:
-        return np.empty(0, np.int64), losses.targets, weights
-    if losses.weights is None and losses.label_smoothing != 0:
-        weights = np.ones(len(losses.targets), dtype)
-    return losses.targets, np.empty((0, 0), dtype), weights

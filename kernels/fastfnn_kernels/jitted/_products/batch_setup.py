@@ -7,13 +7,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inlined, uncounted
+from fastfnn_kernels.jitted._products.batch_memory import (
+    BACKWARD_PANELS,
+    BIASES,
+    BLOCK_GRADIENTS,
+    FORWARD_PANELS,
+    GRADIENT_PANELS,
+    GRADIENTS,
+    MAXIMA,
+    OTHER_STATE_PANELS,
+    OUTPUTS,
+    PANELS,
+    STATE_PANELS,
+    TOTALS,
+    ZEROS,
+)
 from fastfnn_kernels.jitted._products.batch_numbers import Sizes
 from fastfnn_kernels.jitted._products.batch_steps import COUNT_STEP, Places, Sums, Update, Vectors
+from fastfnn_kernels.jitted._products.first_layer import BLOCK_INPUTS, FirstLayer
+from fastfnn_kernels.jitted._products.flat_layers import part
 from fastfnn_kernels.jitted._products.later_layers import Layers, Rows
-from fastfnn_kernels.jitted._products.panels import aligned_empty
+from fastfnn_kernels.jitted._products.panels import number_of_panels
 from fastfnn_kernels.jitted._products.row_losses import Goal
-from fastfnn_kernels.jitted._products.tile_product import number_of_tiles
+from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES, number_of_tiles
 from fastfnn_kernels.jitted._products.update_rules import RMSPROP_TENSOR
+from fastfnn_kernels.packing import ROWS_OF_GROUP
 
 
 class Codes(NamedTuple):
@@ -23,7 +41,7 @@ class Codes(NamedTuple):
     rule: Any
     batch_size: Any
     n_threads: Any
-    widest: Any  # columns of the widest layer's panels
+    n_rows: Any  # of all batches
     panel_vectors: Any  # for packed batches: vectors of a panel of the first layer, and shares of its inputs
     n_shares: Any
 
@@ -86,13 +104,17 @@ def places_of(sizes: Sizes, layer_of_block: Any, costs: Any) -> Places:
 
 
 @inlined
-def layers_of(sizes: Sizes, parameters: Any, widest: int) -> Layers:
+def layers_of(sizes: Sizes, memory: Any, starts: Any, parameters: Any) -> Layers:
     """Return the layers, with empty panels."""
-    dtype = parameters.dtype
+    biases, forward_panels = part(memory, starts, BIASES), part(memory, starts, FORWARD_PANELS)
+    backward_panels, zeros = part(memory, starts, BACKWARD_PANELS), part(memory, starts, ZEROS)
+    biases[:] = 0
+    forward_panels[:] = 0
+    backward_panels[:] = 0
+    zeros[:] = 0
     return Layers(
-        sizes.widths, sizes.codes, sizes.has_bias, np.zeros(sizes.bias_starts[-1], dtype), sizes.bias_starts,
-        parameters, sizes.weights_at, np.zeros(sizes.forward_starts[-1], dtype), sizes.forward_starts,
-        np.zeros(sizes.backward_starts[-1], dtype), sizes.backward_starts, np.zeros(widest, dtype),
+        sizes.widths, sizes.codes, sizes.has_bias, biases, sizes.bias_starts, parameters, sizes.weights_at,
+        forward_panels, sizes.forward_starts, backward_panels, sizes.backward_starts, zeros,
     )  # fmt: skip
 
 
@@ -104,13 +126,43 @@ def vectors_of(sizes: Sizes, parameters: Any, gradient: Any, state: Any, other_s
 
 
 @inlined
-def memory_of(sizes: Sizes, dtype: Any, batch_size: int) -> Rows:
-    """Allocate the outputs and gradients of a batch."""
-    n_units = batch_size * sizes.unit_starts[-1]
+def rows_of(sizes: Sizes, memory: Any, starts: Any, batch_size: int) -> Rows:
+    """Return the outputs and gradients of a batch."""
     return Rows(
-        batch_size, sizes.unit_starts, aligned_empty(n_units, dtype), aligned_empty(n_units, dtype),
-        aligned_empty(batch_size * sizes.bias_starts[-1], dtype), np.empty(batch_size, dtype),
-        np.empty(batch_size, dtype),
+        batch_size, sizes.unit_starts, part(memory, starts, OUTPUTS), part(memory, starts, GRADIENTS),
+        part(memory, starts, GRADIENT_PANELS), part(memory, starts, MAXIMA), part(memory, starts, TOTALS),
+    )  # fmt: skip
+
+
+@inlined
+def first_layer_of(
+    sizes: Sizes, codes: Codes, layers: Layers, vectors: Vectors, bounds: Any, memory: Any, starts: Any
+) -> FirstLayer:
+    """Return the first layer, with panels that are to be filled, unless they are the matrix itself.
+
+    `bounds` are the first inputs of each share of a panel, and the end of the last; here they move to where blocks
+    begin.
+    """
+    lanes = VECTOR_BYTES // memory.itemsize
+    n_inputs, n_outputs, at = sizes.widths[0], sizes.widths[1], sizes.weights_at[1]
+    wide, end, n_blocks = codes.panel_vectors * lanes, at + n_inputs * n_outputs, -(-n_inputs // BLOCK_INPUTS)
+    in_place = n_outputs == wide
+    state, other_state = vectors.state, vectors.other_state
+    n_groups, of_block = -(-codes.batch_size // ROWS_OF_GROUP), min(BLOCK_INPUTS, n_inputs) * wide
+    gradients = part(memory, starts, BLOCK_GRADIENTS)[: codes.n_threads * of_block]
+    for share in range(1, bounds.size - 1):
+        bounds[share] = bounds[share] // BLOCK_INPUTS * BLOCK_INPUTS
+    return FirstLayer(
+        codes.batch_size, n_inputs, n_outputs, at, sizes.bias_at[1], sizes.learns[1], wide,
+        number_of_panels(n_outputs, wide), bounds, in_place,
+        vectors.parameters[at:end] if in_place else part(memory, starts, PANELS),
+        state[at:end] if in_place else part(memory, starts, STATE_PANELS),
+        other_state[at:end] if in_place else part(memory, starts, OTHER_STATE_PANELS),
+        part(layers.biases, layers.bias_starts, 1),
+        gradients.reshape((codes.n_threads, of_block)),
+        np.zeros((codes.n_threads, n_groups), np.int64), np.zeros((codes.n_threads, n_groups), np.int64),
+        np.zeros((codes.n_threads, BLOCK_INPUTS), np.uint8),
+        np.zeros((n_blocks, n_outputs)), np.zeros((n_blocks, n_outputs)),
     )  # fmt: skip
 
 

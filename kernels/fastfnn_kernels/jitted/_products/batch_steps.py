@@ -227,21 +227,28 @@ def _finish(places: Places, vectors: Vectors, update: Update, block: Block) -> N
     w, g, _, _ = _views(vectors, block)
     l2 = update.l2_bias if block.is_bias else update.l2
     if l2 != 0:
-        for i in range(w.size):
-            g[i] += l2 * w[i]
         vectors.penalised[block.number] = sum_of_squares(w)
-    if update.clip_value < np.inf and places.learns[block.layer]:
-        clip(g, update.clip_value)
+    penalise_and_clip(g, w, l2, bound_of(update, places.learns[block.layer]))
     if update.waits:
         vectors.squares[block.number] = sum_of_squares(g)
 
 
-@inline
-def clip(values: Any, bound: Any) -> None:
-    """Replace values beyond a bound; NaN stays."""
-    for i in range(values.size):
-        value = bound if values[i] > bound else values[i]
-        values[i] = -bound if value < -bound else value
+@inlined
+def bound_of(update: Update, learns: bool) -> Any:
+    """Return the bound of each element of a gradient."""
+    return update.clip_value if learns else type(update.clip_value)(np.inf)
+
+
+@uncounted
+def penalise_and_clip(g: Any, w: Any, l2: Any, bound: Any) -> None:
+    """Add the penalty's gradient, and then replace values beyond a bound; NaN stays."""
+    if l2 != 0:
+        for i in range(g.size):
+            g[i] += l2 * w[i]
+    if bound < np.inf:
+        for i in range(g.size):
+            value = bound if g[i] > bound else g[i]
+            g[i] = -bound if value < -bound else value
 
 
 @inline

@@ -32,8 +32,8 @@ from fastfnn_kernels.jitted._products.batch_setup import (
     codes_of,
     goal_of,
     layers_of,
-    memory_of,
     places_of,
+    rows_of,
     sizes_of,
     sums_of,
     update_of,
@@ -72,6 +72,8 @@ def train_dense(
     state: Out1,
     other_state: Out1,
     means: OutDoubles1,
+    memory: Out1,
+    memory_starts: IntegersIn1,
     table: IntegersIn2,
     layer_of_block: IntegersIn1,
     costs: IntegersIn1,
@@ -85,11 +87,10 @@ def train_dense(
     n_correct: OutIntegers1,
 ) -> None:
     """Take all steps, and write the loss and the number of correct rows of each."""
-    codes = codes_of(integers)
-    sizes = sizes_of(table)
-    places, layers = places_of(sizes, layer_of_block, costs), layers_of(sizes, parameters, codes.widest)
+    codes, sizes = codes_of(integers), sizes_of(table)
+    places, layers = places_of(sizes, layer_of_block, costs), layers_of(sizes, memory, memory_starts, parameters)
     vectors = vectors_of(sizes, parameters, gradient, state, other_state)
-    memory, sums = memory_of(sizes, parameters.dtype, codes.batch_size), sums_of(sizes, codes, means)
+    of_batch, sums = rows_of(sizes, memory, memory_starts, codes.batch_size), sums_of(sizes, codes, means)
     steps = Steps(
         integers, reals, labels, targets, weights, sizes.least, drop_factors, seeds, step_numbers, rule_numbers,
         losses, n_correct,
@@ -98,7 +99,7 @@ def train_dense(
     for _ in prange(codes.n_threads):
         worker = join(team, codes.n_threads)
         if worker >= 0:
-            _take_steps(x, rows, layers, places, vectors, memory, sums, steps, team, worker)
+            _take_steps(x, rows, layers, places, vectors, of_batch, sums, steps, team, worker)
 
 
 @uncounted
@@ -126,7 +127,7 @@ def _take_steps(
     pack_weights(layers, places, vectors, first_block, end_block)
     turn = wait_for_all(team, turn)
     for step in range(steps.losses.size):
-        begin, stop = step * codes.batch_size, min((step + 1) * codes.batch_size, rows.size)
+        begin, stop = step * codes.batch_size, min((step + 1) * codes.batch_size, codes.n_rows)
         batch = Rows(stop - begin, *memory[1:])
         drops = Drops(steps.least, steps.drop_factors, steps.seeds[step])
         goal = goal_of(steps, begin, stop, dtype)

@@ -1,186 +1,159 @@
-"""The first layer in steps on packed batches: its weights lie in panels of columns, each owned by a thread.
-
-A panel stays in its thread's caches. Blocks of inputs, and the sums over each column of a block, do not depend on how
-panels are divided among threads.
-"""
+"""The step of the first layer's panels: gradient, penalty, bounds and update of blocks that stay in a cache."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastfnn_kernels.jitted._compile.jit import inline, inlined, uncounted
-from fastfnn_kernels.jitted._llvm.operands import Finish, Panel, Target, ptr
-from fastfnn_kernels.jitted._llvm.tile_shapes import SPARSE_TAIL_VECTORS
-from fastfnn_kernels.jitted._products.batch_steps import Sums, Update, Vectors, bound_and_update, clip
-from fastfnn_kernels.jitted._products.loops import copy
-from fastfnn_kernels.jitted._products.panels import width_of_panel
-from fastfnn_kernels.jitted._products.sparse_product import (
-    Groups,
-    fill_sparse_panel,
-    multiply_groups,
-    scatter_groups,
+from fastfnn_kernels.jitted._products.batch_steps import (
+    Places,
+    Sums,
+    Update,
+    Vectors,
+    bound_and_update,
+    bound_of,
+    penalise_and_clip,
 )
-from fastfnn_kernels.jitted._products.tasks import share_of
-from fastfnn_kernels.jitted._products.tile_product import VECTOR_BYTES
-from fastfnn_kernels.jitted._products.update_rules import update_elements
+from fastfnn_kernels.jitted._products.first_layer import (
+    BLOCK_INPUTS,
+    FirstLayer,
+    PanelBlock,
+    bias_of,
+    panel_of,
+    tasks_of,
+)
+from fastfnn_kernels.jitted._products.first_products import begin_share, write_gradient_of_block
+from fastfnn_kernels.jitted._products.later_layers import Rows, units
+from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.sparse_product import Groups
+from fastfnn_kernels.jitted._products.update_rules import SGD, sgd_elements, update_elements
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
-from fastfnn_kernels.packing import ROWS_OF_GROUP
-
-# Inputs in a block, whose gradient stays in a thread's caches until the update.
-BLOCK_INPUTS = 256
-
-
-class FirstLayer(NamedTuple):
-    """The first layer, whose weights and states lie in panels; a panel may be divided into shares of inputs."""
-
-    n_inputs: Any
-    n_outputs: Any
-    weights_at: Any  # in vectors like the parameters
-    bias_at: Any  # -1 for none
-    learns: Any
-    wide: Any  # columns of a panel
-    n_panels: Any
-    bounds: Any  # first input of each share, and the end of the last
-    in_place: Any  # whether the only panel is the matrix itself
-    weights: Any  # in panels
-    state: Any
-    other_state: Any
-    biases: Any  # where the products begin their sums
-    gradients: Any  # of a block of inputs, for each thread
-    penalised: Any  # sums of squares of each block's columns
-    squares: Any
-
-
-class Block(NamedTuple):
-    """Some inputs and the columns of a panel."""
-
-    first: Any
-    end: Any
-    column: Any
-    end_column: Any
-    width: Any
-    place: Any  # of the panel
-
-
-@inline
-def panel_of(layer: FirstLayer, panel: int, first: int, end: int) -> Block:
-    """Return some inputs of a panel."""
-    lanes = VECTOR_BYTES // layer.weights.itemsize
-    column = panel * layer.wide
-    width = width_of_panel(panel, layer.n_outputs, layer.wide, SPARSE_TAIL_VECTORS * lanes)
-    return Block(first, end, column, min(column + width, layer.n_outputs), width, column * layer.n_inputs)
-
-
-@uncounted
-def exchange_panels(
-    layer: FirstLayer, vector: Any, panels: Any, into_panels: bool, worker: int, n_threads: int
-) -> None:
-    """Copy a worker's shares from a vector like the parameters into panels, or back."""
-    size, n_shares = layer.n_inputs * layer.n_outputs, layer.bounds.size - 1
-    matrix = vector[layer.weights_at : layer.weights_at + size].reshape((layer.n_inputs, layer.n_outputs))
-    first_task, end_task = share_of(layer.n_panels * n_shares, worker, n_threads)
-    for task in range(first_task, end_task):
-        block = panel_of(layer, task // n_shares, layer.bounds[task % n_shares], layer.bounds[task % n_shares + 1])
-        if into_panels:
-            n_rows, place = block.end - block.first, block.place + block.first * block.width
-            fill_sparse_panel(matrix, block.first, n_rows, block.column, block.width, panels, place)
-        else:
-            for i in range(block.first, block.end):
-                row = panels[block.place + i * block.width : block.place + (i + 1) * block.width]
-                copy(row[: block.end_column - block.column], matrix[i, block.column : block.end_column])
 
 
 @uncounted
 def step_panels(
     layer: FirstLayer,
-    groups: Groups,
-    grad: Any,
+    packed: Groups,
+    batch: Rows,
+    number: int,
     vectors: Vectors,
     update: Update,
     keeps: bool,
     worker: int,
     n_threads: int,
 ) -> None:
-    """Compute the gradient of the worker's shares, and update them if the update does not wait for norms.
+    """Compute the gradient of the worker's shares on a batch, and update them if the update does not wait for norms.
 
     With `keeps`, or if it waits, the gradient is stored.
     """
     n_shares = layer.bounds.size - 1
-    first_task, end_task = share_of(layer.n_panels * n_shares, worker, n_threads)
+    first_task, end_task = tasks_of(layer, worker, n_threads)
     for task in range(first_task, end_task):
-        share = task % n_shares
+        panel, share = task // n_shares, task % n_shares
+        begin_share(layer, packed, batch.n_rows, number, layer.bounds[share], worker)
         for first in range(layer.bounds[share], layer.bounds[share + 1], BLOCK_INPUTS):
-            end = min(first + BLOCK_INPUTS, layer.bounds[share + 1])
-            _step_block(
-                layer, panel_of(layer, task // n_shares, first, end), groups, grad, vectors, update, keeps, worker
-            )
+            block = panel_of(layer, panel, first, min(first + BLOCK_INPUTS, layer.bounds[share + 1]))
+            _step_block(layer, block, packed, batch, number, vectors, update, keeps, worker)
         if share == 0 and layer.bias_at >= 0:
-            block = panel_of(layer, task // n_shares, 0, 0)
-            bias_gradient = vectors.gradient[layer.bias_at : layer.bias_at + layer.n_outputs]
-            bias_gradient[block.column : block.end_column] = 0
-            add_sums_of_columns(grad, 0, grad.shape[0], block.column, block.end_column, bias_gradient)
-            w, g, s, t = _bias_views(layer, vectors, block)
-            _finish(g, w, update.l2_bias, update.clip_value, layer.learns)
-            if not update.waits:
-                update_elements(update.code, update.numbers[1], w, g, s, t)
-                copy(w, layer.biases[block.column : block.end_column])
+            _step_bias(layer, panel_of(layer, panel, 0, 0), batch, vectors, update)
+
+
+@uncounted
+def _step_bias(layer: FirstLayer, block: PanelBlock, batch: Rows, vectors: Vectors, update: Update) -> None:
+    """Compute the gradient of a panel's biases, and update them if the update does not wait for norms."""
+    sums = vectors.gradient[layer.bias_at : layer.bias_at + layer.n_outputs]
+    sums[block.column : block.end_column] = 0
+    grad = units(batch, batch.gradients, 1)
+    add_sums_of_columns(grad, 0, batch.n_rows, block.column, block.end_column, sums)
+    w, g, s, t = _bias_views(layer, vectors, block)
+    penalise_and_clip(g, w, update.l2_bias, bound_of(update, layer.learns))
+    if not update.waits:
+        update_elements(update.code, update.numbers[1], w, g, s, t)
+        copy(w, layer.biases[block.column : block.end_column])
 
 
 @uncounted
 def _step_block(
     layer: FirstLayer,
-    block: Block,
-    groups: Groups,
-    grad: Any,
+    block: PanelBlock,
+    packed: Groups,
+    batch: Rows,
+    number: int,
     vectors: Vectors,
     update: Update,
     keeps: bool,
     worker: int,
 ) -> None:
-    size, at = (block.end - block.first) * block.width, block.place + block.first * block.width
-    g, w = layer.gradients[worker, :size], layer.weights[at : at + size]
-    g[:] = 0
-    origin = worker * layer.gradients.shape[1] - block.first * block.width
-    target = Target(ptr(layer.gradients), origin, block.width, layer.n_inputs, block.width)
-    scatter_groups(groups, grad, block.first, block.end, block.column, block.end_column, target)
-    number = block.first // BLOCK_INPUTS
+    w, s, t = _panel_views(layer, block)
+    g, bound = layer.gradients[worker, : w.size], bound_of(update, layer.learns)
+    write_gradient_of_block(layer, packed, batch, number, block, worker, g)
+    touched = layer.touched[worker, : block.end - block.first]
+    if update.code == SGD and update.l2 == 0 and not (keeps or update.waits):
+        _descend_where_touched(w, g, update.numbers[1, 0], bound, touched, block.width)
+        return
+    for i in range(touched.size):
+        if not touched[i]:
+            g[i * block.width : (i + 1) * block.width] = 0
+    of_block = block.first // BLOCK_INPUTS
     if update.l2 != 0:
-        _write_sums_of_squares(w, block.width, layer.penalised[number, block.column : block.end_column])
-    _finish(g, w, update.l2, update.clip_value, layer.learns)
+        _write_sums_of_squares(w, block.width, layer.penalised[of_block, block.column : block.end_column])
+    penalise_and_clip(g, w, update.l2, bound)
     if update.waits:
-        _write_sums_of_squares(g, block.width, layer.squares[number, block.column : block.end_column])
+        _write_sums_of_squares(g, block.width, layer.squares[of_block, block.column : block.end_column])
     if keeps or update.waits:
-        for i in range(block.first, block.end):
-            row = g[(i - block.first) * block.width :]
-            start = layer.weights_at + i * layer.n_outputs
-            copy(row[: block.end_column - block.column], vectors.gradient[start + block.column :])
+        _exchange_gradient(layer, block, vectors.gradient, g, False)
     if not update.waits:
-        update_elements(
-            update.code, update.numbers[1], w, g, layer.state[at : at + size], layer.other_state[at : at + size]
-        )
+        update_elements(update.code, update.numbers[1], w, g, s, t)
 
 
-@inline
-def _finish(g: Any, w: Any, l2: Any, bound: Any, learns: bool) -> None:
-    """Add the penalty's gradient, and clip each element."""
-    if l2 != 0:
-        for i in range(g.size):
-            g[i] += l2 * w[i]
-    if bound < np.inf and learns:
-        clip(g, bound)
+@uncounted
+def _exchange_gradient(layer: FirstLayer, block: PanelBlock, gradient: Any, g: Any, into_block: bool) -> None:
+    """Copy the gradient of a block from a vector like the parameters, or back; its padding becomes 0."""
+    n_existing = block.end_column - block.column
+    for i in range(block.first, block.end):
+        row = g[(i - block.first) * block.width : (i + 1 - block.first) * block.width]
+        start = layer.weights_at + i * layer.n_outputs + block.column
+        if into_block:
+            copy(gradient[start : start + n_existing], row)
+            row[n_existing:] = 0
+        else:
+            copy(row[:n_existing], gradient[start : start + n_existing])
+
+
+@uncounted
+def _descend_where_touched(w: Any, g: Any, learning_rate: float, bound: Any, touched: Any, width: int) -> None:
+    """Take a step of gradient descent for the inputs that a batch touches; nothing else would change.
+
+    Sparse inputs have many others, whose weights need not be read from memory.
+    """
+    for i in range(touched.size):
+        if touched[i]:
+            row, weights = g[i * width : (i + 1) * width], w[i * width : (i + 1) * width]
+            penalise_and_clip(row, weights, w.dtype.type(0), bound)
+            sgd_elements(weights, row, w.dtype.type(learning_rate))
 
 
 @uncounted
 def _write_sums_of_squares(rows: Any, width: int, sums: Any) -> None:
-    """Write the sums of squares of the columns, each added up row by row."""
+    """Write the sums of squares of the columns, each added up in order, four rows at a time."""
     sums[:] = 0
-    for start in range(0, rows.size, width):
-        row = rows[start : start + width]
+    end = rows.size // (4 * width) * (4 * width)
+    for start in range(0, end, 4 * width):
+        a, b, c, d = rows[start:], rows[start + width :], rows[start + 2 * width :], rows[start + 3 * width :]
         for j in range(sums.size):
-            wide = np.float64(row[j])
-            sums[j] += wide * wide
+            sums[j] += (_square(a[j]) + _square(b[j])) + (_square(c[j]) + _square(d[j]))
+    for start in range(end, rows.size, width):
+        row = rows[start:]
+        for j in range(sums.size):
+            sums[j] += _square(row[j])
+
+
+@inline
+def _square(number: Any) -> float:
+    wide = np.float64(number)
+    return wide * wide
 
 
 @uncounted
@@ -195,33 +168,32 @@ def update_panels_after_norms(
     """Bound the stored gradient of the worker's shares, and update them."""
     factor, rates, numbers = sums.factor[0], sums.rates, update.numbers[1]
     n_shares = layer.bounds.size - 1
-    first_task, end_task = share_of(layer.n_panels * n_shares, worker, n_threads)
+    first_task, end_task = tasks_of(layer, worker, n_threads)
     for task in range(first_task, end_task):
-        share = task % n_shares
+        panel, share = task // n_shares, task % n_shares
         for first in range(layer.bounds[share], layer.bounds[share + 1], BLOCK_INPUTS):
-            end = min(first + BLOCK_INPUTS, layer.bounds[share + 1])
-            block = panel_of(layer, task // n_shares, first, end)
-            size, at = (end - first) * block.width, block.place + first * block.width
-            g = layer.gradients[worker, :size]
-            g[:] = 0
-            for i in range(first, end):
-                row, start = g[(i - first) * block.width :], layer.weights_at + i * layer.n_outputs
-                stored = vectors.gradient[start + block.column : start + block.end_column]
-                copy(stored, row)
-            w, s, t = layer.weights[at : at + size], layer.state[at : at + size], layer.other_state[at : at + size]
+            block = panel_of(layer, panel, first, min(first + BLOCK_INPUTS, layer.bounds[share + 1]))
+            w, s, t = _panel_views(layer, block)
+            g = layer.gradients[worker, : w.size]
+            _exchange_gradient(layer, block, vectors.gradient, g, True)
             bound_and_update(update.code, numbers, factor, layer.learns, rates, 0, w, g, s, t)
-            for i in range(first, end):
-                row, start = g[(i - first) * block.width :], layer.weights_at + i * layer.n_outputs
-                copy(row[: block.end_column - block.column], vectors.gradient[start + block.column :])
+            _exchange_gradient(layer, block, vectors.gradient, g, False)
         if share == 0 and layer.bias_at >= 0:
-            block = panel_of(layer, task // n_shares, 0, 0)
+            block = panel_of(layer, panel, 0, 0)
             w, g, s, t = _bias_views(layer, vectors, block)
             bound_and_update(update.code, numbers, factor, layer.learns, rates, 1, w, g, s, t)
             copy(w, layer.biases[block.column : block.end_column])
 
 
 @inlined
-def _bias_views(layer: FirstLayer, vectors: Vectors, block: Block) -> Any:
+def _panel_views(layer: FirstLayer, block: PanelBlock) -> Any:
+    """Return a block of the weights and of both states; a state may be empty."""
+    first, end = block.place + block.first * block.width, block.place + block.end * block.width
+    return layer.weights[first:end], layer.state[first:end], layer.other_state[first:end]
+
+
+@inlined
+def _bias_views(layer: FirstLayer, vectors: Vectors, block: PanelBlock) -> Any:
     """Return a block's part of the bias, of its gradient and of both states; a state may be empty."""
     first, end = layer.bias_at + block.column, layer.bias_at + block.end_column
     state, other_state = vectors.state[first:end], vectors.other_state[first:end]
@@ -229,16 +201,19 @@ def _bias_views(layer: FirstLayer, vectors: Vectors, block: Block) -> Any:
 
 
 @uncounted
-def multiply_panels(
-    layer: FirstLayer, groups: Groups, n_rows: int, floor: Any, out: Any, worker: int, n_threads: int
-) -> None:
-    """Write the products of some groups with the worker's panels."""
-    n_shares, n_groups = layer.bounds.size - 1, (n_rows + ROWS_OF_GROUP - 1) // ROWS_OF_GROUP
-    first_task, end_task = share_of(layer.n_panels * n_shares, worker, n_threads)
-    for task in range(first_task, end_task):
-        first, end = share_of(n_groups, task % n_shares, n_shares)
-        block = panel_of(layer, task // n_shares, 0, layer.n_inputs)
-        b = Panel(ptr(layer.weights), block.place, block.width, layer.n_inputs)
-        c = Target(ptr(out), block.column, layer.n_outputs, n_rows, block.end_column - block.column)
-        finish = Finish(ptr(layer.biases), block.column, False, floor)
-        multiply_groups(groups, first, end, b, block.width, c, finish)
+def add_up_panels(layer: FirstLayer, places: Places, vectors: Vectors, waits: bool) -> None:
+    """Add up the first layer's sums of squares in order, and write them where `penalty_of` and norms find them."""
+    weights, bias = places.block_starts[1], places.block_starts[1 + 1] - 1
+    vectors.penalised[weights] = _sum(layer.penalised.reshape(-1))
+    if waits:
+        vectors.squares[weights] = _sum(layer.squares.reshape(-1))
+        if layer.bias_at >= 0:
+            vectors.squares[bias] = sum_of_squares(bias_of(layer, vectors.gradient))
+
+
+@inline
+def _sum(values: Any) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total

@@ -1,7 +1,7 @@
 """Forward and backward pass of a batch through all layers after the first; threads divide the batch's rows.
 
 In `sgd_batches`, layer 0 is the first layer. Its product is given, with bias and relu; any other activation is
-applied here. The result is the gradient with respect to the sums x w + b of layer 0. In `stack_cross_entropy`, layer
+applied here. The result is the gradient with respect to the sums x w + b of layer 0. In `stack_gradient`, layer
 0 stands for the inputs.
 """
 
@@ -25,6 +25,9 @@ from fastfnn_kernels.jitted._products.fused_activations import (
 from fastfnn_kernels.jitted._products.panels import fill_panel, number_of_panels, width_of_panel
 from fastfnn_kernels.jitted._products.tile_product import TILE_VECTORS, VECTOR_BYTES
 from fastfnn_kernels.jitted._products.weight_gradient import Gradient, add_products_of_block, add_sums_of_columns
+
+# For a literal 0, products would be compiled once more.
+FIRST_PANEL = np.int64(0)
 
 
 class Layers(NamedTuple):
@@ -104,7 +107,7 @@ def add_gradient(layers: Layers, rows: Rows, layer: int, accumulate: bool, out: 
     x, panels = units(rows, rows.outputs, layer - 1), gradient_panels(layers, rows, layer)
     n_panels = number_of_panels(out.shape[1], TILE_VECTORS * (VECTOR_BYTES // out.itemsize))
     gradient = Gradient(x, 0, rows.n_rows, panels, layers.zeros, accumulate, out)
-    add_products_of_block(gradient, x[:0], first, end, 0, n_panels)
+    add_products_of_block(gradient, x[:0], first, end, FIRST_PANEL, n_panels)
 
 
 @uncounted
@@ -124,7 +127,7 @@ def forward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> Non
     bias = part(layers.biases, layers.bias_starts, layer)
     floor = floor_of(layers.codes[layer], y)
     product = Product(x, panels, panels, 0, bias, layers.zeros, floor, y, False, y)
-    multiply_block(product, x[:0], first, end, 0, n_panels)
+    multiply_block(product, x[:0], first, end, FIRST_PANEL, n_panels)
     activate_rows(layers, rows, layer, first, end)
 
 
@@ -148,7 +151,7 @@ def backward(layers: Layers, rows: Rows, layer: int, first: int, end: int) -> No
     n_panels = number_of_panels(grad_below.shape[1], TILE_VECTORS * (VECTOR_BYTES // grad.itemsize))
     y, code, floor = units(rows, rows.outputs, layer - 1), layers.codes[layer - 1], floor_of(IDENTITY, grad)
     product = Product(grad, panels, panels, 0, layers.zeros, layers.zeros, floor, y, code == RELU, grad_below)
-    multiply_block(product, grad[:0], first, end, 0, n_panels)
+    multiply_block(product, grad[:0], first, end, FIRST_PANEL, n_panels)
     if code > RELU:
         multiply_by_derivative(_of_rows(grad_below, first, end), _of_rows(y, first, end), code)
 

@@ -16,16 +16,16 @@ N_NUMBERS = 7
 
 
 def adamw_numbers(
-    step: int, learning_rate: float, beta1: float, beta2: float, epsilon: float, weight_decay: float
-) -> tuple[float, ...]:
-    """Return the numbers of a step that `adamw_elements` takes.
+    correction: Any, root: Any, learning_rate: Any, beta1: float, beta2: float, epsilon: Any, weight_decay: float
+) -> tuple[Any, ...]:
+    """Return the numbers of a step, or of many at once, that `adamw_elements` takes.
 
-    With v the mean square and c = 1 - beta2**step, 1 / (sqrt(v / c) + epsilon) is computed as
-    sqrt(c) / (sqrt(v) + epsilon sqrt(c)), which has one division less for each element.
+    `correction` is 1 - beta1**step. With v the mean square, c = 1 - beta2**step and `root` its square root,
+    1 / (sqrt(v / c) + epsilon) is computed as root / (sqrt(v) + epsilon root), which has one division less for each
+    element.
     """
-    correction = math.sqrt(1 - beta2**step)
-    kept, rate = 1 - learning_rate * weight_decay, learning_rate / (1 - beta1**step) * correction
-    return beta1, 1 - beta1, beta2, 1 - beta2, kept, rate, epsilon * correction
+    kept, rate = 1 - learning_rate * weight_decay, learning_rate / correction * root
+    return beta1, 1 - beta1, beta2, 1 - beta2, kept, rate, epsilon * root
 
 
 @inline
