@@ -179,11 +179,16 @@ def stacks(
     drop_rates: Sequence[float] = RATES,
     most_dense: int = 4,
 ) -> tuple[Stack, int]:
-    """Draw dense layers, at least one, dropout layers anywhere, and where the parameters are."""
-    n_dense, n_inputs = draw(st.integers(1, most_dense)), draw(st.sampled_from(WIDTHS))
+    """Draw dense layers, at least one, dropout layers anywhere, and where the parameters are.
+
+    Half of them have one hidden layer and no dropout, for which there is a kernel of its own.
+    """
+    has_one_hidden_layer = most_dense > 1 and draw(st.booleans())
+    n_dense = 2 if has_one_hidden_layer else draw(st.integers(1, most_dense))
+    n_inputs = draw(st.sampled_from(WIDTHS))
     layers, width = [], n_inputs
     for i in range(n_dense + 1):
-        rates = draw(st.lists(st.sampled_from(drop_rates), max_size=2))
+        rates = [] if has_one_hidden_layer else draw(st.lists(st.sampled_from(drop_rates), max_size=2))
         layers += [StackLayer(width, drop_rate=rate) for rate in rates]
         if i < n_dense:
             width = draw(st.sampled_from(last_widths if i == n_dense - 1 else WIDTHS))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -145,9 +146,12 @@ def columns() -> None:
 def batches() -> None:
     """Train on batches with wrong rows, labels and seeds: the steps are those of the clamped rows and labels."""
     rng = np.random.default_rng(20261127)
-    for n_classes in (1, 10, 40):
+    for n_classes, hidden in itertools.product((1, 10, 40), (False, True)):
         layers = (StackLayer(n_classes, "tanh", 0, 9 * n_classes), StackLayer(n_classes, drop_rate=0.5))
-        x, parameters = rng.standard_normal((13, 9)).astype(DTYPE), rng.standard_normal(10 * n_classes).astype(DTYPE)
+        if hidden:
+            layers = (StackLayer(n_classes, "tanh", 0), StackLayer(n_classes, "tanh", 9 * n_classes))
+        size = n_classes * (9 + (n_classes if hidden else 1))
+        x, parameters = rng.standard_normal((13, 9)).astype(DTYPE), rng.standard_normal(size).astype(DTYPE)
         wrong_rows, wrong_labels = wrong_numbers(40, len(x)), wrong_numbers(40, n_classes)
         seeds = wrong_numbers(6, 2).reshape(3, 2)
         outcomes = []

@@ -48,8 +48,8 @@ def results():
         weights, biases = ([array.copy() for array in arrays] for arrays in stack[:2])
         yield from jitted.sgd_batches(stored, labels, weights, biases, stack[2], 0.05)
         yield from weights + biases
-    for clip_norm, packed in itertools.product((np.inf, 0.1), (False, True)):
-        used = layers[packed:]  # packed inputs are not dropped
+    kinds = ((layers, False), (layers[1:], False), (layers[1:], True))  # packed inputs are not dropped
+    for clip_norm, (used, packed) in itertools.product((np.inf, 0.1), kinds):
         vectors = [draw(INPUTS * OUTPUTS + OUTPUTS * 9) / 16, *np.zeros((3, INPUTS * OUTPUTS + OUTPUTS * 9), x.dtype)]
         training = *vectors[:2], Rule("adamw", 0.01, numbers, tuple(vectors[2:]), 0)
         seeds = np.arange(5 * len(used)).reshape(5, len(used))

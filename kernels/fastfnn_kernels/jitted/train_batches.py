@@ -19,13 +19,19 @@ from fastfnn_kernels.jitted._products.batch_numbers import (
 from fastfnn_kernels.jitted._products.dense_batches import train_dense
 from fastfnn_kernels.jitted._products.division import divide_batches
 from fastfnn_kernels.jitted._products.first_layer import BLOCK_INPUTS
+from fastfnn_kernels.jitted._products.hidden_batches import train_hidden
+from fastfnn_kernels.jitted._products.hidden_numbers import (
+    has_one_hidden_layer,
+    hidden_layout_of,
+    hidden_memory_starts,
+)
 from fastfnn_kernels.jitted._products.packed_batches import train_packed
 from fastfnn_kernels.jitted._products.row_losses import CODES as LOSS_CODES
 from fastfnn_kernels.jitted._products.row_losses import targets_of
 from fastfnn_kernels.jitted._products.update_rules import CODES as RULE_CODES
 from fastfnn_kernels.packing import ROWS_OF_GROUP, PackedBatches
 from fastfnn_kernels.runtime.cpu import UNIT
-from fastfnn_kernels.workspace import Workspace, empty_in
+from fastfnn_kernels.workspace import Workspace
 
 # Cost of updating an element, in multiply-adds; it decides between one thread and many.
 OPERATIONS_OF_UPDATE = 24
@@ -55,6 +61,24 @@ def train_batches(
     values, n_correct = np.zeros(n_steps), np.zeros(n_steps, np.int64)
     if n_steps == 0:
         return values, n_correct
+    states, means = states_of(rule, dtype)
+    work = workspace or Workspace()
+    of_steps = (*targets_of(losses, dtype), parameters, gradient, *states, means)
+    numbers = (step_numbers, rule_numbers_of(rule, stack, n_steps))
+    bounds = np.array([losses.label_smoothing, losses.delta, options.clip_value, options.clip_norm])
+    codes = [LOSS_CODES[losses.name], RULE_CODES[rule.name], batch_size]
+    if not isinstance(x, PackedBatches) and has_one_hidden_layer(stack, dtype):
+        layout = hidden_layout_of(stack, dtype)
+        operations = 6 * layout.n_parameters * batch_size + OPERATIONS_OF_UPDATE * parameters.size
+        operations = operations * dtype.itemsize // 4
+        n_threads = min(threads_for(operations), layout.n_parts)
+        starts = hidden_memory_starts(layout, batch_size, dtype.itemsize, n_threads, len(rule.states))
+        train_hidden(
+            operations, dtype, x, rows, *of_steps, work.array("batches", (int(starts[-1]),), dtype), starts,
+            layout.sizes, layout.tensor_starts, layout.learns, *numbers,
+            np.array([*codes, n_threads, n_rows, 1, layout.n_parts]), bounds, values, n_correct,
+        )  # fmt: skip
+        return values, n_correct
     geometry = geometry_of(stack, dtype, isinstance(x, PackedBatches))
     operations = geometry.operations_of_row * batch_size + OPERATIONS_OF_UPDATE * parameters.size
     n_inputs, n_outputs, n_entries = stack.n_inputs, stack.layers[0].n_outputs, 0
@@ -69,15 +93,11 @@ def train_batches(
         vectors, parts = divide_batches(n_inputs, n_outputs, n_entries, dtype.itemsize, n_threads, n_searches)
         panels = PanelSizes(n_inputs, n_outputs, vectors * UNIT.lanes(dtype.itemsize), len(rule.states))
     starts = memory_starts(geometry, batch_size, dtype.itemsize, n_threads, panels)
-    codes = [LOSS_CODES[losses.name], RULE_CODES[rule.name], batch_size, n_threads, n_rows, vectors, parts]
-    bounds = [losses.label_smoothing, losses.delta, options.clip_value, options.clip_norm]
     seeds = np.zeros((n_steps, n_layers), np.int64) if options.seeds is None else options.seeds
-    states, means = states_of(rule, dtype)
     common = (
-        *targets_of(losses, dtype), parameters, gradient, *states, means,
-        empty_in(workspace, "batches", (int(starts[-1]),), dtype), starts, geometry.table, geometry.layer_of_block,
-        geometry.costs, geometry.drop_factors, seeds, step_numbers, rule_numbers_of(rule, stack, n_steps),
-        np.array(codes), np.array(bounds), values, n_correct,
+        *of_steps, work.array("batches", (int(starts[-1]),), dtype), starts, geometry.table, geometry.layer_of_block,
+        geometry.costs, geometry.drop_factors, seeds, *numbers, np.array([*codes, n_threads, n_rows, vectors, parts]),
+        bounds, values, n_correct,
     )  # fmt: skip
     if isinstance(x, PackedBatches):
         train_packed(operations, dtype, *x[:3], *common)

@@ -282,15 +282,15 @@ def settle_norms(
             bounded = factor if places.learns[layer] else 1.0
             if places.weights_at[layer] >= 0:
                 tensor = places.tensor_at[layer]
-                _advance_mean(vectors.squares[first:end], bounded, update.numbers[layer], tensor, sums)
+                advance_mean(vectors.squares[first:end], bounded, update.numbers[layer], tensor, sums)
             if layers.has_bias[layer]:
                 tensor = places.tensor_at[layer] + 1
-                _advance_mean(vectors.squares[end : end + 1], bounded, update.numbers[layer], tensor, sums)
+                advance_mean(vectors.squares[end : end + 1], bounded, update.numbers[layer], tensor, sums)
     sums.factor[0] = factor
 
 
 @inline
-def _advance_mean(squares: Any, factor: float, numbers: Any, tensor: int, sums: Sums) -> None:
+def advance_mean(squares: Any, factor: float, numbers: Any, tensor: int, sums: Sums) -> None:
     """Update the running mean of a tensor's squared norm, and write its rate."""
     total = 0.0
     for square in squares:
