@@ -10,7 +10,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from fastfnn_kernels.jitted._compile.jit import Flag, In1, Out1, OutDoubles1, Real, inline, kernel
-from fastfnn_kernels.jitted._products.loops import sum_of_squares
+from fastfnn_kernels.jitted._products.loops import sum_in_order, sum_of_squares
 from fastfnn_kernels.jitted._products.update_rules import (
     adamw_elements,
     adamw_numbers,
@@ -170,7 +170,7 @@ def _adamw(
 def _squared_norm(values: In1, block_sums: OutDoubles1) -> float:
     for block in prange(block_sums.size):
         block_sums[block] = sum_of_squares(part(values, block))
-    norm: float = _sum(block_sums)
+    norm: float = sum_in_order(block_sums)
     return norm
 
 
@@ -182,13 +182,5 @@ def _add_multiple(w: In1, l2: Real, g: Out1, block_sums: OutDoubles1) -> float:
         for i in range(w_part.size):
             g_part[i] += l2 * w_part[i]
         block_sums[block] = sum_of_squares(w_part)
-    norm: float = _sum(block_sums)
+    norm: float = sum_in_order(block_sums)
     return norm
-
-
-@inline
-def _sum(values: Any) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total

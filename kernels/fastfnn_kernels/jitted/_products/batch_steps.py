@@ -28,7 +28,7 @@ from fastfnn_kernels.jitted._products.later_layers import (
     pack_transposed,
     units,
 )
-from fastfnn_kernels.jitted._products.loops import copy, multiply, sum_of_squares
+from fastfnn_kernels.jitted._products.loops import copy, multiply, sum_in_order, sum_of_squares
 from fastfnn_kernels.jitted._products.row_losses import Goal, compare_rows, count_correct_rows
 from fastfnn_kernels.jitted._products.tile_product import TILE_ROWS
 from fastfnn_kernels.jitted._products.update_rules import (
@@ -292,9 +292,7 @@ def settle_norms(
 @inline
 def advance_mean(squares: Any, factor: float, numbers: Any, tensor: int, sums: Sums) -> None:
     """Update the running mean of a tensor's squared norm, and write its rate."""
-    total = 0.0
-    for square in squares:
-        total += square
+    total = sum_in_order(squares)
     mean = numbers[1] * sums.means[tensor] + numbers[2] * (factor * factor * total)
     sums.means[tensor] = mean
     sums.rates[tensor] = numbers[0] / math.sqrt(mean + numbers[3])

@@ -26,7 +26,7 @@ from fastfnn_kernels.jitted._products.first_layer import (
 )
 from fastfnn_kernels.jitted._products.first_products import begin_share, write_gradient_of_block
 from fastfnn_kernels.jitted._products.later_layers import Rows, units
-from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.loops import copy, sum_in_order, sum_of_squares
 from fastfnn_kernels.jitted._products.sparse_product import Groups
 from fastfnn_kernels.jitted._products.update_rules import SGD, sgd_elements, update_elements
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
@@ -204,16 +204,8 @@ def _bias_views(layer: FirstLayer, vectors: Vectors, block: PanelBlock) -> Any:
 def add_up_panels(layer: FirstLayer, places: Places, vectors: Vectors, waits: bool) -> None:
     """Add up the first layer's sums of squares in order, and write them where `penalty_of` and norms find them."""
     weights, bias = places.block_starts[1], places.block_starts[1 + 1] - 1
-    vectors.penalised[weights] = _sum(layer.penalised.reshape(-1))
+    vectors.penalised[weights] = sum_in_order(layer.penalised.reshape(-1))
     if waits:
-        vectors.squares[weights] = _sum(layer.squares.reshape(-1))
+        vectors.squares[weights] = sum_in_order(layer.squares.reshape(-1))
         if layer.bias_at >= 0:
             vectors.squares[bias] = sum_of_squares(bias_of(layer, vectors.gradient))
-
-
-@inline
-def _sum(values: Any) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total

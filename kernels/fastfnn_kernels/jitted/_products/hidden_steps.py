@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn_kernels.jitted._compile.jit import inline, inlined, uncounted
+from fastfnn_kernels.jitted._compile.jit import inlined, uncounted
 from fastfnn_kernels.jitted._products.batch_steps import (
     Sums,
     Update,
@@ -26,7 +26,7 @@ from fastfnn_kernels.jitted._products.hidden_units import (
     write_first_gradient,
     write_second_gradient,
 )
-from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.loops import copy, sum_in_order, sum_of_squares
 from fastfnn_kernels.jitted._products.update_rules import RMSPROP_TENSOR, update_elements
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 
@@ -196,16 +196,8 @@ def penalty_of_parts(tensors: Tensors, parity: int, l2: float, l2_bias: float) -
     for tensor in range(4):
         factor = l2_bias if tensor in (BIAS, SECOND_BIAS) else l2
         if factor != 0:  # else the sums may be those of an earlier call
-            penalty += factor / 2 * _sum(tensors.penalised[parity, tensor])
+            penalty += factor / 2 * sum_in_order(tensors.penalised[parity, tensor])
     return penalty
-
-
-@inline
-def _sum(values: Any) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total
 
 
 @uncounted
@@ -214,7 +206,7 @@ def settle_norms_of_parts(tensors: Tensors, update: Update, clip_norm: float, su
     total = 0.0
     for tensor in range(4):
         if tensors.learns[tensor // 2] and tensors.starts[tensor] >= 0:
-            total += _sum(tensors.squares[tensor])
+            total += sum_in_order(tensors.squares[tensor])
     norm = math.sqrt(total)
     factor = clip_norm / norm if norm > clip_norm else 1.0
     if update.code == RMSPROP_TENSOR:

@@ -91,6 +91,15 @@ def mark(line: Any, marks: Any) -> None:
 
 
 @inline
+def sum_in_order(values: Any) -> float:
+    """Return the sum of float64 numbers, added one after another."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+@inline
 def sum_of_squares(values: Any) -> float:
     """Return the sum of squares, in float64."""
     total = 0.0
