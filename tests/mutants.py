@@ -378,23 +378,23 @@ MUTANTS = [
     Mutant("a factor of all dropped numbers", "_products/dropped.py", "x[i] * factor if kept else zero", "x[i] * factor if kept else x[i]", "train_batches"),
     Mutant("a row of a batch used as it is", "_products/dense_batches.py", "x[index_below(rows[begin + row], x.shape[0])]", "x[rows[begin + row]]", "changing_arguments"),
     Mutant("the first units for all parts", "_products/hidden_units.py", "first = part.first * capacity", "first = 0", "train_batches"),
-    Mutant("outputs of the first part alone", "_products/hidden_units.py", "for number in range(1, n_parts):", "for number in range(1, 1):", "train_batches"),
+    Mutant("outputs of the first part alone", "_products/hidden_units.py", "for number in range(1, number_of_parts(network)):", "for number in range(1, 1):", "train_batches"),
     Mutant("the last bias in each part", "_products/hidden_units.py", "network.output_biases if number == 0 else zeros", "network.output_biases", "train_batches"),
     Mutant("no derivative of the hidden activation", "_products/hidden_units.py", "        multiply_by_derivative(out.reshape(-1), y.reshape(-1), code)\n", "        pass\n", "train_batches"),
-    Mutant("partial outputs of two batches in one place", "_products/hidden_batches.py", "PARTIAL_OUTPUTS)[step % 2 * of_outputs : (step % 2 + 1) * of_outputs]", "PARTIAL_OUTPUTS)[:of_outputs]", "many_threads"),
-    Mutant("inputs of two batches in one place", "_products/hidden_batches.py", "size, place = capacity * network.n_inputs, step % 3", "size, place = capacity * network.n_inputs, 0", "train_batches"),
+    Mutant("partial outputs of two batches in one place", "_products/hidden_units.py", "size, turn = batch.capacity * network.n_outputs, batch.step % 2", "size, turn = batch.capacity * network.n_outputs, 0", "many_threads"),
+    Mutant("inputs of two batches in one place", "_products/hidden_units.py", "first = batch.step % 3 * batch.capacity * network.n_inputs", "first = 0", "train_batches"),
     Mutant("penalties of the step before", "_products/hidden_batches.py", "penalty_of_parts(tensors, parity,", "penalty_of_parts(tensors, 1 - parity,", "train_batches"),
     Mutant("a second bias that every part updates", "_products/hidden_steps.py", "    if number == 0 and tensors.starts[SECOND_BIAS] >= 0:\n        w, g, s, t = _slice(tensors, vectors, SECOND_BIAS, 0, n_outputs)\n        g[:] = 0", "    if tensors.starts[SECOND_BIAS] >= 0:\n        w, g, s, t = _slice(tensors, vectors, SECOND_BIAS, 0, n_outputs)\n        g[:] = 0", "train_batches"),
     Mutant("a hidden part that is not packed anew", "_products/hidden_steps.py", "    if not update.waits:\n        pack_part(network, tensors, vectors, number)\n", "", "train_batches"),
     Mutant("the first gradient left in its part", "_products/hidden_steps.py", "if keeps or update.waits:", "if update.waits:", "train_batches"),
     Mutant("frozen hidden gradients in the norm", "_products/hidden_steps.py", "if tensors.learns[tensor // 2] and tensors.starts[tensor] >= 0:", "if tensors.starts[tensor] >= 0:", "train_batches"),
     Mutant("hidden weights that stay in their parts", "_products/hidden_batches.py", "        exchange_part(network, tensors, vectors, number, OUT_OF_PANELS)\n", "        pass\n", "train_batches"),
-    Mutant("a row of a batch with one hidden layer used as it is", "_products/hidden_batches.py", "x[index_below(rows[step * batch_size + row], x.shape[0])]", "x[rows[step * batch_size + row]]", "changing_arguments"),
+    Mutant("a row of a batch with one hidden layer used as it is", "_products/hidden_batches.py", "x[index_below(rows[batch.step * batch.capacity + row], x.shape[0])]", "x[rows[batch.step * batch.capacity + row]]", "changing_arguments"),
 ]  # fmt: skip
 
 
 def caught(mutant: Mutant, folder: Path) -> bool:
-    """Run the tests of a mutated copy, and return whether one failed."""
+    """Run the tests of a mutated copy, and return whether one failed, crashed or never ended."""
     copy = folder / "fastfnn_kernels"
     shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     file = copy / "jitted" / mutant.file
@@ -414,8 +414,14 @@ def caught(mutant: Mutant, folder: Path) -> bool:
         "--hypothesis-profile=mutants",
         str(ROOT / "tests" / f"test_{mutant.tests}.py"),
     ]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    return run.returncode == 1 and " failed" in run.stdout
+    try:
+        run = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    crashed = run.returncode < 0  # by a signal
+    return crashed or (run.returncode == 1 and " failed" in run.stdout)
 
 
 def main(stems: list[str]) -> None:

@@ -56,7 +56,7 @@ from fastfnn_kernels.jitted._products.batch_steps import (
 from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.later_layers import Layers, Rows, units
 from fastfnn_kernels.jitted._products.loops import copy
-from fastfnn_kernels.jitted._products.team import join, new_team, size_of, wait_for_all
+from fastfnn_kernels.jitted._products.team import FIRST_TURN, join, new_team, size_of, wait_for_all
 from fastfnn_kernels.jitted._products.tile_product import rows_of_share
 
 
@@ -116,16 +116,11 @@ def _take_steps(
     worker: int,
 ) -> None:
     """Take a thread's part in all steps."""
-    codes, bounds, n_threads, turn, dtype = (
-        codes_of(steps.integers),
-        bounds_of(steps.reals),
-        size_of(team),
-        1,
-        vectors.parameters.dtype,
-    )
+    codes, bounds = codes_of(steps.integers), bounds_of(steps.reals)
+    n_threads, dtype = size_of(team), vectors.parameters.dtype
     first_block, end_block = blocks_of_share(places, worker, n_threads)
     pack_weights(layers, places, vectors, first_block, end_block)
-    turn = wait_for_all(team, turn)
+    turn = wait_for_all(team, FIRST_TURN)
     for step in range(steps.losses.size):
         begin, stop = step * codes.batch_size, min((step + 1) * codes.batch_size, codes.n_rows)
         batch = Rows(stop - begin, *memory[1:])

@@ -27,6 +27,7 @@ from fastfnn_kernels.jitted._products.first_layer import (
 from fastfnn_kernels.jitted._products.first_products import begin_share, write_gradient_of_block
 from fastfnn_kernels.jitted._products.later_layers import Rows, units
 from fastfnn_kernels.jitted._products.loops import copy, sum_in_order, sum_of_squares
+from fastfnn_kernels.jitted._products.panels import INTO_PANELS, OUT_OF_PANELS
 from fastfnn_kernels.jitted._products.sparse_product import Groups
 from fastfnn_kernels.jitted._products.update_rules import SGD, sgd_elements, update_elements
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
@@ -103,7 +104,7 @@ def _step_block(
     if update.waits:
         _write_sums_of_squares(g, block.width, layer.squares[of_block, block.column : block.end_column])
     if keeps or update.waits:
-        _exchange_gradient(layer, block, vectors.gradient, g, False)
+        _exchange_gradient(layer, block, vectors.gradient, g, OUT_OF_PANELS)
     if not update.waits:
         update_elements(update.code, update.numbers[1], w, g, s, t)
 
@@ -175,9 +176,9 @@ def update_panels_after_norms(
             block = panel_of(layer, panel, first, min(first + BLOCK_INPUTS, layer.bounds[share + 1]))
             w, s, t = _panel_views(layer, block)
             g = layer.gradients[worker, : w.size]
-            _exchange_gradient(layer, block, vectors.gradient, g, True)
+            _exchange_gradient(layer, block, vectors.gradient, g, INTO_PANELS)
             bound_and_update(update.code, numbers, factor, layer.learns, rates, 0, w, g, s, t)
-            _exchange_gradient(layer, block, vectors.gradient, g, False)
+            _exchange_gradient(layer, block, vectors.gradient, g, OUT_OF_PANELS)
         if share == 0 and layer.bias_at >= 0:
             block = panel_of(layer, panel, 0, 0)
             w, g, s, t = _bias_views(layer, vectors, block)

@@ -52,13 +52,14 @@ from fastfnn_kernels.jitted._products.hidden_units import (
     add_up_outputs,
     backward_part,
     forward_part,
+    inputs_of,
     parts_of,
 )
 from fastfnn_kernels.jitted._products.indices import index_below
 from fastfnn_kernels.jitted._products.loops import copy
-from fastfnn_kernels.jitted._products.panels import fill_panel
+from fastfnn_kernels.jitted._products.panels import INTO_PANELS, OUT_OF_PANELS, fill_panel
 from fastfnn_kernels.jitted._products.row_losses import compare_rows, count_correct_rows
-from fastfnn_kernels.jitted._products.team import join, new_team, size_of, wait_for_all
+from fastfnn_kernels.jitted._products.team import FIRST_TURN, join, new_team, size_of, wait_for_all
 from fastfnn_kernels.jitted._products.tile_product import rows_of_share
 
 # Parts of the memory that the kernel works in: inputs of three batches, the units' outputs and gradients, partial
@@ -68,8 +69,7 @@ INPUTS, HIDDEN, HIDDEN_GRADIENTS, PARTIAL_OUTPUTS, OUTPUTS, GRADIENTS, GRADIENT_
 # What stands for the parameters in products, zeros, and the first weights' states and gradient in panels.
 WEIGHTS, BIASES, FORWARD, BACKWARD, OUTPUT_BIASES, ZEROS, STATE, OTHER_STATE, WEIGHT_GRADIENTS = range(9, 18)
 
-# For a literal, a function would be compiled once more.
-INTO_PANELS, OUT_OF_PANELS, FIRST_STEP = np.bool_(True), np.bool_(False), np.int64(0)
+FIRST_STEP = np.int64(0)  # for a literal, a function would be compiled once more
 
 
 @kernel
@@ -143,25 +143,24 @@ def _network_of(sizes: Any, memory: Any, starts: Any) -> Network:
 
 
 @inlined
-def _batch_of(
-    network: Network, steps: Steps, memory: Any, starts: Any, step: int, worker: int, n_threads: int
-) -> Batch:
-    """Return the rows of a step; there are none before the first step and after the last."""
-    codes = codes_of(steps.integers)
-    capacity, n_parts = codes.batch_size, codes.n_shares
-    n_rows = max(min(capacity, codes.n_rows - step * capacity), 0) if step >= 0 else 0
-    size, place = capacity * network.n_inputs, step % 3
-    inputs = part(memory, starts, INPUTS)[place * size : place * size + n_rows * network.n_inputs]
-    of_outputs = n_parts * capacity * network.n_outputs
-    partial = part(memory, starts, PARTIAL_OUTPUTS)[step % 2 * of_outputs : (step % 2 + 1) * of_outputs]
+def _batches_of(memory: Any, starts: Any, batch_size: int, worker: int, n_threads: int) -> Batch:
+    """Return what a thread has for all batches."""
     return Batch(
-        n_rows, capacity, inputs.reshape((n_rows, network.n_inputs)), part(memory, starts, HIDDEN),
-        part(memory, starts, HIDDEN_GRADIENTS), partial, _rows(part(memory, starts, OUTPUTS), n_threads)[worker],
+        0, 0, batch_size, part(memory, starts, INPUTS), part(memory, starts, HIDDEN),
+        part(memory, starts, HIDDEN_GRADIENTS), part(memory, starts, PARTIAL_OUTPUTS),
+        _rows(part(memory, starts, OUTPUTS), n_threads)[worker],
         _rows(part(memory, starts, GRADIENTS), n_threads)[worker],
         _rows(part(memory, starts, GRADIENT_PANELS), n_threads)[worker],
         _rows(part(memory, starts, MAXIMA), n_threads)[worker],
         _rows(part(memory, starts, TOTALS), n_threads)[worker],
     )  # fmt: skip
+
+
+@inlined
+def _batch_of(batches: Batch, n_rows: int, step: int) -> Batch:
+    """Return the rows of a step, of `n_rows` in all; there are none before the first step and after the last."""
+    size = batches.capacity
+    return Batch(step, max(min(size, n_rows - step * size), 0) if step >= 0 else 0, *batches[2:])
 
 
 @uncounted
@@ -184,13 +183,11 @@ def _take_part(
     for number in range(first_part, end_part):
         exchange_part(network, tensors, vectors, number, INTO_PANELS)
         pack_part(network, tensors, vectors, number)
-    of_thread = codes.n_threads
-    first_batch = _batch_of(network, steps, memory, starts, FIRST_STEP, worker, of_thread)
-    _collect_rows(x, rows, first_batch, codes.batch_size, FIRST_STEP, worker, n_threads)
-    turn = wait_for_all(team, 1)
+    batches = _batches_of(memory, starts, codes.batch_size, worker, codes.n_threads)
+    _collect_rows(x, rows, network, _batch_of(batches, codes.n_rows, FIRST_STEP), worker, n_threads)
+    turn = wait_for_all(team, FIRST_TURN)
     for step in range(n_steps + 1):
-        before = _batch_of(network, steps, memory, starts, step - 1, worker, of_thread)
-        batch = _batch_of(network, steps, memory, starts, step, worker, of_thread)
+        before, batch = _batch_of(batches, codes.n_rows, step - 1), _batch_of(batches, codes.n_rows, step)
         update, parity = update_of(steps, max(step - 1, 0), dtype), (step + 1) % 2
         if step > 0:
             for number in range(first_part, end_part):
@@ -205,15 +202,14 @@ def _take_part(
         if step < n_steps:
             for number in range(first_part, end_part):
                 forward_part(network, batch, number)
-            following = _batch_of(network, steps, memory, starts, step + 1, worker, of_thread)
-            _collect_rows(x, rows, following, codes.batch_size, step + 1, worker, n_threads)
+            _collect_rows(x, rows, network, _batch_of(batches, codes.n_rows, step + 1), worker, n_threads)
         turn = wait_for_all(team, turn)
         if step > 0 and worker == 0:
             numbers = steps.step_numbers[step - 1]
             steps.losses[step - 1] += penalty_of_parts(tensors, parity, numbers[1], numbers[2])
         if step == n_steps:
             break
-        _compare(network, batch, steps, step, worker)
+        _compare(network, batch, steps, worker)
         for number in range(first_part, end_part):
             backward_part(network, batch, number)
     for number in range(first_part, end_part):
@@ -221,22 +217,21 @@ def _take_part(
 
 
 @uncounted
-def _collect_rows(x: Any, rows: Any, batch: Batch, batch_size: int, step: int, worker: int, n_threads: int) -> None:
+def _collect_rows(x: Any, rows: Any, network: Network, batch: Batch, worker: int, n_threads: int) -> None:
     """Copy a thread's share of a batch's rows."""
-    first, end = rows_of_share(batch.n_rows, worker, n_threads)
+    (first, end), inputs = rows_of_share(batch.n_rows, worker, n_threads), inputs_of(network, batch)
     for row in range(first, end):
-        copy(x[index_below(rows[step * batch_size + row], x.shape[0])], batch.inputs[row])
+        copy(x[index_below(rows[batch.step * batch.capacity + row], x.shape[0])], inputs[row])
 
 
 @uncounted
-def _compare(network: Network, batch: Batch, steps: Steps, step: int, worker: int) -> None:
+def _compare(network: Network, batch: Batch, steps: Steps, worker: int) -> None:
     """Write the gradient of all outputs, which each thread computes for itself, and the loss."""
-    n_rows, n_outputs, dtype = batch.n_rows, network.n_outputs, batch.outputs.dtype
-    codes = codes_of(steps.integers)
-    add_up_outputs(network, batch, codes.n_shares)
+    step, n_rows, n_outputs, dtype = batch.step, batch.n_rows, network.n_outputs, batch.outputs.dtype
+    add_up_outputs(network, batch)
     outputs = batch.outputs[: n_rows * n_outputs].reshape((n_rows, n_outputs))
     grad = batch.gradients[: n_rows * n_outputs].reshape((n_rows, n_outputs))
-    first, numbers = step * codes.batch_size, steps.step_numbers[step]
+    first, numbers = step * batch.capacity, steps.step_numbers[step]
     goal, scale = goal_of(steps, first, first + n_rows, dtype), dtype.type(numbers[0])
     loss = compare_rows(goal, outputs, 0, n_rows, scale, grad, batch.maxima, batch.totals)
     if worker == 0:

@@ -27,11 +27,13 @@ from fastfnn_kernels.jitted._products.hidden_units import (
     write_second_gradient,
 )
 from fastfnn_kernels.jitted._products.loops import copy, sum_in_order, sum_of_squares
+from fastfnn_kernels.jitted._products.panels import INTO_PANELS, OUT_OF_PANELS
 from fastfnn_kernels.jitted._products.update_rules import RMSPROP_TENSOR, update_elements
 from fastfnn_kernels.jitted._products.weight_gradient import add_sums_of_columns
 
 # Tensors, as rows of the sums of squares; each part has a column. The second bias belongs to the first part.
-WEIGHTS, BIAS, SECOND_WEIGHTS, SECOND_BIAS = range(4)
+# For literals, functions would be compiled once more.
+WEIGHTS, BIAS, SECOND_WEIGHTS, SECOND_BIAS = map(np.int64, range(4))
 
 
 class Tensors(NamedTuple):
@@ -83,7 +85,7 @@ def step_part(
     write_first_gradient(network, batch, part, g)
     _finish(tensors, update, WEIGHTS, parity, number, w, g)
     if keeps or update.waits:
-        _exchange_gradient(network, tensors, vectors, part, g, False)
+        _exchange_gradient(network, tensors, vectors, part, g, OUT_OF_PANELS)
     if not update.waits:
         update_elements(update.code, update.numbers[1], w, g, s, t)
     if tensors.starts[BIAS] >= 0:
@@ -193,7 +195,7 @@ def _exchange_gradient(
 def penalty_of_parts(tensors: Tensors, parity: int, l2: float, l2_bias: float) -> float:
     """Return the penalties of a step, from the sums of squares of each part."""
     penalty = 0.0
-    for tensor in range(4):
+    for tensor in range(np.int64(4)):
         factor = l2_bias if tensor in (BIAS, SECOND_BIAS) else l2
         if factor != 0:  # else the sums may be those of an earlier call
             penalty += factor / 2 * sum_in_order(tensors.penalised[parity, tensor])
@@ -204,14 +206,14 @@ def penalty_of_parts(tensors: Tensors, parity: int, l2: float, l2_bias: float) -
 def settle_norms_of_parts(tensors: Tensors, update: Update, clip_norm: float, sums: Sums) -> None:
     """Write the factor that bounds the norm of all gradients, and each tensor's rate, if the rule has such."""
     total = 0.0
-    for tensor in range(4):
+    for tensor in range(np.int64(4)):
         if tensors.learns[tensor // 2] and tensors.starts[tensor] >= 0:
             total += sum_in_order(tensors.squares[tensor])
     norm = math.sqrt(total)
     factor = clip_norm / norm if norm > clip_norm else 1.0
     if update.code == RMSPROP_TENSOR:
-        n_before = 0
-        for tensor in range(4):
+        n_before = np.int64(0)
+        for tensor in range(np.int64(4)):
             if tensors.starts[tensor] >= 0:
                 bounded = factor if tensors.learns[tensor // 2] else 1.0
                 advance_mean(tensors.squares[tensor], bounded, update.numbers[1 + tensor // 2], n_before, sums)
@@ -224,12 +226,12 @@ def update_part_after_norms(
     network: Network, tensors: Tensors, vectors: Vectors, update: Update, sums: Sums, number: int, worker: int
 ) -> None:
     """Bound the stored gradient of a part, and update and pack it."""
-    part, n_outputs, tensor = part_of(network, number), network.n_outputs, 0
+    part, n_outputs, tensor = part_of(network, number), network.n_outputs, np.int64(0)
     factor, rates, learns = sums.factor[0], sums.rates, tensors.learns
     w, g, s, t = _panels(network, tensors, part, worker)
-    _exchange_gradient(network, tensors, vectors, part, g, True)
+    _exchange_gradient(network, tensors, vectors, part, g, INTO_PANELS)
     bound_and_update(update.code, update.numbers[1], factor, learns[0], rates, tensor, w, g, s, t)
-    _exchange_gradient(network, tensors, vectors, part, g, False)
+    _exchange_gradient(network, tensors, vectors, part, g, OUT_OF_PANELS)
     if tensors.starts[BIAS] >= 0:
         tensor += 1
         w, g, s, t = _slice(tensors, vectors, BIAS, part.first, part.end)

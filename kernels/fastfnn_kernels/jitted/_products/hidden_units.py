@@ -46,12 +46,13 @@ class Network(NamedTuple):
 class Batch(NamedTuple):
     """A batch's rows in both layers; what belongs to parts lies part after part."""
 
+    step: Any
     n_rows: Any
     capacity: Any  # rows of the largest batch
-    inputs: Any
+    inputs: Any  # of this batch and two others, in turn
     hidden: Any  # outputs of the units
     hidden_gradients: Any
-    partial_outputs: Any
+    partial_outputs: Any  # of this batch and another, in turn
     outputs: Any  # a thread's own, like what follows
     gradients: Any
     gradient_panel: Any
@@ -84,11 +85,16 @@ def part_of(network: Network, number: int) -> Part:
 
 
 @inline
+def number_of_parts(network: Network) -> int:
+    """Return the number of parts."""
+    n_parts: int = number_of_panels(network.n_units, columns_of_part(network.weights))
+    return n_parts
+
+
+@inline
 def parts_of(network: Network, worker: int, n_threads: int) -> tuple[int, int]:
     """Return a worker's first part and the end of its parts."""
-    parts: tuple[int, int] = share_of(
-        number_of_panels(network.n_units, columns_of_part(network.weights)), worker, n_threads
-    )
+    parts: tuple[int, int] = share_of(number_of_parts(network), worker, n_threads)
     return parts
 
 
@@ -102,8 +108,16 @@ def of_part(values: Any, part: Part, n_rows: int, capacity: int) -> Any:
 @inlined
 def partial_of(network: Network, batch: Batch, number: int) -> Any:
     """Return a part's share of the outputs, as a vector."""
-    first = number * batch.capacity * network.n_outputs
+    size, turn = batch.capacity * network.n_outputs, batch.step % 2
+    first = (turn * number_of_parts(network) + number) * size
     return batch.partial_outputs[first : first + batch.n_rows * network.n_outputs]
+
+
+@inlined
+def inputs_of(network: Network, batch: Batch) -> Any:
+    """Return a batch's inputs."""
+    first = batch.step % 3 * batch.capacity * network.n_inputs
+    return batch.inputs[first : first + batch.n_rows * network.n_inputs].reshape((batch.n_rows, network.n_inputs))
 
 
 @uncounted
@@ -112,10 +126,10 @@ def forward_part(network: Network, batch: Batch, number: int) -> None:
     part, code = part_of(network, number), network.hidden_code
     hidden = of_part(batch.hidden, part, batch.n_rows, batch.capacity)
     panel = network.weights[part.first * network.n_inputs : (part.first + part.width) * network.n_inputs]
-    zeros, nothing = network.zeros, batch.inputs[:0]
+    inputs, zeros = inputs_of(network, batch), network.zeros
     bias, floor = network.biases[part.first : part.first + part.width], floor_of(code, hidden)
-    product = Product(batch.inputs, panel, panel, 0, bias, zeros, floor, hidden, False, hidden)
-    multiply_block(product, nothing, FIRST_PANEL, batch.n_rows, FIRST_PANEL, FIRST_PANEL + 1)
+    product = Product(inputs, panel, panel, 0, bias, zeros, floor, hidden, False, hidden)
+    multiply_block(product, inputs[:0], FIRST_PANEL, batch.n_rows, FIRST_PANEL, FIRST_PANEL + 1)
     if code > RELU:
         activate(hidden.reshape(-1), code)
     _clear_padding(hidden, part)
@@ -124,15 +138,15 @@ def forward_part(network: Network, batch: Batch, number: int) -> None:
     width = network.output_biases.size
     rows, floor = network.forward[part.first * width : (part.first + part.width) * width], floor_of(IDENTITY, hidden)
     product = Product(hidden, rows, rows, 0, start, zeros, floor, out, False, out)
-    multiply_block(product, nothing, FIRST_PANEL, batch.n_rows, FIRST_PANEL, FIRST_PANEL + 1)
+    multiply_block(product, inputs[:0], FIRST_PANEL, batch.n_rows, FIRST_PANEL, FIRST_PANEL + 1)
 
 
 @uncounted
-def add_up_outputs(network: Network, batch: Batch, n_parts: int) -> None:
+def add_up_outputs(network: Network, batch: Batch) -> None:
     """Write the network's outputs into the thread's own memory."""
     out = batch.outputs[: batch.n_rows * network.n_outputs]
     copy(partial_of(network, batch, 0), out)
-    for number in range(1, n_parts):
+    for number in range(1, number_of_parts(network)):
         add(partial_of(network, batch, number), out)
     if network.output_code > RELU:
         activate(out, network.output_code)
@@ -157,9 +171,9 @@ def backward_part(network: Network, batch: Batch, number: int) -> None:
 def write_first_gradient(network: Network, batch: Batch, part: Part, out: Any) -> None:
     """Write the gradient of a part's columns of the first weights, padded."""
     grad = of_part(batch.hidden_gradients, part, batch.n_rows, batch.capacity).reshape(-1)
-    matrix = out.reshape((network.n_inputs, part.width))
-    gradient = Gradient(batch.inputs, 0, batch.n_rows, grad, network.zeros, False, matrix)
-    add_products_of_block(gradient, batch.inputs[:0], FIRST_PANEL, network.n_inputs, FIRST_PANEL, FIRST_PANEL + 1)
+    inputs, matrix = inputs_of(network, batch), out.reshape((network.n_inputs, part.width))
+    gradient = Gradient(inputs, 0, batch.n_rows, grad, network.zeros, False, matrix)
+    add_products_of_block(gradient, inputs[:0], FIRST_PANEL, network.n_inputs, FIRST_PANEL, FIRST_PANEL + 1)
     _clear_padding(matrix, part)
 
 

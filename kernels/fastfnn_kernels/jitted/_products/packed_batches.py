@@ -66,13 +66,11 @@ from fastfnn_kernels.jitted._products.first_products import multiply_panels
 from fastfnn_kernels.jitted._products.flat_layers import part
 from fastfnn_kernels.jitted._products.later_layers import Layers, Rows
 from fastfnn_kernels.jitted._products.loops import copy, sum_of_squares
+from fastfnn_kernels.jitted._products.panels import INTO_PANELS, OUT_OF_PANELS
 from fastfnn_kernels.jitted._products.shares import bounds_of_inputs
 from fastfnn_kernels.jitted._products.sparse_product import Groups
-from fastfnn_kernels.jitted._products.team import join, new_team, size_of, wait_for_all
+from fastfnn_kernels.jitted._products.team import FIRST_TURN, join, new_team, size_of, wait_for_all
 from fastfnn_kernels.jitted._products.tile_product import rows_of_share
-
-# For a literal, a function would be compiled once more.
-INTO_PANELS, OUT_OF_PANELS = np.bool_(True), np.bool_(False)
 
 
 @kernel
@@ -155,7 +153,7 @@ def _take_part(
     if worker == 0 and first_layer.bias_at >= 0:
         copy(bias_of(first_layer, vectors.parameters), first_layer.biases)
     outputs, n_before, n_rows = memory.outputs, 0, min(codes.batch_size, codes.n_rows)
-    turn = wait_for_all(team, 1)
+    turn = wait_for_all(team, FIRST_TURN)
     for step in range(n_steps + 1):
         before = Rows(n_before, memory.unit_starts, other_outputs, *memory[3:])
         batch = Rows(n_rows, memory.unit_starts, outputs, *memory[3:])

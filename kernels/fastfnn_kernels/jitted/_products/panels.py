@@ -24,6 +24,9 @@ from fastfnn_kernels.runtime.cpu import UNIT
 
 VECTOR_BYTES = UNIT.vector_bytes
 
+# The direction of a copy between a matrix and its panels. For literals, functions would be compiled once more.
+INTO_PANELS, OUT_OF_PANELS = np.bool_(True), np.bool_(False)
+
 
 @inline
 def aligned_empty(size: int, dtype: Any) -> Any:

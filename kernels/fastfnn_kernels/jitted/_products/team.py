@@ -20,7 +20,10 @@ from fastfnn_kernels.jitted._compile.jit import inline, uncounted
 from fastfnn_kernels.jitted._llvm.vectors import CACHE_LINE
 
 # Places in a team's memory, in a cache line each: iterations that have begun, members, arrivals at barriers.
-_BEGUN, _SIZE, _ARRIVED = (i * CACHE_LINE // 8 for i in range(3))
+_BEGUN, _SIZE, _ARRIVED = (np.int64(i * CACHE_LINE // 8) for i in range(3))
+
+# The first `turn` of `wait_for_all`. For literals, functions would be compiled once more.
+FIRST_TURN = np.int64(1)
 
 # Added to the number of those that have begun, when a team is closed.
 _CLOSED = 2**32
@@ -118,7 +121,7 @@ def size_of(team: Any) -> int:
 
 @uncounted
 def wait_for_all(team: Any, turn: int) -> int:
-    """Wait until all members have called this with the same `turn`, the first of which is 1; return the next."""
+    """Wait until all members have called this with the same `turn`, at first `FIRST_TURN`; return the next."""
     expected = turn * size_of(team)
     if _add(team, _ARRIVED, 1) + 1 < expected:
         while not _reaches(team, _ARRIVED, expected):
