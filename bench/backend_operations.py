@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 import fastfnn
 from fastfnn._memory import aligned_empty
 from fastfnn.execution.options import Options
-from fastfnn.execution.plan import plan_training
+from fastfnn.execution.plan import plan_evaluation, plan_training
 from fastfnn.execution.preparation import prepare, profile_repeated
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
 from fastfnn.inputs.row_blocks import PackedBlocks
@@ -39,6 +39,7 @@ from fastfnn.inputs.targets import Targets
 from fastfnn.parameters import FlatArrays
 from fastfnn.training.epochs import Epochs
 from fastfnn.training.interrupt import Interrupt
+from fastfnn.training.prepared import PreparedSet
 
 Run = Callable[[], Any]
 
@@ -259,7 +260,8 @@ def epochs(
     in_order = options.batch_size is None
     data = profile_repeated(network, X, in_order=in_order, is_weighted=False)
     plan = plan_training(network, data, options, optimizer)
-    return Epochs(network, prepare(network, X, plan), Targets(y), optimizer, options, plan)
+    samples = PreparedSet(prepare(network, X, plan), Targets(y), plan_evaluation(network, data).propagation)
+    return Epochs(network, samples, optimizer, options, plan)
 
 
 def main_network(backend: str, input_scale: float = 1.0) -> fastfnn.Network:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from fastfnn_kernels.protocol import Kernels
+from fastfnn_kernels.workspace import Workspace
 from numpy.typing import DTypeLike, NDArray
 
 from fastfnn._checks import check_held, check_scale, float_dtype
+from fastfnn._memory import aligned_full
 from fastfnn.backends import get_backend
 from fastfnn.data_form import DataForm
 from fastfnn.inputs.csr import Csr
@@ -21,7 +23,7 @@ from fastfnn.inputs.validation import check_finite, check_inputs
 from fastfnn.inputs.weights import with_sample_weight
 from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.losses import Loss, get_loss
-from fastfnn.parameters import FlatArrays
+from fastfnn.parameters import FlatArrays, layout_of
 
 
 class Model:
@@ -152,9 +154,9 @@ class Model:
         if not same:
             self.parameter_arrays = _stored(self.layers)
 
-    def samples(self, X: NDArray[Any] | Csr) -> Samples:
-        """Wrap a checked X; requested rows are converted to the network's dtype, or packed."""
-        return samples_of(X, self.dtype, self.input_scale, self.kernels)
+    def samples(self, X: NDArray[Any] | Csr, workspace: Workspace | None = None) -> Samples:
+        """Wrap a checked X; requested rows are converted to the network's dtype in a workspace, or packed."""
+        return samples_of(X, self.dtype, self.input_scale, self.kernels, workspace)
 
     def check_samples(
         self, X: Any, y: Any, whose: str = "", sample_weight: Any = None
@@ -258,6 +260,22 @@ def start_gradients(model: Model) -> Sequence[NDArray[Any]]:
     for layer in model.layers:
         layer.gradient = Gradient(**{name: next(in_order) for name in layer.parameters})
     return gradients
+
+
+class LayerGradients(NamedTuple):
+    """Arrays for the gradients of all layers in one vector, and the same by layer."""
+
+    arrays: FlatArrays
+    of_layers: list[Gradient]
+
+
+def flat_gradients(model: Model) -> LayerGradients:
+    """Allocate zero gradients in one vector, which no layer uses yet."""
+    layout = layout_of((array.shape for array in model.parameter_arrays), model.dtype)
+    arrays = FlatArrays(layout, aligned_full((layout.size,), 0, model.dtype))
+    in_order = iter(arrays)
+    of_layers = [Gradient(**{name: next(in_order) for name in layer.parameters}) for layer in model.layers]
+    return LayerGradients(arrays, of_layers)
 
 
 def _stored(layers: Sequence[Layer]) -> FlatArrays | list[NDArray[Any]]:

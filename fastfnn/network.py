@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastfnn.history import History
 from fastfnn.inputs.protection import write_protected
-from fastfnn.inputs.validation import Inputs, check_input_format, check_inputs
+from fastfnn.inputs.validation import Inputs, check_inputs
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -20,6 +20,7 @@ from fastfnn.training.events import Callback, StepCallback
 
 # The files that plan and compute are imported where they are needed: `import fastfnn` does without them.
 if TYPE_CHECKING:
+    from fastfnn.execution.communicator import Communicator
     from fastfnn.execution.plan import ExecutionPlan
     from fastfnn.execution.prediction import Predictor
 
@@ -94,6 +95,7 @@ class Network(Model):
         step_callbacks: Sequence[StepCallback] = (),
         history: History | None = None,
         input_format: str = "auto",
+        communicator: Communicator | None = None,
     ) -> History:
         """Train on samples and their targets.
 
@@ -145,6 +147,10 @@ class Network(Model):
         input_format : {"auto", "dense", "sparse"}
             Whether zeros of X are multiplied: "sparse" packs the samples without their zeros, "dense" never does.
             "auto" packs sparse arrays, and other arrays if they have so many zeros that packing is faster.
+        communicator : Communicator, optional
+            Processes that train together, from `fastfnn.distributed`. Then X, y, `sample_weight` and
+            `validation_data` are this process's rows, `communicator.rows(n)` of n, and results have the same bits on
+            any number of processes. Callbacks run on all of them.
 
         Returns
         -------
@@ -155,36 +161,27 @@ class Network(Model):
         ------
         TypeError, ValueError
             If the data, an argument or the optimizer's state does not fit; nothing is changed then.
+        RuntimeError
+            If another process failed.
         SystemExit
             If SIGTERM arrived, after the current step.
         """
         from fastfnn.execution.options import Options
-        from fastfnn.execution.plan import log_plan
-        from fastfnn.execution.preparation import plan_checked
+        from fastfnn.training.agreement import agreement_of, together
         from fastfnn.training.loop import fit
 
-        options = Options(
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            l2=l2,
-            l2_bias=l2_bias,
-            l2_added_to=l2_added_to,
-            average_by=average_by,
-            clip_value=clip_value,
-            clip_norm=clip_norm,
-            schedule=schedule,
-            callbacks=callbacks,
-            step_callbacks=step_callbacks,
-            input_format=input_format,
-        )
-        training = self.check_samples(X, y, sample_weight=sample_weight)
-        validation = None if validation_data is None else self.check_validation(validation_data)
-        plan = plan_checked(self, *training, options, optimizer)
-        log_plan(plan)
-        with write_protected([X, y, sample_weight, *(validation_data or ())]):
-            return fit(self, training, optimizer, options, plan, validation, history)
+        agreement = agreement_of(communicator)
+        with together(agreement):
+            options = Options(
+                epochs, batch_size, shuffle=shuffle, drop_last=drop_last, l2=l2, l2_bias=l2_bias,
+                l2_added_to=l2_added_to, average_by=average_by, clip_value=clip_value, clip_norm=clip_norm,
+                schedule=schedule, callbacks=callbacks, step_callbacks=step_callbacks, input_format=input_format,
+                communicator=communicator,
+            )  # fmt: skip
+            training = self.check_samples(X, y, sample_weight=sample_weight)
+            validation = None if validation_data is None else self.check_validation(validation_data)
+            with write_protected([X, y, sample_weight, *(validation_data or ())]):
+                return fit(self, training, optimizer, options, validation, history, agreement)
 
     def plan(
         self,
@@ -228,21 +225,26 @@ class Network(Model):
         'dense inputs (100% non-zero), many batches in a call'
         """
         from fastfnn.execution.options import OPTION_NAMES, Options
-        from fastfnn.execution.preparation import plan_checked
+        from fastfnn.training import once
 
         for name in options.keys() - OPTION_NAMES:
             raise TypeError(f"plan() got an unexpected keyword argument {name!r}: its arguments are those of fit")
-        asked = Options(epochs, batch_size, **options)
-        return plan_checked(self, *self.check_samples(X, y, sample_weight=sample_weight), asked, optimizer)
+        return once.plan(self, X, y, optimizer, Options(epochs, batch_size, **options), sample_weight)
 
     def loss_and_gradients(
-        self, X: Inputs, y: ArrayLike, l2: float = 0.0, input_format: str = "auto", l2_bias: float = 0.0
+        self,
+        X: Inputs,
+        y: ArrayLike,
+        l2: float = 0.0,
+        input_format: str = "auto",
+        l2_bias: float = 0.0,
+        communicator: Communicator | None = None,
     ) -> tuple[float, list[Gradient]]:
         """Compute the loss over all samples, and its gradient.
 
         Parameters
         ----------
-        X, y, l2, input_format, l2_bias
+        X, y, l2, input_format, l2_bias, communicator
             As in `fit`.
 
         Returns
@@ -257,13 +259,10 @@ class Network(Model):
         TypeError, ValueError
             If the data or an argument does not fit.
         """
-        from fastfnn.execution.gradient import loss_and_gradients
         from fastfnn.execution.options import Penalty
+        from fastfnn.training import once
 
-        check_input_format(input_format)
-        samples, targets = self.check_samples(X, y)
-        self.store_parameters()
-        return loss_and_gradients(self, samples, targets, Penalty(l2, l2_bias), input_format)
+        return once.gradients(self, X, y, Penalty(l2, l2_bias), input_format, communicator)
 
     def predict(self, X: Inputs, input_format: str = "auto") -> NDArray[Any]:
         """Return the prediction for each sample.
@@ -310,14 +309,16 @@ class Network(Model):
 
         return Predictor(self)
 
-    def evaluate(self, X: Inputs, y: ArrayLike, input_format: str = "auto") -> tuple[float, float]:
+    def evaluate(
+        self, X: Inputs, y: ArrayLike, input_format: str = "auto", communicator: Communicator | None = None
+    ) -> tuple[float, float]:
         """Return the mean loss without penalty, and the accuracy, which is NaN for losses without right and wrong.
 
         Both are NaN if a parameter is NaN or infinite.
 
         Parameters
         ----------
-        X, y, input_format
+        X, y, input_format, communicator
             As in `fit`.
 
         Raises
@@ -325,11 +326,9 @@ class Network(Model):
         TypeError, ValueError
             If the data or the format does not fit.
         """
-        from fastfnn.execution.prediction import evaluate_samples
+        from fastfnn.training import once
 
-        check_input_format(input_format)
-        samples, targets = self.check_samples(X, y)
-        return evaluate_samples(self, samples, targets, input_format)
+        return once.evaluate(self, X, y, input_format, communicator)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a safetensors file.

@@ -14,6 +14,7 @@ from scipy import sparse
 import fastfnn
 from fastfnn import SGD, Adam, AdamW, Dense, Dropout, History, Network, RMSprop, Tanh, schedules
 from fastfnn.callbacks import EarlyStopping
+from fastfnn.distributed import alone
 from fastfnn.execution import obstacles, thresholds
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import (
@@ -891,6 +892,7 @@ def test_a_plan_takes_the_arguments_of_a_training(caplog, backend, batch_size):
         "step_callbacks": [reading_gradients],
         "history": History(),
         "input_format": "sparse",
+        "communicator": alone(1),
     }
     parameters = inspect.signature(Network.fit).parameters.values()
     assert named.keys() == {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}

@@ -17,7 +17,7 @@ from fastfnn.inputs.csr import Csr
 from fastfnn.inputs.density import profile
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Gradient
-from fastfnn.model import Model
+from fastfnn.model import LayerGradients, Model
 
 
 class LossGradient(Protocol):
@@ -28,7 +28,13 @@ class LossGradient(Protocol):
         """Gradients of all parameters, stored like the parameters."""
         ...
 
-    def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
+    def write_to(self, gradients: LayerGradients) -> None:
+        """Compute the gradients of the next batches in other arrays."""
+        ...
+
+    def run(
+        self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None, first_row: int = 0
+    ) -> tuple[float, int]:
         """Set each layer's gradient; return the mean loss with its penalty, and the number of correct samples."""
         ...
 

@@ -15,7 +15,7 @@ from fastfnn.execution.preparation import Batch
 from fastfnn.inputs.row_blocks import RowBlock
 from fastfnn.inputs.targets import Targets
 from fastfnn.layers import Dense, Gradient, Layer
-from fastfnn.model import Model, start_gradients
+from fastfnn.model import LayerGradients, Model, start_gradients
 
 Seeds = Sequence[int | None]
 
@@ -127,6 +127,7 @@ class LayerwiseGradient:
 
     def __init__(self, model: Model, n_rows: int, penalty: Penalty, propagation: Propagation) -> None:
         self.gradients = start_gradients(model)
+        self._model = model
         self._kernels = model.kernels
         self._loss = model.loss
         self._layers = model.layers
@@ -137,14 +138,14 @@ class LayerwiseGradient:
         # A layer's own `backward` takes the gradient with respect to its output.
         self._activations = ["identity" if layer.has_own_backward else layer.activation for layer in self._layers]
         self._penalty = penalty
-        self._penalised = [
-            (parameter, getattr(layer.gradient, name), name == "bias")
-            for layer in self._layers
-            for name, parameter in layer.parameters.items()
-            if (penalty.bias if name == "bias" else penalty.weights) != 0
-        ]
 
-    def run(self, batch: Batch, total_weight: float, seeds: Seeds | None = None) -> tuple[float, int]:
+    def write_to(self, gradients: LayerGradients) -> None:
+        """Compute the gradients of the next batches in other arrays."""
+        self.gradients, self._layer_gradients = gradients
+
+    def run(
+        self, batch: Batch, total_weight: float, seeds: Seeds | None = None, first_row: int = 0
+    ) -> tuple[float, int]:
         """Set each layer's gradient to that of the batch's mean loss, penalty included.
 
         Parameters
@@ -155,6 +156,8 @@ class LayerwiseGradient:
             Sum of all targets' weights; if it is 0, so are the loss and its gradient.
         seeds : sequence of int, optional
             Seeds of the layers' random numbers; when None, no random numbers are drawn.
+        first_row : int
+            Index of the first of these rows in the whole batch, on which random numbers depend.
 
         Returns
         -------
@@ -168,21 +171,21 @@ class LayerwiseGradient:
         scale = scale_of_mean(total_weight)
         loss, n_correct, n_seen = 0.0, 0, 0
         for x, targets in batch:
-            loss_of_block, correct_of_block = self._add_block(x, targets, scale, n_seen, seeds)
+            accumulate, place = n_seen > 0, first_row + n_seen
+            loss_of_block, correct_of_block = self._add_block(x, targets, scale, accumulate, place, seeds)
             loss, n_correct, n_seen = loss + loss_of_block, n_correct + correct_of_block, n_seen + len(targets)
-        return loss + self._add_penalty(total_weight), n_correct
+        return loss + add_penalty(self._model, self._penalty, total_weight), n_correct
 
     def _add_block(
-        self, x: RowBlock, targets: Targets, scale: float, n_before: int, seeds: Seeds
+        self, x: RowBlock, targets: Targets, scale: float, accumulate: bool, first_row: int, seeds: Seeds
     ) -> tuple[float, int]:
         """Add one block's share to every layer's gradient; return its loss and its number of correct samples."""
-        accumulate = n_before > 0
         if self._forward.output_layer is None:
-            outputs = self._forward.outputs(x, seeds, n_before)
+            outputs = self._forward.outputs(x, seeds, first_row)
             loss, n_correct, grad = self._compare(outputs[-1], targets, scale)
             self._propagate_back(x, outputs, grad, accumulate)
             return loss, n_correct
-        outputs = self._forward.hidden_outputs(x, seeds, n_before)
+        outputs = self._forward.hidden_outputs(x, seeds, first_row)
         hidden, made_by = outputs[-1], self._activations[-2]
         # A layer with a `backward` of its own still needs its output.
         reusable = self._forward.owns(hidden, -2) and not self._layers[-2].has_own_backward
@@ -235,12 +238,17 @@ class LayerwiseGradient:
             total[...] = total + added if accumulate else added
         return np.ascontiguousarray(grad_x)
 
-    def _add_penalty(self, total_weight: float) -> float:
-        """Add the penalty's gradient to the gradients of the parameters, and return the penalty."""
-        factors, kernel, penalty = self._penalty.factors(total_weight), self._kernels.l2_penalty, 0.0
-        for parameter, gradient, is_bias in self._penalised:
-            penalty += kernel(parameter, gradient, factors[is_bias])
-        return penalty
+
+def add_penalty(model: Model, penalty: Penalty, total_weight: float) -> float:
+    """Add the gradient of a penalty to the layers' gradients, and return the penalty of a batch of this weight."""
+    if not penalty:
+        return 0.0
+    factors, total = dict(zip(("weights", "bias"), penalty.factors(total_weight), strict=True)), 0.0
+    for layer in model.layers:
+        for name, parameter in layer.parameters.items():
+            if getattr(penalty, name) != 0:
+                total += model.kernels.l2_penalty(parameter, getattr(layer.gradient, name), factors[name])
+    return total
 
 
 def _require_like(array: Any, expected: NDArray[Any], demand: str) -> None:

@@ -82,6 +82,8 @@ def to_sgd_kernels(
 ) -> str | None:
     """Return why one call does not take many steps; `packed_rows` are those of a packed block, 0 for dense inputs."""
     size = options.batch_size
+    if options.communicator is not None:
+        return "the gradients of shares are added in every step"
     if size is None:
         return "a full batch has one step an epoch"
     # A class derived from SGD may compute more.
@@ -118,6 +120,8 @@ def to_batches(
 ) -> str | None:
     """Return why one call does not take many steps of any optimizer."""
     size = options.batch_size
+    if options.communicator is not None:
+        return "the gradients of shares are added in every step"
     if size is None:
         return "a full batch has one step an epoch"
     if not optimizer.has_rule:

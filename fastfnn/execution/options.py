@@ -19,6 +19,7 @@ from fastfnn._checks import (
     check_non_negative,
     check_optional_positive,
 )
+from fastfnn.execution.communicator import Communicator
 from fastfnn.inputs.validation import check_input_format
 from fastfnn.schedules import Schedule
 
@@ -144,6 +145,7 @@ class Options:
     callbacks: Sequence[Callable[..., Any]] = ()
     step_callbacks: Sequence[Callable[..., Any]] = ()
     input_format: str = "auto"
+    communicator: Communicator | None = None
     penalty: Penalty = field(init=False)
     clipping: Clipping = field(init=False)
 
@@ -164,6 +166,15 @@ class Options:
             raise TypeError(f"schedule must be callable, such as those of fastfnn.schedules; got {self.schedule!r}")
         check_choice("average_by", self.average_by, ("weight", "rows"))
         check_input_format(self.input_format)
+        self._check_communicator()
+
+    def _check_communicator(self) -> None:
+        """Raise TypeError for what is no communicator, and ValueError for an order that would move rows."""
+        check_communicator(self.communicator)
+        if self.communicator is not None and callable(self.shuffle):
+            raise ValueError(
+                "shuffle must be true or false with a communicator: each process draws an order of its own rows"
+            )
 
     def check_numbers(self, dtype: np.dtype[Any]) -> None:
         """Raise ValueError for a penalty or a bound that the network's dtype cannot hold."""
@@ -177,10 +188,21 @@ class Options:
                 f"drop_last leaves no batch: batch_size is {self.batch_size}, and an epoch has {n_rows} samples"
             )
 
+    def rows_of_epoch(self, n_rows: int) -> int:
+        """Return the number of rows that an epoch's mini-batches use, of `n_rows` in its order."""
+        size = self.batch_size
+        return n_rows // size * size if self.drop_last and size is not None else n_rows
+
     def largest_batch(self, n_samples: int) -> int:
         """Return the largest number of rows in a batch; a function may choose more rows than there are samples."""
         size = n_samples if self.batch_size is None else self.batch_size
         return size if callable(self.shuffle) else min(size, n_samples)
+
+
+def check_communicator(communicator: Any) -> None:
+    """Raise TypeError unless this is a communicator, or None."""
+    if communicator is not None and not isinstance(communicator, Communicator):
+        raise TypeError(f"communicator must be made by fastfnn.distributed.mpi() or alone(); got {communicator!r}")
 
 
 def _checked_shuffle(value: Any) -> Shuffle:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from fastfnn.execution import obstacles, thresholds
+from fastfnn.execution.communicator import Communicator
 from fastfnn.execution.options import Options
+from fastfnn.execution.shares import bounds_of
 from fastfnn.inputs.density import DataProfile
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
@@ -132,8 +135,11 @@ def plan_training(model: Model, data: DataProfile, options: Options, optimizer: 
     if steps is Steps.BATCHES:
         propagation, why_propagation = Propagation.WHOLE_STACK, "one kernel for all layers: it takes whole steps"
         update, why_update = Update.WITH_STEPS, "updates are part of the kernel of the steps"
-    because = (why_storage, why_propagation, why_steps, why_update)
+    because: tuple[str, ...] = (why_storage, why_propagation, why_steps, why_update)
     n_blocks = -(-options.largest_batch(data.n_rows) // rows)
+    if options.communicator is not None:
+        n_blocks, why_shares = _shares(model, options.largest_batch(data.n_rows), rows, options.communicator)
+        because = (*because, why_shares)
     return ExecutionPlan(storage, rows, n_blocks, propagation, steps, update, 0.0, data, because)
 
 
@@ -307,6 +313,18 @@ def _update(model: Model, optimizer: Optimizer) -> tuple[Update, str]:
     if obstacles.has_rate_factors(model):
         return Update.PER_TENSOR, "one update a parameter: layers have learning rate factors"
     return Update.FLAT, "one update for all parameters: they are stored in one vector"
+
+
+def _shares(model: Model, n_rows: int, rows_of_block: int, communicator: Communicator) -> tuple[int, str]:
+    """Return the row blocks of all shares of a batch, and what their exchange costs."""
+    n_shares, size = communicator.n_shares, communicator.size
+    n_blocks = sum(-(-(end - first) // rows_of_block) for first, end in pairwise(bounds_of(n_rows, n_shares)))
+    n_bytes = obstacles.parameter_bytes(model)
+    why = f"gradients of {n_shares} shares are added in a fixed order"
+    if size == 1:
+        return n_blocks, f"{why}: {n_bytes:,} bytes each"
+    exchanged = 2 * n_bytes * (size - 1) // size
+    return n_blocks, f"{why}: each of {size} processes sends about {exchanged:,} bytes a step"
 
 
 def log_plan(plan: ExecutionPlan) -> None:

@@ -105,14 +105,25 @@ def evaluate(model: Model, blocks: RowBlocks, y: Targets, propagation: Propagati
 
     Both are NaN if a parameter is NaN or infinite: a kernel may skip it, and NaN has no class.
     """
+    return means_of(model, *loss_and_correct(model, blocks, y, propagation, y.total_weight), len(y))
+
+
+def loss_and_correct(
+    model: Model, blocks: RowBlocks, y: Targets, propagation: Propagation, total_weight: float
+) -> tuple[float, int]:
+    """Return the samples' part of the mean loss over a weight, and the number of correct ones; see `evaluate`."""
     if not all(_is_finite(array) for layer in model.layers for array in layer.parameters.values()):
-        return math.nan, math.nan
+        return math.nan, 0
     forward = Forward(model, min(blocks.n_rows, blocks.rows_of_block), propagation)
-    scale = scale_of_mean(y.total_weight)
+    scale = scale_of_mean(total_weight)
     of_blocks = [forward.loss_and_correct(x, targets, scale) for x, targets in in_order(blocks, y)]
-    loss, n_correct = sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
+    return sum(loss for loss, _ in of_blocks), sum(n_correct for _, n_correct in of_blocks)
+
+
+def means_of(model: Model, loss: float, n_correct: int, n_rows: int) -> tuple[float, float]:
+    """Return the mean loss, and the accuracy, which is NaN for losses without right and wrong."""
     has_accuracy = model.loss.counts_correct and not math.isnan(loss)
-    return loss, n_correct / len(y) if has_accuracy else math.nan
+    return loss, n_correct / n_rows if has_accuracy else math.nan
 
 
 def _is_finite(array: NDArray[Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from fastfnn_kernels.workspace import Workspace
 from numpy.typing import NDArray
 
 from fastfnn.execution import thresholds
@@ -39,16 +40,21 @@ def profile_repeated(model: Model, X: NDArray[Any] | Csr, in_order: bool, is_wei
 def plan_checked(
     model: Model, X: NDArray[Any] | Csr, y: Targets, options: Options, optimizer: Optimizer
 ) -> ExecutionPlan:
-    """Check the arguments of a training run that depend on its samples and on the model, and plan it.
+    """Check the arguments of a training run on checked samples, and plan it; see `check_training`."""
+    check_training(model, len(y), options, optimizer)
+    data = profile_repeated(model, X, options.batch_size is None, y.weights is not None)
+    return plan_training(model, data, options, optimizer)
+
+
+def check_training(model: Model, n_rows: int, options: Options, optimizer: Optimizer) -> None:
+    """Check the arguments of a training run that depend on its samples and on the model.
 
     Parameters
     ----------
     model : Model
-        Network to train.
-    X : ndarray or Csr, shape (n_samples, n_inputs)
-        Checked samples.
-    y : Targets
-        Targets of the samples.
+        Network to train, whose parameters are stored in one vector again.
+    n_rows : int
+        Number of samples.
     options : Options
         Arguments of the training run.
     optimizer : Optimizer
@@ -62,15 +68,15 @@ def plan_checked(
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an instance such as fastfnn.SGD(0.1); got {optimizer!r}")
     if not callable(options.shuffle):
-        options.check_batches(len(y))
+        options.check_batches(n_rows)
     options.check_numbers(model.dtype)
     optimizer.check_numbers(model.dtype, model.rate_factors)
     model.store_parameters()
-    data = profile_repeated(model, X, options.batch_size is None, y.weights is not None)
-    return plan_training(model, data, options, optimizer)
 
 
-def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBlocks:
+def prepare(
+    model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan, workspace: Workspace | None = None
+) -> RowBlocks:
     """Divide checked samples into row blocks; blocks to be kept are packed now.
 
     Parameters
@@ -81,10 +87,12 @@ def prepare(model: Model, X: NDArray[Any] | Csr, plan: ExecutionPlan) -> RowBloc
         Samples from `fastfnn.inputs.validation.check_inputs`.
     plan : ExecutionPlan
         Plan of the training run, evaluation or prediction.
+    workspace : Workspace, optional
+        Memory for rows that are converted, which other samples use too; when None, these samples have their own.
     """
-    samples = model.samples(X)
+    samples = model.samples(X, workspace)
     if plan.storage is Storage.DENSE:
-        return DenseBlocks(samples, plan.rows_of_block)
+        return DenseBlocks(samples, plan.rows_of_block, keep=workspace is None)
     return PackedBlocks(samples, plan.rows_of_block, keep=plan.storage is Storage.PACKED_AND_KEPT)
 
 

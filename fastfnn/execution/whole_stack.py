@@ -13,7 +13,7 @@ from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.execution.preparation import Batch
 from fastfnn.layers import Dense
 from fastfnn.layers.dense import arguments_of_layer
-from fastfnn.model import Model, start_gradients
+from fastfnn.model import LayerGradients, Model, start_gradients
 from fastfnn.parameters import FlatArrays
 
 
@@ -79,7 +79,13 @@ class WholeStackGradient:
         )
         self._penalty = penalty
 
-    def run(self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None) -> tuple[float, int]:
+    def write_to(self, gradients: LayerGradients) -> None:
+        """Compute the gradients of the next batches in other arrays."""
+        self.gradients, self._layer_gradients = gradients
+
+    def run(
+        self, batch: Batch, total_weight: float, seeds: Sequence[int | None] | None = None, first_row: int = 0
+    ) -> tuple[float, int]:
         """Set each layer's gradient to that of the batch's mean loss; see `LayerwiseGradient.run`."""
         use_gradients(self._layers, self._layer_gradients)
         loss, n_correct, penalty = 0.0, 0, self._penalty.factors(total_weight)

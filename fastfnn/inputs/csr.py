@@ -106,6 +106,14 @@ def take_rows(csr: Csr, rows: slice | NDArray[np.int64]) -> Entries:
     return Entries(row_of_entry, columns, csr.values[entries], (len(lengths), csr.shape[1]))
 
 
+def rows_of_csr(csr: Csr, rows: slice) -> Csr:
+    """Return a slice of rows as a matrix, whose entries are views."""
+    offsets = csr.offsets[rows.start : rows.stop + 1]
+    entries = slice(offsets[0], offsets[-1])
+    shape = (rows.stop - rows.start, csr.shape[1])
+    return Csr(offsets - offsets[0], csr.indices[entries], csr.values[entries], shape)
+
+
 def pack_entries(entries: Entries) -> Packed:
     """Pack rows, like `pack_rows` for dense rows."""
     n_rows, n_columns = entries.shape

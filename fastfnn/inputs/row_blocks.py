@@ -41,17 +41,30 @@ class RowBlocks(Protocol):
 
 
 class DenseBlocks:
-    """Dense row blocks, as arrays."""
+    """Dense row blocks, as arrays.
 
-    def __init__(self, samples: Samples, rows_of_block: int) -> None:
+    Parameters
+    ----------
+    samples : Samples
+        The rows.
+    rows_of_block : int
+        Largest number of rows in a block.
+    keep : bool
+        Whether to keep the latest block; not if other samples use its memory.
+    """
+
+    def __init__(self, samples: Samples, rows_of_block: int, keep: bool = True) -> None:
         self.n_rows = samples.n_rows
         self.rows_of_block = rows_of_block
         self._samples = samples
+        self._keep = keep
         self._latest: tuple[int, int] | None = None
         self._block: Any = None
 
     def block(self, first: int, end: int) -> NDArray[Any]:
         """Return rows first:end; samples that fit in one block are converted once."""
+        if not self._keep:
+            return self._samples.dense(slice(first, end))
         if self._latest != (first, end):
             self._latest, self._block = (first, end), self._samples.dense(slice(first, end))
         block: NDArray[Any] = self._block

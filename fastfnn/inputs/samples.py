@@ -62,7 +62,13 @@ class Samples(Protocol):
         ...
 
 
-def samples_of(X: NDArray[Any] | Csr, dtype: np.dtype[Any], scale: float, kernels: Kernels) -> Samples:
+def samples_of(
+    X: NDArray[Any] | Csr,
+    dtype: np.dtype[Any],
+    scale: float,
+    kernels: Kernels,
+    workspace: Workspace | None = None,
+) -> Samples:
     """Wrap a checked X.
 
     Parameters
@@ -75,10 +81,12 @@ def samples_of(X: NDArray[Any] | Csr, dtype: np.dtype[Any], scale: float, kernel
         Factor of uint8 numbers; floats are not scaled.
     kernels : Kernels
         Backend that packs the rows.
+    workspace : Workspace, optional
+        Memory for converted rows.
     """
     if isinstance(X, Csr):
-        return CsrSamples(X, dtype, scale)
-    return ArraySamples(X, dtype, scale, kernels)
+        return CsrSamples(X, dtype, scale, workspace)
+    return ArraySamples(X, dtype, scale, kernels, workspace)
 
 
 class ArraySamples:
@@ -88,7 +96,14 @@ class ArraySamples:
     another type are converted first.
     """
 
-    def __init__(self, X: NDArray[Any], dtype: np.dtype[Any], scale: float, kernels: Kernels) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        dtype: np.dtype[Any],
+        scale: float,
+        kernels: Kernels,
+        workspace: Workspace | None = None,
+    ) -> None:
         self.n_rows = len(X)
         self._is_mapped = isinstance(X, np.memmap)
         self._kernels = kernels
@@ -96,7 +111,7 @@ class ArraySamples:
         self._dtype = dtype
         self._scale = scale if X.dtype == np.uint8 else 1.0
         self._is_packable = X.dtype in SOURCES and self._X.flags.aligned
-        self._workspace = Workspace()
+        self._workspace = workspace or Workspace()
 
     def dense(self, rows: Rows) -> NDArray[Any]:
         """Return these rows; a view of X if they need no conversion."""
@@ -187,11 +202,11 @@ class ArraySamples:
 class CsrSamples:
     """Samples in compressed sparse rows; uint8 is scaled."""
 
-    def __init__(self, csr: Csr, dtype: np.dtype[Any], scale: float) -> None:
+    def __init__(self, csr: Csr, dtype: np.dtype[Any], scale: float, workspace: Workspace | None = None) -> None:
         self.n_rows = csr.shape[0]
         values = csr.values.astype(dtype, copy=False)
         self._csr = csr._replace(values=values * dtype.type(scale) if csr.dtype == np.uint8 else values)
-        self._workspace = Workspace()
+        self._workspace = workspace or Workspace()
 
     def dense(self, rows: Rows) -> NDArray[Any]:
         """Return these rows as a dense array, valid until the next call."""

@@ -18,9 +18,10 @@ from fastfnn.history import History, Record
 from fastfnn.network import Network
 from fastfnn.sklearn.samples import HeldOut, Samples, inputs_of
 from fastfnn.training.epochs import Epochs
-from fastfnn.training.events import Epoch, PreparedSet, Training, reads_record, start_all, tell
+from fastfnn.training.events import Epoch, Training, reads_record, start_all, tell
 from fastfnn.training.interrupt import Interrupt, postponed_interrupt
-from fastfnn.training.loop import evaluated, held_out, until_end
+from fastfnn.training.loop import evaluated, until_end
+from fastfnn.training.prepared import PreparedSet, held_out
 
 # Rate at which the adaptive schedule ends training, and the divisor by which it gets there.
 SMALLEST_RATE, RATE_DIVISOR = 1e-6, 5.0
@@ -96,13 +97,13 @@ class StochasticFit:
         data = profile_repeated(network, X, options.batch_size is None, y.weights is not None)
         plan = plan_training(network, data, options, estimator._optimizer)
         log_plan(plan)
-        blocks = prepare(network, X, plan)
-        self._samples = PreparedSet(blocks, y, plan_evaluation(network, data).propagation)
+        propagation = plan_evaluation(network, data).propagation
+        self._samples = PreparedSet(prepare(network, X, plan), y, propagation)
         self._held_out = None
         if validation is not None:
             samples = validation.samples
             self._held_out = held_out(network, inputs_of(samples.X), self._targets(samples), "auto")
-        self._epochs = Epochs(network, blocks, y, estimator._optimizer, options, plan)
+        self._epochs = Epochs(network, self._samples, estimator._optimizer, options, plan)
         self._options, self._callbacks = options, sorted(options.callbacks, key=reads_record)
         self._training = Training(network, estimator._optimizer, History(), options.epochs)
 

@@ -11,25 +11,21 @@ from numpy.typing import NDArray
 from fastfnn._warnings import warn
 from fastfnn.execution.fused_batches import FusedBatches
 from fastfnn.execution.fused_sgd import FusedSgd
-from fastfnn.execution.gradient import loss_gradient
 from fastfnn.execution.obstacles import has_rate_factors
 from fastfnn.execution.options import Options
 from fastfnn.execution.plan import ExecutionPlan, Steps, Update
-from fastfnn.execution.preparation import Batch, gathered, in_order
 from fastfnn.history import Unfinished
-from fastfnn.inputs.row_blocks import RowBlocks
-from fastfnn.inputs.targets import Targets
-from fastfnn.inputs.validation import check_rows
 from fastfnn.layers import Gradient
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.parameters import FlatArrays
+from fastfnn.training.agreement import Agreement, agreed_end
+from fastfnn.training.batches import Batches, LocalBatches, OfBatch
 from fastfnn.training.events import Step, tell
 from fastfnn.training.interrupt import Interrupt
-from fastfnn.training.progress import Progress, continued, digest_of, random_at
-
-# The order of a full batch, which takes all samples in their own.
-NO_ORDER = np.arange(0)
+from fastfnn.training.prepared import PreparedSet, SharedSet
+from fastfnn.training.progress import NO_ORDER, Progress, RowOrder, continued, random_at
+from fastfnn.training.reduction import SharedBatches
 
 
 class Epochs:
@@ -39,10 +35,8 @@ class Epochs:
     ----------
     model : Model
         Network to train.
-    blocks : RowBlocks
-        Samples, prepared as planned.
-    y : Targets
-        Targets of the samples.
+    samples : PreparedSet or SharedSet
+        Samples, prepared as planned; shared by several processes if the options name a communicator.
     optimizer : Optimizer
         Optimizer of the parameters.
     options : Options
@@ -59,8 +53,7 @@ class Epochs:
     def __init__(
         self,
         model: Model,
-        blocks: RowBlocks,
-        y: Targets,
+        samples: PreparedSet | SharedSet,
         optimizer: Optimizer,
         options: Options,
         plan: ExecutionPlan,
@@ -68,31 +61,35 @@ class Epochs:
         self.stopped = False
         self._has_overflowed = False
         self._model = model
-        self._blocks = blocks
-        self._y = y
         self._optimizer = optimizer
         self._options = options
         self._clipping = options.clipping
         self._plan = plan
-        batch_size = options.batch_size
         self._is_random = any(layer.is_random for layer in model.layers)
         self._rate_factors = _rate_factors(model)
         self._fused_sgd: FusedSgd | None = None
         self._fused_batches: FusedBatches | None = None
+        if isinstance(samples, SharedSet):
+            self._agreement: Agreement | None = samples.agreement
+            self._n_samples = samples.n_rows
+            self._batches: Batches = SharedBatches(model, samples, options, plan)
+            return
+        self._agreement, self._n_samples = None, len(samples.y)
+        self._batches = LocalBatches(model, samples, options, plan)
+        self._weights = samples.y.weights
+        blocks, y, batch_size = samples.blocks, samples.y, options.batch_size
         if plan.steps is Steps.BATCHES:
             self._fused_batches = FusedBatches(model, blocks, y, optimizer, options, plan)
-            return
-        self._gradient = loss_gradient(model, options.largest_batch(len(y)), options.penalty, plan)
-        if batch_size is not None and plan.steps is not Steps.ONE_BY_ONE:
+        elif batch_size is not None and plan.steps is not Steps.ONE_BY_ONE:
             self._fused_sgd = FusedSgd(model, blocks, y, optimizer, batch_size, plan)
 
     def begin(self, number: int) -> Progress:
         """Draw the order of an epoch."""
-        n_samples, rng = len(self._y), self._model.rng
-        if self._options.batch_size is None:
+        n_samples, rng, batch_size = self._n_samples, self._model.rng, self._options.batch_size
+        if batch_size is None:
             return Progress(number, None, n_samples, NO_ORDER, {})
         before = rng.bit_generator.state
-        return Progress(number, self._options.batch_size, n_samples, self._order(rng), before)
+        return Progress(number, batch_size, n_samples, self._batches.order(rng), before)
 
     def continued(self, unfinished: Unfinished) -> Progress:
         """Draw the order of an epoch again that was not finished.
@@ -102,51 +99,45 @@ class Epochs:
         ValueError
             If the samples or the batches are not those of that epoch.
         """
-        order = self._order(random_at(unfinished.random))
-        if (unfinished.batch_size, unfinished.order) != (self._options.batch_size, digest_of(order)):
+        batch_size, rng = self._options.batch_size, random_at(unfinished.random)
+        order = NO_ORDER if batch_size is None else self._batches.order(rng)
+        if (unfinished.batch_size, unfinished.order) != (batch_size, order.digest):
             raise ValueError(
                 f"the history ended in epoch {unfinished.epoch}, in batches of {unfinished.batch_size:,}: continue "
                 f"with the same samples, batch_size, shuffle and drop_last, or set history.unfinished to None"
             )
-        return continued(unfinished, len(self._y), order)
+        return continued(unfinished, self._n_samples, order)
 
     def run(self, progress: Progress, interrupt: Interrupt) -> None:
         """Take the steps of an epoch that are left, or those before Ctrl-C; at least one."""
         batch_size, order = self._options.batch_size, progress.order
         if batch_size is None:
-            self._step(in_order(self._blocks, self._y), self._y, progress)
+            self._step(self._batches.whole(self._seeds()), progress)
             return
         if self._fused_batches is not None:
             while progress.n_used < len(order):
                 self._fused_call(self._fused_batches, progress, batch_size)
-                if interrupt.requested or self.stopped:
+                if self.ends(interrupt):
                     return
         if self._fused_sgd is not None:
             # The last batch goes through the layers, so they hold the gradient of the last step.
             first_of_last = (len(order) - 1) // batch_size * batch_size
             while progress.n_used < first_of_last:
                 self._fused_steps(self._fused_sgd, progress, first_of_last, batch_size)
-                if interrupt.requested or self.stopped:
+                if self.ends(interrupt):
                     return
         for first in range(progress.n_used, len(order), batch_size):
-            rows = order[first : first + batch_size]
-            targets = self._y.take(rows)
-            self._step(gathered(self._blocks, rows, targets), targets, progress)
-            if interrupt.requested or self.stopped:
+            end = min(first + batch_size, len(order))
+            self._step(self._batches.batch(order, first, end, self._seeds()), progress)
+            if self.ends(interrupt):
                 return
 
-    def _order(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the rows of an epoch's mini-batches in order; none for a full batch."""
-        n_samples, size = len(self._y), self._options.batch_size
-        if size is None:
-            return NO_ORDER
-        shuffle = self._options.shuffle
-        if callable(shuffle):
-            order = check_rows(shuffle(n_samples), n_samples, "the rows that shuffle returns")
-            self._options.check_batches(len(order))
-        else:
-            order = rng.permutation(n_samples) if shuffle else np.arange(n_samples)
-        return order[: len(order) // size * size] if self._options.drop_last else order
+    def ends(self, interrupt: Interrupt) -> bool:
+        """Return whether training ends after a step, because of a callback or a signal on one of the processes."""
+        if self._agreement is None:
+            return interrupt.requested or self.stopped
+        self.stopped = agreed_end(self._agreement, interrupt, self.stopped)
+        return self.stopped
 
     def _fused_steps(self, sgd: FusedSgd, progress: Progress, end: int, batch_size: int) -> None:
         """Take the steps of a kernel call, or one of them where callbacks watch.
@@ -156,7 +147,7 @@ class Epochs:
         first = progress.n_used
         call = sgd.call_at(first, end)
         whole = first == call.start and not self._options.step_callbacks
-        rows = progress.order[first : call.stop if whole else min(first + batch_size, call.stop)]
+        rows = _rows_of(progress)[first : call.stop if whole else min(first + batch_size, call.stop)]
         loss_sum, n_correct = sgd.take(rows)
         progress.call.add(loss_sum, len(rows), n_correct, len(rows))
         if not math.isfinite(loss_sum):
@@ -171,7 +162,9 @@ class Epochs:
     def _fused_call(self, batches: FusedBatches, progress: Progress, batch_size: int) -> None:
         """Take the steps of a kernel call, or one of them where callbacks watch."""
         first = progress.n_used
-        rows = progress.order[first : first + (batch_size if self._options.step_callbacks else batches.rows_of_call)]
+        rows = _rows_of(progress)[
+            first : first + (batch_size if self._options.step_callbacks else batches.rows_of_call)
+        ]
         losses, n_correct = batches.take(rows, self._seeds_of_steps(-(-len(rows) // batch_size)))
         for step, (loss, correct) in enumerate(zip(losses.tolist(), n_correct.tolist(), strict=True)):
             of_batch = rows[step * batch_size : (step + 1) * batch_size]
@@ -179,7 +172,7 @@ class Epochs:
 
     def _weight_of(self, rows: NDArray[np.int64]) -> float:
         """Return the total weight of some rows."""
-        return len(rows) if self._y.weights is None else self._y.take(rows).total_weight
+        return len(rows) if self._weights is None else float(self._weights[rows].sum(dtype=np.float64))
 
     def _add(self, progress: Progress, loss: float, n_correct: int, n_rows: int, weight: float) -> None:
         """Add a step's loss and its correct samples to the sums, and pass it to the step callbacks."""
@@ -189,13 +182,11 @@ class Epochs:
             self._warn_of_overflow(loss, progress)
         self._watch(loss, n_correct, n_rows)
 
-    def _step(self, batch: Batch, targets: Targets, progress: Progress) -> None:
-        """Update the parameters once; add the loss and the correct samples before the update to the sums."""
-        n_rows, weight = len(targets), targets.total_weight
-        loss, n_correct = self._gradient.run(batch, weight, self._seeds())
-        self._clipping.apply(self._model.kernels, self._gradient.gradients, *self._rate_factors)
+    def _step(self, batch: OfBatch, progress: Progress) -> None:
+        """Update the parameters with the gradients of a batch; add its loss and correct samples to the sums."""
+        self._clipping.apply(self._model.kernels, self._batches.gradients, *self._rate_factors)
         self._update()
-        self._add(progress, loss, n_correct, n_rows, weight)
+        self._add(progress, *batch)
 
     def _warn_of_overflow(self, loss: float, progress: Progress) -> None:
         """Warn, once in a training run, that the loss became infinite or NaN."""
@@ -210,7 +201,7 @@ class Epochs:
 
     def _update(self) -> None:
         """Let the optimizer update the parameters with their gradients."""
-        kernels, parameters, gradients = self._model.kernels, self._model.parameter_arrays, self._gradient.gradients
+        kernels, parameters, gradients = self._model.kernels, self._model.parameter_arrays, self._batches.gradients
         if self._plan.update is Update.FLAT:
             self._optimizer.step_flat(kernels, cast("FlatArrays", parameters), cast("FlatArrays", gradients))
         else:
@@ -237,6 +228,10 @@ class Epochs:
         if not self._is_random:
             return None
         return self._model.rng.integers(2**63, size=(n_steps, len(self._model.layers)))
+
+
+def _rows_of(progress: Progress) -> NDArray[np.int64]:
+    return cast("RowOrder", progress.order).rows
 
 
 def _rate_factors(model: Model) -> tuple[list[float], ...]:

@@ -10,25 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from fastfnn.history import History, Record
-from fastfnn.inputs.row_blocks import RowBlocks
-from fastfnn.inputs.targets import Targets
 from fastfnn.optimizers import Optimizer
 
 if TYPE_CHECKING:
-    from fastfnn.execution.plan import Propagation
-
-
-class PreparedSet(NamedTuple):
-    """Prepared samples, and the way to evaluate a network on them."""
-
-    blocks: RowBlocks
-    y: Targets
-    propagation: Propagation
+    from fastfnn.training.prepared import PreparedSet, SharedSet
 
 
 @dataclass(eq=False)
@@ -45,6 +35,8 @@ class Training:
         Records of all epochs so far; when training is resumed, those of earlier runs from the start.
     n_epochs : int
         Number of epochs of the whole training run.
+    rank : int
+        Number of this process, if several train together; files are written by the first one, 0.
     error : BaseException or None
         The exception that ended training, if there was one: the last step may be half done. A `StopTraining`, or
         Ctrl-C that was postponed to the end of a step, is none.
@@ -54,6 +46,7 @@ class Training:
     optimizer: Optimizer
     history: History
     n_epochs: int
+    rank: int = 0
     error: BaseException | None = None
     _last: dict[str, NDArray[Any]] | None = field(default=None, init=False)
 
@@ -106,14 +99,11 @@ class Epoch:
     network: Any  # a fastfnn.Network, whose module imports this one
     optimizer: Optimizer
     history: History
-    _training: PreparedSet
+    _training: PreparedSet | SharedSet
 
     def evaluate_training_set(self) -> tuple[float, float]:
         """Compute the loss, without penalty, and the accuracy of the current network on the training set."""
-        from fastfnn.execution.prediction import evaluate  # `import fastfnn` does without it
-
-        training = self._training
-        return evaluate(self.network, training.blocks, training.y, training.propagation)
+        return self._training.evaluate(self.network)
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,18 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfnn._warnings import warn
 from fastfnn.execution.options import Options
-from fastfnn.execution.plan import ExecutionPlan, plan_evaluation
-from fastfnn.execution.prediction import evaluate
-from fastfnn.execution.preparation import prepare, profile_repeated
+from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.history import History, Record
-from fastfnn.inputs.csr import Csr
-from fastfnn.inputs.targets import Targets
 from fastfnn.model import Model
 from fastfnn.optimizers import Optimizer
 from fastfnn.schedules import scheduled_rate
+from fastfnn.training.agreement import Agreement
 from fastfnn.training.epochs import Epochs
 from fastfnn.training.events import (
     Epoch,
-    PreparedSet,
     StopTraining,
     Training,
     finish_all,
@@ -33,9 +28,8 @@ from fastfnn.training.events import (
     tell,
 )
 from fastfnn.training.interrupt import TERMINATED, Interrupt, postponed_interrupt
-
-# Samples and targets, checked.
-Checked = tuple[NDArray[Any] | Csr, Targets]
+from fastfnn.training.prepared import Checked, PreparedSet, SharedSet, held_out, prepared
+from fastfnn.training.start_check import check_start
 
 
 def fit(
@@ -43,11 +37,11 @@ def fit(
     training: Checked,
     optimizer: Optimizer,
     options: Options,
-    plan: ExecutionPlan,
     validation: Checked | None = None,
     history: History | None = None,
+    agreement: Agreement | None = None,
 ) -> History:
-    """Train a network as planned; the arguments are those of `fastfnn.Network.fit`, checked.
+    """Plan a training run, and train; the arguments are those of `fastfnn.Network.fit`, checked.
 
     Parameters
     ----------
@@ -59,28 +53,33 @@ def fit(
         Optimizer of the parameters.
     options : Options
         Epochs, batches, penalty, clipping, schedule and callbacks.
-    plan : ExecutionPlan
-        Plan for these arguments.
     history : History, optional
         History of a training run to resume; new records are appended to it.
+    agreement : Agreement, optional
+        Processes that train together.
 
     Raises
     ------
-    ValueError
-        If the optimizer holds the steps of another network, or the history does not fit; nothing is changed then.
+    TypeError, ValueError
+        If an argument does not fit the samples or the model, the optimizer holds the steps of another network, or
+        the history does not fit; nothing is changed then.
     SystemExit
         If SIGTERM arrived, after the current step and all `finish`.
     """
     history = History() if history is None else history
     if not isinstance(history, History):
         raise TypeError(f"history must be a History, as returned by fit or load_checkpoint; got {history!r}")
-    run = _Run(model, training, optimizer, options, plan, validation, history)
+    if agreement is not None:
+        check_start(agreement, model, training, optimizer, options, history)
+    plan, samples = prepared(model, training, optimizer, options, agreement)
+    held = None if validation is None else held_out(model, *validation, options.input_format, agreement)
+    run = _Run(model, samples, optimizer, options, plan, held, history, agreement)
     optimizer.claim(model.layers[0])
     X, y = training
     model.predicts_columns = y.are_columns
     if model.data_form is not None and model.data_form.is_bytes != (X.dtype == np.uint8):
         model.data_form = None  # that of another training run
-    with postponed_interrupt() as interrupt, until_end(run.training, run.started, interrupt):
+    with postponed_interrupt() as interrupt, until_end(run.training, run.started, interrupt), _ending_all(agreement):
         run.train(interrupt)
     if interrupt.terminated:
         raise SystemExit(TERMINATED)
@@ -115,8 +114,34 @@ def until_end(training: Training, started: Sequence[Callable[..., Any]], interru
         history.interrupted = interrupt.requested
 
 
+@contextmanager
+def _ending_all(agreement: Agreement | None) -> Iterator[None]:
+    """End all processes where a second Ctrl-C ends one in the middle of a step; the others would wait for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if agreement is not None:
+            agreement.communicator.abort("Ctrl-C ended a step")
+        raise
+
+
+@contextmanager
+def _stopping_all(agreement: Agreement | None) -> Iterator[None]:
+    """Raise `StopTraining` after the `with` block on all processes, if it was raised there on one of them."""
+    if agreement is None:
+        yield
+        return
+    stops = False
+    try:
+        yield
+    except StopTraining:
+        stops = True
+    if agreement.any(stops)[0]:
+        raise StopTraining
+
+
 class _Run:
-    """A training run; see `fit` for the arguments.
+    """A training run on prepared samples; see `fit` for the other arguments.
 
     Attributes
     ----------
@@ -129,30 +154,33 @@ class _Run:
     def __init__(
         self,
         model: Model,
-        training: Checked,
+        samples: PreparedSet | SharedSet,
         optimizer: Optimizer,
         options: Options,
         plan: ExecutionPlan,
-        validation: Checked | None,
+        validation: PreparedSet | SharedSet | None,
         history: History,
+        agreement: Agreement | None,
     ) -> None:
-        X, y = training
         self._model = model
         self._optimizer = optimizer
         self._options = options
-        self._samples = PreparedSet(prepare(model, X, plan), y, plan_evaluation(model, plan.data).propagation)
-        self._held_out = None if validation is None else held_out(model, *validation, options.input_format)
-        self._epochs = Epochs(model, self._samples.blocks, y, optimizer, options, plan)
+        self._samples = samples
+        self._held_out = validation
+        self._agreement = agreement
+        self._epochs = Epochs(model, samples, optimizer, options, plan)
         self._unfinished = None if history.unfinished is None else self._epochs.continued(history.unfinished)
         if self._unfinished is not None and self._unfinished.epoch != len(history) + 1:
             raise ValueError(f"the history has {len(history)} epochs, and ended in epoch {self._unfinished.epoch}")
         self._callbacks = sorted(options.callbacks, key=reads_record)
-        self.training = Training(model, optimizer, history, options.epochs)
+        rank = 0 if agreement is None else agreement.communicator.rank
+        self.training = Training(model, optimizer, history, options.epochs, rank)
         self.started: list[Callable[..., Any]] = []
 
     def train(self, interrupt: Interrupt) -> None:
         """Start the callbacks, and run epochs until one of them, Ctrl-C or the number of epochs ends training."""
-        start_all((*self._options.callbacks, *self._options.step_callbacks), self.training, self.started)
+        with _stopping_all(self._agreement):
+            start_all((*self._options.callbacks, *self._options.step_callbacks), self.training, self.started)
         history = self.training.history
         begun = time.perf_counter() - history.seconds
         with self._optimizer.scheduled() if self._options.schedule else nullcontext():
@@ -181,17 +209,11 @@ class _Run:
             record |= evaluated(self._model, self._held_out)
         history.records.append(record)
         epoch = Epoch(number, options.epochs, record, self._model, optimizer, history, self._samples)
-        return tell(self._callbacks, epoch) or interrupt.requested or self._epochs.stopped
+        self._epochs.stopped |= tell(self._callbacks, epoch)
+        return self._epochs.ends(interrupt)
 
 
-def held_out(model: Model, X: NDArray[Any] | Csr, y: Targets, input_format: str) -> PreparedSet:
-    """Prepare samples that are evaluated after each epoch."""
-    data = profile_repeated(model, X, in_order=True, is_weighted=y.weights is not None)
-    plan = plan_evaluation(model, data, input_format)
-    return PreparedSet(prepare(model, X, plan), y, plan.propagation)
-
-
-def evaluated(model: Model, samples: PreparedSet) -> Record:
+def evaluated(model: Model, samples: PreparedSet | SharedSet) -> Record:
     """Return the loss, and the accuracy if there is one, as parts of a record."""
-    loss, accuracy = evaluate(model, samples.blocks, samples.y, samples.propagation)
+    loss, accuracy = samples.evaluate(model)
     return {"validation_loss": loss} | ({"validation_accuracy": accuracy} if model.loss.counts_correct else {})

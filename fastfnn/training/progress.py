@@ -5,12 +5,48 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfnn.history import Record, Sums, Unfinished
+
+
+class Order(Protocol):
+    """The order of an epoch's samples in mini-batches."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the order."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class RowOrder:
+    """The order of samples that one process has.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Indices of the samples.
+    """
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the order."""
+        return hashlib.sha256(self.rows.astype("<i8", copy=False).data).hexdigest()
+
+
+# The order of a full batch, which takes all samples in their own.
+NO_ORDER = RowOrder(np.arange(0))
 
 
 class Progress:
@@ -24,8 +60,8 @@ class Progress:
         Number of samples per update; all of them when None.
     n_samples : int
         Number of samples.
-    order : ndarray of int64
-        Indices of the samples that mini-batches use; without mini-batches, it is empty and all are used in order.
+    order : Order
+        Order of the samples that mini-batches use; without mini-batches, it is empty and all are used in their own.
     random : dict
         State of the random generator before it drew the order.
     """
@@ -35,7 +71,7 @@ class Progress:
         epoch: int,
         batch_size: int | None,
         n_samples: int,
-        order: NDArray[np.int64],
+        order: Order,
         random: Mapping[str, Any],
     ) -> None:
         self.epoch = epoch
@@ -73,10 +109,10 @@ class Progress:
         """Return what is needed to continue the epoch."""
         assert self._batch_size is not None, "a full batch is one step"
         sums = self.total, self.call
-        return Unfinished(self.epoch, self._batch_size, digest_of(self.order), self._random, *sums, seconds)
+        return Unfinished(self.epoch, self._batch_size, self.order.digest, self._random, *sums, seconds)
 
 
-def continued(unfinished: Unfinished, n_samples: int, order: NDArray[np.int64]) -> Progress:
+def continued(unfinished: Unfinished, n_samples: int, order: Order) -> Progress:
     """Return the progress of an epoch that was not finished; `order` was drawn again."""
     progress = Progress(unfinished.epoch, unfinished.batch_size, n_samples, order, unfinished.random)
     progress.total, progress.call = copy.copy(unfinished.total), copy.copy(unfinished.call)
@@ -88,8 +124,3 @@ def random_at(state: Mapping[str, Any]) -> np.random.Generator:
     generator = getattr(np.random, state["bit_generator"])(0)
     generator.state = copy.deepcopy(state)
     return np.random.Generator(generator)
-
-
-def digest_of(order: NDArray[np.int64]) -> str:
-    """Return the SHA-256 of an order of samples."""
-    return hashlib.sha256(order.astype("<i8", copy=False).data).hexdigest()
