@@ -1,5 +1,6 @@
 """Feed-forward networks trained on the CPU, on plain NumPy or on multithreaded Numba kernels."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastfnn_kernels import __version__
@@ -29,7 +30,7 @@ from fastfnn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from fastfnn.training.events import Epoch, Step, StopTraining, Training
 
 if TYPE_CHECKING:
-    from fastfnn import datasets
+    from fastfnn import datasets, distributed
 
 __all__ = [
     "ELU",
@@ -58,6 +59,7 @@ __all__ = [
     "TrainingWarning",
     "__version__",
     "datasets",
+    "distributed",
     "get_backend",
     "get_num_threads",
     "initializers",
@@ -69,9 +71,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `datasets` on first use: many programs bring their own data."""
-    if name == "datasets":
-        import fastfnn.datasets
-
-        return fastfnn.datasets
+    """Import `datasets` and `distributed` on first use: many programs do without them."""
+    if name in ("datasets", "distributed"):
+        return importlib.import_module(f"fastfnn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

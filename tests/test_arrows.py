@@ -20,7 +20,7 @@ RANKS = [
     "network",
     "callbacks checkpoints grid_search objective state_dict plots",
     "recipes",
-    "app sklearn",
+    "app sklearn distributed",
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names.split()}
 ENTRY = {"fastfnn", "fastfnn.__main__"}  # they import what they show
