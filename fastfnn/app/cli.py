@@ -22,6 +22,7 @@ from fastfnn.app.divergence import DivergenceError
 from fastfnn.app.experiment import run
 from fastfnn.app.info import describe_installation
 from fastfnn.app.progress import StageDisplay, say
+from fastfnn.app.shared_task import DISTRIBUTED, USUAL_SHARES, group_of
 from fastfnn.app.terminal import prepare_streams, require_written
 from fastfnn.app.warmup import usual_work
 from fastfnn.backends import compiled_beside, get_backend
@@ -31,6 +32,7 @@ from fastfnn.inputs.validation import INPUT_FORMATS, check_input_format, check_i
 from fastfnn.network import Network
 from fastfnn.recipes import RECIPES, get_recipe, kaggle_rmsprop
 from fastfnn.recipes.settings import LABEL, Settings, parse_hidden, settle
+from fastfnn.training.agreement import ProcessFailedError
 
 DIVERGED: Final = 1
 BAD_INPUT: Final = 2
@@ -68,7 +70,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
             require_written()
-        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, ProcessFailedError) as error:
             print(f"error: {_reason(error)}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from error
         except DivergenceError as error:
@@ -161,6 +163,20 @@ def train(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    distributed: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(DISTRIBUTED)}: train by all processes that mpiexec or srun has started."),
+    ] = None,
+    shares: Annotated[
+        int | None,
+        typer.Option(
+            help="Shares whose gradients are added in a fixed order: results do not depend on the number of "
+            f"processes; a power of two, by default {USUAL_SHARES} with --distributed."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a process ends that waits for another one.")
+    ] = None,
 ) -> None:
     """Train a network, and write model, history, settings and pictures into a folder.
 
@@ -192,6 +208,7 @@ def train(
         "threads": threads,
         "report_every": report_every,
         "checkpoint_every": checkpoint_every,
+        "shares": shares,
     }
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
@@ -200,8 +217,13 @@ def train(
         _check_resumed(resume, [*changes, *(name for name, value in others.items() if value)])
         config, out = resume / run_folder.CONFIG, resume
     of_config = {} if config is None else _settings_in(config, given)
+    if distributed is not None:
+        check_choice("distributed", distributed, DISTRIBUTED)
+        given = {"shares": of_config.get("shares", USUAL_SHARES)} | given
     settings = _settings(of_config, given)
-    if not run(settings, out or Path("runs") / settings.recipe, of_config | given, resume is not None, overwrite):
+    group = group_of(distributed is not None, settings.shares, timeout)
+    folder = out or Path("runs") / settings.recipe
+    if not run(settings, folder, of_config | given, resume is not None, overwrite, group):
         raise typer.Exit(INTERRUPTED)
 
 

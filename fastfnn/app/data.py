@@ -39,6 +39,10 @@ class Task:
         Test samples, with or without labels.
     form : DataForm
         Form of the training data.
+    n_classes : int
+        One more than the largest label of the training and test samples.
+    n_samples : int
+        Number of training samples; X and y are a part of them if several processes train together.
     held_out : Labelled or None
         Samples on which the network is evaluated after each epoch.
     """
@@ -47,18 +51,14 @@ class Task:
     y: NDArray[np.int64]
     test: Dataset | None
     form: DataForm
+    n_classes: int
+    n_samples: int
     held_out: Labelled | None = None
 
     @property
     def n_inputs(self) -> int:
         """Number of columns of the samples."""
         return int(self.X.shape[1])
-
-    @property
-    def n_classes(self) -> int:
-        """One more than the largest label of the training and test samples."""
-        test_labels = [] if self.test is None or self.test.y is None else [self.test.y]
-        return 1 + max(int(labels.max()) for labels in (self.y, *test_labels))
 
     def input_scale(self, settings: Settings) -> float:
         """Return the factor of uint8 inputs; 1 if the training data are floats, because nothing is scaled then."""
@@ -67,8 +67,17 @@ class Task:
         return PIXEL_SCALE if settings.input_scale is None else settings.input_scale
 
 
-def load_task(recipe: Recipe, settings: Settings) -> Task:
+def load_task(recipe: Recipe, settings: Settings, given: Labelled | None = None) -> Task:
     """Load the files that the settings name, or else the recipe's own data.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe.
+    settings : Settings
+        Settings of the run.
+    given : Labelled, optional
+        Rows of the file to train on, if some of them have been read.
 
     Raises
     ------
@@ -76,10 +85,11 @@ def load_task(recipe: Recipe, settings: Settings) -> Task:
         If a file cannot be read, training data have no labels, or training and test data do not fit.
     """
     _check_columns(settings)
+    train, test = None if given is None else Dataset(*given), None
     if settings.data is None:
         train, test = recipe.load_data(settings)
-    else:
-        train, test = read_dataset(settings.data, **_columns_read(settings, settings.data)), None
+    elif train is None:
+        train = read_dataset(settings.data, **_columns_read(settings, settings.data))
     if train.y is None:
         raise ValueError(
             f"{settings.data}: there are no labels to learn; a CSV file needs a column {settings.label!r}, or "
@@ -94,7 +104,9 @@ def load_task(recipe: Recipe, settings: Settings) -> Task:
     if settings.test_data is not None:
         test = read_like(form, settings.test_data, _columns_read(settings, settings.test_data))
     labelled, held_out = recipe.hold_out(Labelled(train.X, train.y), test)
-    task = Task(labelled.X, labelled.y, test, form, held_out)
+    labels = [labelled.y] if test is None or test.y is None else [labelled.y, test.y]
+    n_classes = 1 + max(int(numbers.max()) for numbers in labels)
+    task = Task(labelled.X, labelled.y, test, form, n_classes, len(labelled.y), held_out)
     _check_test(task, settings.dtype)
     return task
 

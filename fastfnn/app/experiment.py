@@ -20,14 +20,17 @@ from fastfnn.app.compile_progress import KernelWatch, watched_kernels
 from fastfnn.app.config_file import write_config
 from fastfnn.app.data import Task, input_files, load_task
 from fastfnn.app.divergence import Divergence
-from fastfnn.app.progress import progress_display, say
+from fastfnn.app.progress import NoProgress, progress_display, say
 from fastfnn.app.reporting import Report, Reporter, SavedReports, describe_trial, is_due, shown_warnings
+from fastfnn.app.shared_task import shared_task
 from fastfnn.app.terminal import spinner
 from fastfnn.app.termination import raised_termination, told_termination
 from fastfnn.app.warmup import warm_up
 from fastfnn.backends import get_backend
 from fastfnn.checkpoints import Checkpoint, load_checkpoint
 from fastfnn.datasets import Dataset, Labelled
+from fastfnn.distributed.alone import Alone
+from fastfnn.distributed.mpi import Mpi
 from fastfnn.execution.plan import ExecutionPlan
 from fastfnn.grid_search import best_trial, grid_search
 from fastfnn.history import History
@@ -36,11 +39,17 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.recipes import get_recipe
 from fastfnn.recipes.recipe import Recipe
 from fastfnn.recipes.settings import Settings, make_optimizer
+from fastfnn.training.agreement import Agreement, agreement_of, together
 from fastfnn.training.events import Callback
 
 
 def run(
-    settings: Settings, out: Path, given: Collection[str] = (), resume: bool = False, overwrite: bool = False
+    settings: Settings,
+    out: Path,
+    given: Collection[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    group: Alone | Mpi | None = None,
 ) -> bool:
     """Train as `settings` say, print the progress, and write the files into the folder `out`.
 
@@ -56,6 +65,8 @@ def run(
         Whether to continue from the checkpoint in the folder.
     overwrite : bool
         Whether the folder may hold another run, which is replaced.
+    group : Alone or Mpi, optional
+        Processes that train together; the first one prints and writes.
 
     Returns
     -------
@@ -72,15 +83,26 @@ def run(
     SystemExit
         If SIGTERM ended it; a checkpoint then holds its state so far, if there is to be one.
     """
-    recipe = get_recipe(settings.recipe)
-    get_backend(settings.backend)
-    run_folder.require_free(out, input_files(settings), overwrite or resume)
+    recipe, leads, agreement = get_recipe(settings.recipe), group is None or group.rank == 0, agreement_of(group)
     limited = nullcontext() if settings.threads is None else threads(settings.threads)
-    with told_termination(out), run_folder.made_folder(out), limited, shown_warnings():
-        with raised_termination():
-            experiment = Experiment(settings, recipe, load_task(recipe, settings))
+    with told_termination(out) if leads else nullcontext(), together(agreement), limited, shown_warnings():
+        get_backend(settings.backend)
         grid = {name: values for name, values in recipe.grid.items() if name not in given}
-        return experiment.run(out, grid, resume)
+        if leads:
+            run_folder.require_free(out, input_files(settings), overwrite or resume)
+        if grid and group is not None:
+            raise ValueError(f"{recipe.name} tries values of {', '.join(grid)} on one process: choose them yourself")
+        with run_folder.made_folder(out) if leads else nullcontext():
+            with raised_termination():
+                task = _loaded(recipe, settings, group, agreement)
+            return Experiment(settings, recipe, task, group).run(out, grid, resume)
+
+
+def _loaded(recipe: Recipe, settings: Settings, group: Alone | Mpi | None, agreement: Agreement | None) -> Task:
+    """Load all samples, or this process's rows of them."""
+    if agreement is None or not isinstance(group, Mpi) or group.size == 1:
+        return load_task(recipe, settings)
+    return shared_task(recipe, settings, group, agreement)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,31 +122,44 @@ class Experiment:
     settings: Settings
     recipe: Recipe
     task: Task
+    group: Alone | Mpi | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process prints and writes."""
+        return self.group is None or self.group.rank == 0
+
+    def _say(self, text: str) -> None:
+        if self.leads:
+            say(text)
 
     def run(self, out: Path, grid: Mapping[str, Sequence[Any]], resume: bool = False) -> bool:
         """Choose settings from the grid, train, test and write the files; see `run`."""
-        say(self.summary())
+        self._say(self.summary())
         if self.settings.backend == "numba":
-            self._warm_up()
+            with nullcontext() if self.group is None else self.group.first_on_host():
+                self._warm_up()
         chosen, network = self, self.build_network()
         plan = self._plan(network)  # finds mistakes before an old run is removed
-        if not resume:
+        if not resume and self.leads:
             self._begin(out)
         if grid and self.task.held_out is not None:
             chosen = self._choose(grid, self.task.held_out, out)
             network = chosen.build_network()
             plan = chosen._plan(network)
-        say(plan.summary)
-        chosen._draw_samples(out)
+        self._say(plan.summary)
+        if self.leads:
+            chosen._draw_samples(out)
         trained = chosen._train(network, out, resume)
         trained.divergence.require_good()
-        chosen._write(trained, out)
+        if self.leads:
+            chosen._write(trained, out)
         if self.task.test is not None:
             chosen._test(self.task.test, trained.network, out)
-        say(f"the files are in {out}")
+        self._say(f"the files are in {out}")
         trained.divergence.require_none()
         if trained.history.interrupted:
-            say(f"interrupted after iteration {len(trained.history):,} of {self.settings.iterations:,}")
+            self._say(f"interrupted after iteration {len(trained.history):,} of {self.settings.iterations:,}")
         return not trained.history.interrupted
 
     def summary(self) -> str:
@@ -134,7 +169,7 @@ class Experiment:
         widths = "-".join(str(width) for width in (task.n_inputs, *settings.hidden, task.n_classes))
         batch = "full batch" if settings.batch_size is None else f"batches of {settings.batch_size:,}"
         return (
-            f"{settings.recipe}: {len(task.X):,} samples to train, {n_test:,} to test\n"
+            f"{settings.recipe}: {task.n_samples:,} samples to train, {n_test:,} to test\n"
             f"network {widths}, {settings.backend}, {settings.dtype}\n"
             f"{settings.optimizer}, learning rate {settings.learning_rate:g}, l2 {settings.l2:g}, {batch}"
         )
@@ -168,7 +203,7 @@ class Experiment:
     def _options(self) -> dict[str, Any]:
         """Return the arguments of `Network.fit` that the settings name."""
         settings = self.settings
-        n_shared = len(self.task.X) if settings.l2_per_sample else 1
+        n_shared = self.task.n_samples if settings.l2_per_sample else 1
         return {
             "epochs": settings.iterations,
             "batch_size": settings.batch_size,
@@ -177,11 +212,12 @@ class Experiment:
             "l2": settings.l2 / n_shared,
             "l2_bias": settings.l2_bias / n_shared,
             "input_format": settings.input_format,
+            "communicator": self.group,
         }
 
     def _warm_up(self) -> None:
         task, settings = self.task, self.settings
-        with raised_termination(), _shown("preparing the kernels") as watch:
+        with raised_termination(), _shown("preparing the kernels", self.leads) as watch:
             warm_up(
                 self.build_network(),
                 self.build_optimizer(),
@@ -191,7 +227,7 @@ class Experiment:
                 settings.l2,
                 settings.input_format,
             )
-        say(watch.summary())
+        self._say(watch.summary())
 
     def _choose(self, grid: Mapping[str, Sequence[Any]], held_out: Labelled, out: Path) -> Experiment:
         """Train each combination of the grid, and return the one that is best on the held-out samples."""
@@ -240,7 +276,7 @@ class Experiment:
         within = (
             "" if history.unfinished is None else f", and {history.unfinished.n_samples:,} samples of the next one"
         )
-        say(f"resumed after iteration {len(history):,}{within}")
+        self._say(f"resumed after iteration {len(history):,}{within}")
         return history, reports
 
     def _train(self, network: Network, out: Path, resume: bool) -> Trained:
@@ -252,24 +288,26 @@ class Experiment:
             If training was interrupted before the first report.
         """
         task, settings = self.task, self.settings
-        display = progress_display(Console(), settings.iterations, len(task.X))
+        display = progress_display(Console(), settings.iterations, task.n_samples) if self.leads else NoProgress()
         optimizer, divergence = self.build_optimizer(), Divergence()
         history, before = self._resume(network, optimizer, out) if resume else (History(), [])
         reporter = Reporter(self.recipe.report, settings.report_every, display, divergence, before)
         callbacks: list[Callback] = [divergence, reporter]
         if settings.checkpoint_every is not None:
-            write_config(out / run_folder.CONFIG, settings)  # needed to resume training
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
-            # The reports first: a resumed run drops those after the checkpoint and makes them again.
-            callbacks += [SavedReports(out / run_folder.HISTORY, reporter, checkpoint), checkpoint]
+            if self.leads:
+                write_config(out / run_folder.CONFIG, settings)  # needed to resume training
+                # The reports first: a resumed run drops those after the checkpoint and makes them again.
+                callbacks.append(SavedReports(out / run_folder.HISTORY, reporter, checkpoint))
+            callbacks.append(checkpoint)
         with display, np.errstate(over="ignore", invalid="ignore"):
             self.fit(network, optimizer, callbacks=callbacks, history=history)
             if history.interrupted:
                 if not reporter.reports:
                     raise KeyboardInterrupt
                 reporter.report_last(history)
-        speed = len(history) * len(task.X) / history.seconds
-        say(f"training took {history.seconds:.1f} s, {speed:,.0f} samples/s")
+        speed = len(history) * task.n_samples / history.seconds
+        self._say(f"training took {history.seconds:.1f} s, {speed:,.0f} samples/s")
         return Trained(network, history, reporter.reports, divergence)
 
     def _write(self, trained: Trained, out: Path) -> None:
@@ -309,8 +347,8 @@ class Experiment:
 
 
 @contextmanager
-def _shown(what: str) -> Iterator[KernelWatch]:
+def _shown(what: str, visible: bool = True) -> Iterator[KernelWatch]:
     """Show the name of a long task, and of the kernel that is being prepared for it."""
-    status = spinner(what)
+    status = spinner(what, visible)
     with status, watched_kernels(lambda kernel: status.update(f"{what}: {kernel}")) as watch:
         yield watch

@@ -110,6 +110,24 @@ class ProgressLines:
         self._last_line = time.perf_counter()
 
 
+class NoProgress:
+    """Nothing: another process shows the progress."""
+
+    def __enter__(self) -> NoProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+    def report(self, epoch: Epoch, text: str) -> None:
+        """Print nothing."""
+
+    def advance(self, epoch: Epoch) -> None:
+        """Print nothing."""
+
+
 class StageDisplay(_Shown):
     """A bar that moves with each stage of a task; lines for output other than a terminal.
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from fastfnn._warnings import TrainingWarning, warn
 from fastfnn.app.divergence import Divergence
-from fastfnn.app.progress import ProgressBar, ProgressLines
+from fastfnn.app.progress import NoProgress, ProgressBar, ProgressLines
 from fastfnn.app.run_folder import write_history
 from fastfnn.checkpoints import Checkpoint
 from fastfnn.files.described import reason_of
@@ -32,7 +32,7 @@ class Reporter:
         Epoch -> report, from the recipe.
     every : int
         Iterations between reports; the first and the last are always reported.
-    display : ProgressBar or ProgressLines
+    display : ProgressBar, ProgressLines or NoProgress
         Display of the reports and the progress.
     divergence : Divergence
         Told of a report whose loss is infinite or NaN.
@@ -49,7 +49,7 @@ class Reporter:
         self,
         make_report: Callable[[Epoch], Report],
         every: int,
-        display: ProgressBar | ProgressLines,
+        display: ProgressBar | ProgressLines | NoProgress,
         divergence: Divergence,
         reports: Iterable[Report] = (),
     ) -> None:

@@ -67,9 +67,9 @@ def require_written() -> None:
         raise OSError(f"the output is incomplete: {raw.failure.strerror}")
 
 
-def spinner(what: str) -> Status:
+def spinner(what: str, visible: bool = True) -> Status:
     """Return a spinner with a text; it turns in plain characters where the terminal has no others."""
-    console = Console()
+    console = Console(quiet=not visible)
     return console.status(what, spinner="line" if console.options.ascii_only else "dots")
 
 

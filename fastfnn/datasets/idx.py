@@ -6,6 +6,7 @@ of the MNIST database, yann.lecun.com/exdb/mnist.
 """
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,25 @@ def read_idx(path: PathLike) -> npt.NDArray[Any]:
         return numbers.reshape(shape)
     except ValueError as error:
         raise ValueError(f"{path}: NumPy has no array of the shape in this IDX header: {error}") from error
+
+
+def mapped_idx(path: PathLike) -> npt.NDArray[Any] | None:
+    """Map an IDX file of bytes into memory; None if it is compressed, of another type, or not an IDX file.
+
+    Raises
+    ------
+    OSError
+        When the file is missing or cannot be opened.
+    """
+    with open(path, "rb") as file:
+        if not _is_magic(file.peek(4)[:4]):
+            return None
+        dtype, shape = _read_header(file, path)
+        first = file.tell()
+        if dtype != np.uint8 or first + math.prod(shape) != os.path.getsize(path) or 0 in shape:
+            return None
+    mapped: npt.NDArray[Any] = np.memmap(path, dtype, "r", first, shape)
+    return mapped
 
 
 def is_idx(path: PathLike) -> bool:

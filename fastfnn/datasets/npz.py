@@ -66,7 +66,7 @@ def _read_arrays(file: BinaryIO, path: PathLike) -> tuple[npt.NDArray[Any], npt.
             warnings.simplefilter("ignore", UserWarning)  # files of Python 2 take longer
             _require_members(archive, file)
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            X_name, y_name = _names_in(members)
+            X_name, y_name = names_in(members)
             for name in members.values():
                 archive.open(name).close()  # compares the two places where a member's name is written
             X = _read_array(archive, members[X_name])
@@ -110,7 +110,8 @@ def _require_content(member: IO[bytes], n_bytes: int, name: str) -> None:
         raise ValueError(f"{name} holds {n_bytes:,} bytes; its header declares an array of {dtype} {shape}")
 
 
-def _names_in(found: Collection[str]) -> tuple[str, str]:
+def names_in(found: Collection[str]) -> tuple[str, str]:
+    """Return the names of samples and labels in an archive; raise ValueError if there are no samples."""
     for names in ARRAY_NAMES:
         if names[0] in found:
             return names

@@ -86,6 +86,8 @@ class Settings:
         Number of threads; all of them when None.
     checkpoint_every : int, optional
         Iterations between checkpoints; none are written when None.
+    shares : int, optional
+        Number of shares whose gradients are added in a fixed order, on any number of processes; none when None.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class Settings:
     input_format: str = "auto"
     threads: int | None = None
     checkpoint_every: int | None = None
+    shares: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("recipe", "optimizer", "backend", "label"):
@@ -159,6 +162,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "batch_size": _check_number,
     "threads": _check_number,
     "checkpoint_every": _check_number,
+    "shares": _check_number,
     "header": check_flag,
     "learning_rate": check_positive,
     "l2": check_non_negative,
@@ -169,7 +173,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "input_scale": partial(check_scale, dtype=np.dtype(np.float64)),
     "seed": partial(check_whole, least=0, largest=LARGEST_SEED),
 }
-_OPTIONAL = ("batch_size", "threads", "checkpoint_every", "input_scale")
+_OPTIONAL = ("batch_size", "threads", "checkpoint_every", "input_scale", "shares")
 
 
 def settle(
