@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 from collections.abc import Sequence
@@ -270,12 +271,22 @@ class LayerGradients(NamedTuple):
 
 
 def flat_gradients(model: Model) -> LayerGradients:
-    """Allocate zero gradients in one vector, which no layer uses yet."""
+    """Allocate zero gradients in one vector, after `start_gradients`; no layer uses them yet."""
     layout = layout_of((array.shape for array in model.parameter_arrays), model.dtype)
     arrays = FlatArrays(layout, aligned_full((layout.size,), 0, model.dtype))
     in_order = iter(arrays)
-    of_layers = [Gradient(**{name: next(in_order) for name in layer.parameters}) for layer in model.layers]
+    of_layers = [_gradient_of(layer, {name: next(in_order) for name in layer.parameters}) for layer in model.layers]
     return LayerGradients(arrays, of_layers)
+
+
+def _gradient_of(layer: Layer, arrays: dict[str, NDArray[Any]]) -> Gradient:
+    """Return these arrays as a gradient of a layer, which may have a class of its own."""
+    if arrays.keys() <= {"weights", "bias"}:
+        return Gradient(**arrays)
+    gradient = copy.copy(layer.gradient)
+    for name, array in arrays.items():
+        setattr(gradient, name, array)
+    return gradient
 
 
 def _stored(layers: Sequence[Layer]) -> FlatArrays | list[NDArray[Any]]:

@@ -94,6 +94,7 @@ def train(group, folder, backend, form, batches, optimizer, dtype="float32"):
     )
     loss, gradients = net.loss_and_gradients(own, y[rows], 0.1, communicator=group)
     more = [loss, *net.evaluate(own, y[rows], communicator=group)]
+    more.append(hashlib.sha256(net.predict_proba(X[:50]).tobytes()).hexdigest())
     for gradient in gradients:
         arrays = [array for array in (gradient.weights, gradient.bias) if array is not None]
         more += [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]

@@ -17,6 +17,7 @@ from networks import (
 )
 
 from fastfnn import SGD, Adam, Dense, Gradient, Layer, Network, Tanh
+from fastfnn.distributed import alone
 from fastfnn.execution import thresholds
 from fastfnn.execution.plan import Propagation, Storage, Update
 from fastfnn.execution.thresholds import ROWS_OF_LARGE_BLOCK
@@ -355,14 +356,17 @@ def test_parameters_of_other_names_are_refused_when_a_training_starts(backend):
 
 @each_backend
 @pytest.mark.parametrize("batch_size", [None, 1, 7])
-def test_parameters_of_other_names_are_trained_by_a_layer_with_its_own_gradient(small_blocks, backend, batch_size):
+@pytest.mark.parametrize("group", [None, alone(4)])
+def test_parameters_of_other_names_are_trained_by_a_layer_with_its_own_gradient(
+    small_blocks, backend, batch_size, group
+):
     X, y = samples(20)
     named, plain = (
         Network([Dense(4, 5, "tanh"), layer, Dense(5, 3)], backend, "float64", seed=3)
         for layer in (GainWithGradient(), Factor())
     )
     for net in (named, plain):
-        net.fit(X, y, Adam(0.1), epochs=3, batch_size=batch_size, l2=0.1, clip_norm=1.0)
+        net.fit(X, y, Adam(0.1), epochs=3, batch_size=batch_size, l2=0.1, clip_norm=1.0, communicator=group)
     assert (named.layers[1].gain != 1.5).all()
     assert_same_numbers(named, plain, 1e-12)
     assert_close(named.layers[1].gradient.gain, plain.layers[1].gradient.weights, 1e-12)

@@ -69,7 +69,7 @@ def require_written() -> None:
 
 def spinner(what: str, visible: bool = True) -> Status:
     """Return a spinner with a text; it turns in plain characters where the terminal has no others."""
-    console = Console(quiet=not visible)
+    console = Console() if visible else Console(quiet=True)
     return console.status(what, spinner="line" if console.options.ascii_only else "dots")
 
 

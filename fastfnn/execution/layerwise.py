@@ -243,11 +243,13 @@ def add_penalty(model: Model, penalty: Penalty, total_weight: float) -> float:
     """Add the gradient of a penalty to the layers' gradients, and return the penalty of a batch of this weight."""
     if not penalty:
         return 0.0
-    factors, total = dict(zip(("weights", "bias"), penalty.factors(total_weight), strict=True)), 0.0
+    of_weights, of_bias = penalty.factors(total_weight)
+    total = 0.0
     for layer in model.layers:
         for name, parameter in layer.parameters.items():
-            if getattr(penalty, name) != 0:
-                total += model.kernels.l2_penalty(parameter, getattr(layer.gradient, name), factors[name])
+            if (penalty.bias if name == "bias" else penalty.weights) != 0:
+                factor = of_bias if name == "bias" else of_weights
+                total += model.kernels.l2_penalty(parameter, getattr(layer.gradient, name), factor)
     return total
 
 
