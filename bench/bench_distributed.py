@@ -5,8 +5,6 @@ Every round is a job of its own, started by mpiexec, which measures itself: what
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +14,7 @@ import pytest
 from contenders import NUMBA
 from fastfnn_kernels.runtime import get_num_threads
 from measurement import Measure, Work
+from processes import mpiexec_path
 
 JOB = Path(__file__).with_name("distributed_job.py")
 ROUNDS = 5
@@ -45,8 +44,7 @@ TIME = JobTime()
 def mpiexec(n_processes: int) -> list[str]:
     """Return the beginning of a command that starts processes; skips the entry where MPI is not installed."""
     pytest.importorskip("mpi4py", reason="mpi4py is not installed", exc_type=ImportError)
-    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    found = shutil.which("mpiexec", path=os.pathsep.join(folders))
+    found = mpiexec_path()
     if found is None:
         pytest.skip("there is no mpiexec")
     return [found, "-n", str(n_processes)]

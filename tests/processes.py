@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,12 @@ def _is_available(layer: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def mpiexec_path() -> str | None:
+    """Return the launcher of MPI beside this Python, or the system's; None if there is none."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return shutil.which("mpiexec", path=os.pathsep.join(folders))
 
 
 def available_layers() -> list[str]:

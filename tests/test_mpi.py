@@ -1,7 +1,6 @@
 """Trainings by several processes over MPI: the same bits, and the same end for all of them."""
 
 import itertools
-import os
 import shutil
 import subprocess
 import sys
@@ -10,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import TINY, make_samples, write_csv
+from processes import mpiexec_path
 
 from fastfnn import Network
 
 HERE = Path(__file__).parent
-MPIEXEC = shutil.which(
-    "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-)
+MPIEXEC = mpiexec_path()
 
 pytestmark = pytest.mark.skipif(
     MPIEXEC is None or not sys.platform.startswith("linux"),

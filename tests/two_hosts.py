@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from processes import mpiexec_path
 
 HERE = Path(__file__).parent
 JOB = HERE.parent / "bench" / "distributed_job.py"
@@ -75,7 +76,7 @@ def _wait_for_link(name: str) -> None:
 
 def on_two_hosts(*program: str) -> str:
     """Run a program by a process on each host; return what it prints."""
-    mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    mpiexec = mpiexec_path()
     if mpiexec is None:
         raise SystemExit("there is no mpiexec: pip install mpich")
     with tempfile.TemporaryDirectory() as folder:

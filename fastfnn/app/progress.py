@@ -74,7 +74,19 @@ class ProgressBar(_Shown):
         self._bar.update(self._task, completed=epoch.number, figures=_figures(epoch, self._n_samples))
 
 
-class ProgressLines:
+class _Plain:
+    """A display with nothing to begin or to end around a `with` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+
+class ProgressLines(_Plain):
     """Lines for output other than a terminal: all reports, and between them at most one in ten seconds.
 
     Parameters
@@ -86,14 +98,6 @@ class ProgressLines:
     def __init__(self, n_samples: int) -> None:
         self._n_samples = n_samples
         self._last_line = time.perf_counter()
-
-    def __enter__(self) -> ProgressLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return
 
     def report(self, epoch: Epoch, text: str) -> None:
         """Print `text`."""
@@ -110,16 +114,8 @@ class ProgressLines:
         self._last_line = time.perf_counter()
 
 
-class NoProgress:
+class NoProgress(_Plain):
     """Nothing: another process shows the progress."""
-
-    def __enter__(self) -> NoProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return
 
     def report(self, epoch: Epoch, text: str) -> None:
         """Print nothing."""

@@ -15,7 +15,7 @@ from fastfnn.datasets.dataset import Dataset
 from fastfnn.datasets.files import PathLike
 from fastfnn.datasets.idx import mapped_idx, read_idx
 from fastfnn.datasets.idx_pair import labels_beside, pair_in
-from fastfnn.datasets.npz import names_in
+from fastfnn.datasets.npz import names_in, read_header
 
 # The header before each member of a ZIP archive, up to its name: the last two numbers are the lengths of the name and
 # of what follows it. Source: PKWARE, "APPNOTE.TXT", section 4.3.7.
@@ -90,9 +90,6 @@ def _mapped_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
     if info.compress_type != zipfile.ZIP_STORED:
         return None
     with archive.open(info) as member:
-        is_first = np.lib.format.read_magic(member) == (1, 0)
-        # Versions 2 and 3 differ in the characters that a name within the dtype may have.
-        read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = read_header(member)
         header_bytes = member.tell()
     if is_fortran or dtype.hasobject or dtype.itemsize * int(np.prod(shape)) != info.file_size - header_bytes:

@@ -102,12 +102,17 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
 
 def _require_content(member: IO[bytes], n_bytes: int, name: str) -> None:
     """Raise ValueError if the header of a member declares an array that is larger than the member."""
-    is_first = np.lib.format.read_magic(member) == (1, 0)
-    # Versions 2 and 3 differ in the characters that a name within the dtype may have.
-    read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(member)
     if dtype.itemsize * math.prod(shape) > n_bytes:
         raise ValueError(f"{name} holds {n_bytes:,} bytes; its header declares an array of {dtype} {shape}")
+
+
+def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array; return its shape, whether columns come first, and its type."""
+    is_first = np.lib.format.read_magic(member) == (1, 0)
+    # Versions 2 and 3 differ in the characters that a name within the dtype may have.
+    read_rest = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    return read_rest(member)
 
 
 def names_in(found: Collection[str]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What training needs of a communicator, which connects processes that train one network together."""
+"""The interface of a communicator, which connects processes that train one network together."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from fastfnn.execution.options import check_communicator
 from fastfnn.execution.shares import rows_of
 from fastfnn.training.interrupt import Interrupt
 
-# Columns of the table that processes exchange, with a row for each share.
-LOSS, N_CORRECT, FLAGS = range(3)
+# Column of flags in the table that processes exchange, behind loss and number of correct samples of each share.
+FLAGS = 2
 
 # Flag of a process on which something failed; others follow from 2 up.
 FAILED = 1

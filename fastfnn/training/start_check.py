@@ -1,4 +1,4 @@
-"""What processes that train together must have alike, or their networks would drift apart."""
+"""The start check: processes that train together must have the same network, options and versions."""
 
 from __future__ import annotations
 
