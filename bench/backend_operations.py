@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 import fastfnn
 from fastfnn._memory import aligned_empty
 from fastfnn.execution.options import Options
-from fastfnn.execution.plan import plan_evaluation, plan_training
-from fastfnn.execution.preparation import prepare, profile_repeated
 from fastfnn.execution.thresholds import ROWS_OF_BLOCK
 from fastfnn.inputs.row_blocks import PackedBlocks
 from fastfnn.inputs.samples import ArraySamples
@@ -39,7 +37,7 @@ from fastfnn.inputs.targets import Targets
 from fastfnn.parameters import FlatArrays
 from fastfnn.training.epochs import Epochs
 from fastfnn.training.interrupt import Interrupt
-from fastfnn.training.prepared import PreparedSet
+from fastfnn.training.prepared import prepared
 
 Run = Callable[[], Any]
 
@@ -257,10 +255,7 @@ def epochs(
     network: fastfnn.Network, X: NDArray[Any], y: NDArray[np.int64], optimizer: fastfnn.Optimizer, options: Options
 ) -> Epochs:
     """Plan and prepare a training as `Network.fit` does, to run it epoch by epoch."""
-    in_order = options.batch_size is None
-    data = profile_repeated(network, X, in_order=in_order, is_weighted=False)
-    plan = plan_training(network, data, options, optimizer)
-    samples = PreparedSet(prepare(network, X, plan), Targets(y), plan_evaluation(network, data).propagation)
+    plan, samples = prepared(network, (X, Targets(y)), optimizer, options, None)
     return Epochs(network, samples, optimizer, options, plan)
 
 

@@ -69,7 +69,7 @@ def least_exchange(kind: str, size: int) -> tuple[int, float]:
         comm.Barrier()
         start = time.perf_counter()
         if kind == "tree":
-            exchange.add(list(zip(nodes, vectors, strict=True)), vectors[0])
+            exchange.add(list(zip(nodes, vectors, strict=True)))
         else:
             comm.Allreduce(library.IN_PLACE, vectors[0])
         times.append(time.perf_counter() - start)

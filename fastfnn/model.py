@@ -14,7 +14,6 @@ from fastfnn_kernels.workspace import Workspace
 from numpy.typing import DTypeLike, NDArray
 
 from fastfnn._checks import check_held, check_scale, float_dtype
-from fastfnn._memory import aligned_full
 from fastfnn.backends import get_backend
 from fastfnn.data_form import DataForm
 from fastfnn.inputs.csr import Csr
@@ -24,7 +23,7 @@ from fastfnn.inputs.validation import check_finite, check_inputs
 from fastfnn.inputs.weights import with_sample_weight
 from fastfnn.layers import Dense, Gradient, Layer
 from fastfnn.losses import Loss, get_loss
-from fastfnn.parameters import FlatArrays, layout_of
+from fastfnn.parameters import FlatArrays
 
 
 class Model:
@@ -256,11 +255,10 @@ def start_gradients(model: Model) -> Sequence[NDArray[Any]]:
         for layer in model.layers:
             layer.start_gradient()
         return [getattr(layer.gradient, name) for layer in model.layers for name in layer.parameters]
-    gradients = model.parameter_arrays.filled(0)
-    in_order = iter(gradients)
-    for layer in model.layers:
-        layer.gradient = Gradient(**{name: next(in_order) for name in layer.parameters})
-    return gradients
+    gradients = flat_gradients(model)
+    for layer, gradient in zip(model.layers, gradients.of_layers, strict=True):
+        layer.gradient = gradient
+    return gradients.arrays
 
 
 class LayerGradients(NamedTuple):
@@ -271,9 +269,9 @@ class LayerGradients(NamedTuple):
 
 
 def flat_gradients(model: Model) -> LayerGradients:
-    """Allocate zero gradients in one vector, after `start_gradients`; no layer uses them yet."""
-    layout = layout_of((array.shape for array in model.parameter_arrays), model.dtype)
-    arrays = FlatArrays(layout, aligned_full((layout.size,), 0, model.dtype))
+    """Allocate zero gradients in one vector; layers of other classes have started theirs, which are copied."""
+    stored = model.parameter_arrays
+    arrays = (stored if isinstance(stored, FlatArrays) else FlatArrays.copied(stored)).filled(0)
     in_order = iter(arrays)
     of_layers = [_gradient_of(layer, {name: next(in_order) for name in layer.parameters}) for layer in model.layers]
     return LayerGradients(arrays, of_layers)

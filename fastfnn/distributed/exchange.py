@@ -38,15 +38,12 @@ class Exchange:
         self._nodes = [nodes_of(shares_of(rank, self._size, n_shares)) for rank in range(self._size)]
         self._workspace = Workspace()
 
-    def add(self, sums: PartialSums, total: NDArray[Any]) -> None:
+    def add(self, sums: PartialSums) -> None:
         """Add up the sums of all processes; see `Communicator.add`."""
-        if all(len(nodes) == 1 for nodes in self._nodes) and self._size & (self._size - 1) == 0:
-            ((_, value),) = sums
-            if value is not total:
-                total[...] = value
-            self._halve_and_double(total)
+        if self._size & (self._size - 1) == 0:  # then each process has one node
+            self._halve_and_double(sums[0][1])
         else:
-            self._add_segments(sums, total)
+            self._add_segments(sums)
 
     def _halve_and_double(self, vector: NDArray[Any]) -> None:
         """Add halves of ever smaller parts with processes ever further away, and collect the parts again."""
@@ -69,8 +66,9 @@ class Exchange:
         other = self._rank ^ distance
         self._comm.Sendrecv(sent, other, recvbuf=received, source=other)
 
-    def _add_segments(self, sums: PartialSums, total: NDArray[Any]) -> None:
+    def _add_segments(self, sums: PartialSums) -> None:
         """Add one segment of all processes' nodes, and collect the segments of the others."""
+        total = sums[0][1]
         cuts = [i * (len(total) // STEP) // self._size * STEP for i in range(self._size)] + [len(total)]
         first, end = cuts[self._rank], cuts[self._rank + 1]
         parts = self._received_parts(sums, cuts, end - first)
@@ -79,8 +77,7 @@ class Exchange:
         for node in sorted(parts):
             add_node(added, node, parts[node])
         ((_, segment),) = added
-        if segment.ctypes.data != total[first:end].ctypes.data:
-            total[first:end] = segment
+        total[first:end] = segment
         sizes = [b - a for a, b in pairwise(cuts)]
         self._comm.Allgatherv(mpi_library().IN_PLACE, [total, (sizes, cuts[:-1])])
 

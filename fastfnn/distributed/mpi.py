@@ -30,9 +30,8 @@ class Mpi:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.n_shares = shares
-        self.own = shares_of(self.rank, self.size, shares)
-        self._counts = [len(shares_of(rank, self.size, shares)) for rank in range(self.size)]
-        self._firsts = [shares_of(rank, self.size, shares).start for rank in range(self.size)]
+        self._shares = [shares_of(rank, self.size, shares) for rank in range(self.size)]
+        self.own = self._shares[self.rank]
         self._host = comm.Split_type(mpi_library().COMM_TYPE_SHARED)
         self._exchange = Exchange(comm, shares)
         self._watchdog = None if timeout is None else Watchdog(timeout, self.rank)
@@ -44,7 +43,7 @@ class Mpi:
     def gather(self, table: NDArray[np.float64]) -> None:
         """Let every process have all rows of a table; see `Communicator.gather`."""
         width = table.shape[1]
-        sizes, starts = [count * width for count in self._counts], [first * width for first in self._firsts]
+        sizes, starts = zip(*((len(own) * width, own.start * width) for own in self._shares), strict=True)
         with self._watched():
             self._comm.Allgatherv(mpi_library().IN_PLACE, [table, sizes, starts, mpi_library().DOUBLE])
 
@@ -68,10 +67,10 @@ class Mpi:
                 self._comm.Send(np.ascontiguousarray(array[rows]).view(np.uint8), dest=rank)
             return array[self.rows(len(array))].copy()
 
-    def add(self, sums: PartialSums, total: NDArray[Any]) -> None:
+    def add(self, sums: PartialSums) -> None:
         """Add up the sums of all processes; see `Communicator.add`."""
         with self._watched():
-            self._exchange.add(sums, total)
+            self._exchange.add(sums)
 
     @contextlib.contextmanager
     def first_on_host(self) -> Iterator[None]:

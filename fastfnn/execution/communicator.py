@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +46,13 @@ class Communicator(Protocol):
         """Return the text of each process, in order."""
         ...
 
-    def add(self, sums: PartialSums, total: NDArray[Any]) -> None:
-        """Add up the sums of all processes, as the tree of shares says, and write the result into `total`.
+    def add(self, sums: PartialSums) -> None:
+        """Add up the sums of all processes, as the tree of shares says, into the first vector.
 
         Parameters
         ----------
         sums : list of (Node, vector)
-            Sums of this process's shares: the largest nodes of the tree, in order. They may be written to.
-        total : vector
-            May be the first of the sums.
+            Sums of this process's shares: the largest nodes of the tree, in order.
         """
         ...
 

@@ -81,10 +81,13 @@ class Agreement:
         found = self._exchange(flags, "")
         return [bool(found & (2 << i)) for i in range(len(facts))]
 
-    def gather(self, table: NDArray[np.float64]) -> None:
-        """Let every process have all rows of a table; see `Communicator.gather`."""
+    def gather(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows of all shares, in order; `rows` are those of this process's shares."""
         self._exchange(0, "")
+        table = np.zeros((self.communicator.n_shares, rows.shape[1]))
+        table[self._own] = rows
         self.communicator.gather(table)
+        return table
 
     def gather_texts(self, text: str) -> list[str]:
         """Return the text of each process, in order."""

@@ -73,13 +73,12 @@ class SharedSamples:
 
     def profile(self, model: Model, in_order: bool) -> DataProfile:
         """Measure the samples of all processes, each share by itself; see `profile_repeated`."""
-        table = np.zeros((self.agreement.communicator.n_shares, len(DataProfile._fields)))
-        for share, (X, y) in zip(self.agreement.communicator.own, self.parts, strict=True):
+        facts = np.zeros((len(self.parts), len(DataProfile._fields)))
+        for i, (X, y) in enumerate(self.parts):
             if len(y):
                 of_share = profile_repeated(model, X, in_order, y.weights is not None)
-                table[share] = [math.nan if fact is None else fact for fact in of_share]
-        self.agreement.gather(table)
-        n_rows, densities, n_bytes, *flags = table.T
+                facts[i] = [math.nan if fact is None else fact for fact in of_share]
+        n_rows, densities, n_bytes, *flags = self.agreement.gather(facts).T
         packed_bytes = float(sum(n_bytes.tolist()))
         density = sum((n_rows * densities).tolist()) / self.n_rows
         kept = None if math.isnan(packed_bytes) else int(packed_bytes)
@@ -114,8 +113,8 @@ class SharedSet:
         self.agreement, self.n_rows = samples.agreement, samples.n_rows
         propagation, workspace = plan_evaluation(model, plan.data).propagation, Workspace()
         self.parts = [PreparedSet(prepare(model, X, plan, workspace), y, propagation) for X, y in samples.parts]
-        weights = np.array([[part.y.total_weight, 0.0] for part in self.parts])
-        self.total_weight = float(sum(self.agreement.exchange(weights)[:, 0].tolist()))
+        weights = np.array([[part.y.total_weight] for part in self.parts], np.float64)
+        self.total_weight = float(sum(self.agreement.gather(weights)[:, 0].tolist()))
 
     def evaluate(self, model: Model) -> tuple[float, float]:
         """Return the mean loss without penalty, and the accuracy, of all processes' samples."""

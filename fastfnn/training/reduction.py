@@ -89,7 +89,7 @@ class SharedGradient:
         else:
             results, sums = self._own_sums(shares, total_weight, seeds)
         loss, n_correct = map(sum, self._agreement.exchange(results).T.tolist())
-        communicator.add(sums, total.arrays.vector)
+        communicator.add(sums)
         use_gradients(self._model.layers, total.of_layers)
         return loss + add_penalty(self._model, self._penalty, total_weight), int(n_correct)
 
@@ -214,14 +214,14 @@ class SharedBatches:
         size = self._options.batch_size
         assert size is not None
         firsts = range(0, len(order), size)
-        table = np.zeros((self._communicator.n_shares, len(firsts)))
+        own = np.zeros((len(self._communicator.own), len(firsts)))
         for batch, first in enumerate(firsts):
             begins, ends = self._division.taken(first), self._division.taken(min(first + size, len(order)))
-            for share, part, rows in zip(self._communicator.own, self._samples.parts, order.rows, strict=True):
-                table[share, batch] = part.y.take(rows[begins[share] : ends[share]]).total_weight
-        self._samples.agreement.gather(table)
+            spans = zip(begins[self._own], ends[self._own], strict=True)
+            for i, (part, rows, (begin, end)) in enumerate(zip(self._samples.parts, order.rows, spans, strict=True)):
+                own[i, batch] = part.y.take(rows[begin:end]).total_weight
         total = np.zeros(len(firsts))
-        for of_share in table:
+        for of_share in self._samples.agreement.gather(own):
             total += of_share
         return total
 
