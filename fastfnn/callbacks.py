@@ -133,26 +133,23 @@ class CsvLogger:
     """
 
     reads_record = True
+    writes_files = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._columns: list[str] = []
-        self._writes = True
         self._path.write_text("", encoding="utf-8")
 
     def start(self, training: Training) -> None:
         """Begin a new file, with the earlier epochs of a resumed training run."""
-        self._columns, self._writes = [], training.rank == 0
-        if not self._writes:
-            return
+        self._columns = []
         self._path.write_text("", encoding="utf-8")
         if training.history.records:
             self._write(training.history.records)
 
     def __call__(self, epoch: Epoch) -> None:
         """Write one line; a value missing from the record stays empty."""
-        if self._writes:
-            self._write([epoch.record])
+        self._write([epoch.record])
 
     def _write(self, records: list[Record]) -> None:
         with self._path.open("a", encoding="utf-8", newline="") as file:
@@ -181,11 +178,11 @@ class TensorBoardLogger:
     """
 
     reads_record = True
+    writes_files = True
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
         self._next_epoch: int | None = None
-        self._writes = True
         self._file: Any = self._opened()
 
     def _opened(self) -> Any:
@@ -210,12 +207,10 @@ class TensorBoardLogger:
 
     def start(self, training: Training) -> None:
         """Begin new curves."""
-        self._next_epoch, self._writes = None, training.rank == 0
+        self._next_epoch = None
 
     def __call__(self, epoch: Epoch) -> None:
         """Write one epoch's record and flush it to the disk."""
-        if not self._writes:
-            return
         if self._file is None:
             self._file = self._opened()
         if epoch.number != self._next_epoch:

@@ -44,13 +44,13 @@ class Checkpoint:
     """
 
     reads_record = True
+    writes_files = True
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self._every = check_count("every", every)
         self._path = Path(path)
         self._warned_of: set[str] = set()
         self._latest: int | None = None
-        self._writes = True
 
     def is_due(self, epoch: Epoch) -> bool:
         """Tell whether a checkpoint is written after this epoch."""
@@ -64,20 +64,19 @@ class Checkpoint:
         OSError
             If the file cannot be written.
         """
-        self._latest, self._warned_of, self._writes = len(training.history), set(), training.rank == 0
-        if self._writes:
-            check_writable(self._path)
+        self._latest, self._warned_of = len(training.history), set()
+        check_writable(self._path)
 
     def __call__(self, epoch: Epoch) -> None:
         """Write the state after this epoch, if it is due."""
-        if self.is_due(epoch) and self._writes:
+        if self.is_due(epoch):
             self._write(epoch.network.parameters, epoch.network, epoch.optimizer, epoch.history)
 
     def finish(self, training: Training) -> None:
         """Write the last state, unless it was written or an exception ended training."""
         history = training.history
         is_known = self._latest == len(history) and history.unfinished is None
-        if training.error is None and not is_known and self._writes:
+        if training.error is None and not is_known:
             self._write(training.parameters, training.network, training.optimizer, history)
 
     def _write(

@@ -297,9 +297,8 @@ class Experiment:
             checkpoint = Checkpoint(out / run_folder.CHECKPOINT, settings.checkpoint_every)
             if self.leads:
                 write_config(out / run_folder.CONFIG, settings)  # needed to resume training
-                # The reports first: a resumed run drops those after the checkpoint and makes them again.
-                callbacks.append(SavedReports(out / run_folder.HISTORY, reporter, checkpoint))
-            callbacks.append(checkpoint)
+            # The reports first: a resumed run drops those after the checkpoint and makes them again.
+            callbacks += [SavedReports(out / run_folder.HISTORY, reporter, checkpoint), checkpoint]
         with display, np.errstate(over="ignore", invalid="ignore"):
             self.fit(network, optimizer, callbacks=callbacks, history=history)
             if history.interrupted:

@@ -105,6 +105,8 @@ class SavedReports:
         The checkpoint.
     """
 
+    writes_files = True
+
     def __init__(self, path: Path, reporter: Reporter, checkpoint: Checkpoint) -> None:
         self._path = path
         self._reporter = reporter

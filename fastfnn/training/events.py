@@ -2,7 +2,8 @@
 
 A callback is any callable. If its class has a method `start` or `finish`, it is called with the `Training` before the
 first step and after the last one. If its class has an attribute `reads_record` that is true, it is called after the
-others, which may add figures to the record of an epoch.
+others, which may add figures to the record of an epoch. If it has an attribute `writes_files` that is true, only the
+first of several processes that train together calls it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ class Training:
         Records of all epochs so far; when training is resumed, those of earlier runs from the start.
     n_epochs : int
         Number of epochs of the whole training run.
-    rank : int
-        Number of this process, if several train together; files are written by the first one, 0.
     error : BaseException or None
         The exception that ended training, if there was one: the last step may be half done. A `StopTraining`, or
         Ctrl-C that was postponed to the end of a step, is none.
@@ -46,7 +45,6 @@ class Training:
     optimizer: Optimizer
     history: History
     n_epochs: int
-    rank: int = 0
     error: BaseException | None = None
     _last: dict[str, NDArray[Any]] | None = field(default=None, init=False)
 
@@ -140,6 +138,11 @@ class StopTraining(Exception):  # noqa: N818 - it is not an error
 def reads_record(callback: Callable[..., Any]) -> bool:
     """Tell whether a callback's class says that it reads the record: it is called after those that may add to it."""
     return bool(getattr(type(callback), "reads_record", False))
+
+
+def writes_files(callback: Callable[..., Any]) -> bool:
+    """Tell whether a callback's class says that it writes files: only the first of several processes calls it."""
+    return bool(getattr(type(callback), "writes_files", False))
 
 
 def tell(callbacks: Iterable[Callable[..., Any]], event: Epoch | Step) -> bool:

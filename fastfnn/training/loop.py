@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from fastfnn.training.events import (
     reads_record,
     start_all,
     tell,
+    writes_files,
 )
 from fastfnn.training.interrupt import TERMINATED, Interrupt, postponed_interrupt
 from fastfnn.training.prepared import Checked, PreparedSet, SharedSet, held_out, prepared
@@ -71,6 +73,8 @@ def fit(
         raise TypeError(f"history must be a History, as returned by fit or load_checkpoint; got {history!r}")
     if agreement is not None:
         check_start(agreement, model, training, optimizer, options, history)
+        if agreement.communicator.rank > 0:
+            options = _without_files(options)
     plan, samples = prepared(model, training, optimizer, options, agreement)
     held = None if validation is None else held_out(model, *validation, options.input_format, agreement)
     run = _Run(model, samples, optimizer, options, plan, held, history, agreement)
@@ -87,6 +91,13 @@ def fit(
         how = "" if run.training.error is None else " at once, possibly in the middle of a step: resume a checkpoint"
         warn(f"training was interrupted{how}; history.interrupted is True: {history!r}")
     return history
+
+
+def _without_files(options: Options) -> Options:
+    """Leave out the callbacks that write files: the first process calls them."""
+    callbacks = [each for each in options.callbacks if not writes_files(each)]
+    step_callbacks = [each for each in options.step_callbacks if not writes_files(each)]
+    return replace(options, callbacks=callbacks, step_callbacks=step_callbacks)
 
 
 @contextmanager
@@ -173,8 +184,7 @@ class _Run:
         if self._unfinished is not None and self._unfinished.epoch != len(history) + 1:
             raise ValueError(f"the history has {len(history)} epochs, and ended in epoch {self._unfinished.epoch}")
         self._callbacks = sorted(options.callbacks, key=reads_record)
-        rank = 0 if agreement is None else agreement.communicator.rank
-        self.training = Training(model, optimizer, history, options.epochs, rank)
+        self.training = Training(model, optimizer, history, options.epochs)
         self.started: list[Callable[..., Any]] = []
 
     def train(self, interrupt: Interrupt) -> None:
